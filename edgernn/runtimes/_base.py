@@ -1,0 +1,71 @@
+"""What every runtime offers: a stream that continues from call to call, and a full trace of what it computed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgernn.graph import Graph
+
+Int16 = NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One run of S steps.
+
+    features int16 [T, bands]; logits, posteriors int16 [S, labels]; states: name -> int8/int16 [S, R, C] after each step.
+    """
+
+    features: Int16
+    logits: Int16
+    posteriors: Int16
+    states: Mapping[str, NDArray[np.generic]]
+
+    def arrays(self) -> Iterator[tuple[str, NDArray[np.generic]]]:
+        """Everything comparable, by name."""
+        yield "features", self.features
+        yield "logits", self.logits
+        yield "posteriors", self.posteriors
+        yield from self.states.items()
+
+    def differing(self, other: Trace) -> dict[str, int]:
+        """Entries that differ, by array; a missing array or another shape counts whole."""
+        theirs = dict(other.arrays())
+        return {name: _differing(a, theirs.get(name)) for name, a in self.arrays()}
+
+
+def _differing(a: NDArray[np.generic], b: NDArray[np.generic] | None) -> int:
+    if b is None or a.shape != b.shape:
+        return max(1, a.size)
+    return int(np.count_nonzero(a != b))
+
+
+class Runtime(ABC):
+    """A quantized model somewhere: NumPy, C on this host, or another interpreter."""
+
+    name: str
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget everything heard."""
+
+    @abstractmethod
+    def features(self, pcm: Int16) -> Int16:
+        """PCM [n] -> normalised features [n // hop, bands], continuing the stream."""
+
+    @abstractmethod
+    def run_features(self, frames: Int16) -> Trace:
+        """Features [T, bands] -> trace, continuing the stream."""
+
+    def run(self, pcm: Int16) -> Trace:
+        """PCM [n] -> trace of n // step_samples steps, continuing the stream."""
+        whole = len(pcm) // self.graph.step_samples * self.graph.step_samples
+        return self.run_features(self.features(pcm[:whole]))

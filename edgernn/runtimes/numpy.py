@@ -1,0 +1,132 @@
+"""The definition of the integer model: one NumPy line a primitive. Every other runtime must equal this one.
+
+B independent streams run side by side: values are int64 arrays [B, R, C] that hold int8 or int16 numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgernn import features, qmath
+from edgernn.graph import Graph, Op
+from edgernn.qmath import Ints
+from edgernn.runtimes._base import Runtime, Trace
+
+Constants = Mapping[str, NDArray[np.generic]]
+Kernel = Callable[[list[Ints], Op, dict[str, Ints]], Ints]
+
+
+def _linear(x: Ints, op: Op, c: dict[str, Ints]) -> Ints:
+    """Rows of x [..., I] times weight [O, I]. float64 holds every partial sum exactly (|acc| < 2^31 < 2^53)."""
+    acc = (x.astype(np.float64) @ c["weight"].T.astype(np.float64)).astype(np.int64) + c["bias"]
+    return _finish(acc, op, c)
+
+
+def _finish(acc: Ints, op: Op, c: dict[str, Ints]) -> Ints:
+    y = qmath.requantize(acc, c["multiplier"], c["shift"])
+    return np.maximum(y, 0) if op.attrs["relu"] else y
+
+
+def _conv(x: list[Ints], op: Op, c: dict[str, Ints]) -> Ints:
+    return _linear(x[0].reshape(len(x[0]), 1, -1), op, c)
+
+
+def _depthwise(x: list[Ints], op: Op, c: dict[str, Ints]) -> Ints:
+    window = x[0]
+    filters = c["weight"].reshape(window.shape[2], -1, window.shape[1])
+    acc = np.einsum("bkc,cmk->bcm", window, filters).reshape(len(window), 1, -1)
+    return _finish(acc + c["bias"], op, c)
+
+
+def _span(op: Op) -> slice:
+    return slice(op.attrs["begin"], op.attrs["begin"] + op.attrs["size"])
+
+
+KERNELS: Mapping[str, Kernel] = {
+    "matvec": lambda x, op, c: _linear(x[0], op, c),
+    "conv": _conv,
+    "depthwise": _depthwise,
+    "add": lambda x, op, c: qmath.sat16(x[0] + x[1]),
+    "sub": lambda x, op, c: qmath.sat16(x[0] - x[1]),
+    "add_relu": lambda x, op, c: np.clip(x[0] + x[1], 0, qmath.INT16_MAX),
+    "mul": lambda x, op, c: qmath.mul(x[0], x[1], op.attrs["shift"]),
+    "sigmoid": lambda x, op, c: qmath.sigmoid(x[0]),
+    "tanh": lambda x, op, c: qmath.tanh(x[0]),
+    "narrow": lambda x, op, c: qmath.view8(x[0]),
+    "cell_to_preact": lambda x, op, c: qmath.cell_to_preact(x[0], op.attrs["exponent"]),
+    "concat": lambda x, op, c: np.concatenate(x, axis=1),
+    "slice_rows": lambda x, op, c: x[0][:, _span(op)],
+    "slice_columns": lambda x, op, c: x[0][:, :, _span(op)],
+}
+
+
+class IntegerNet:
+    """The quantized net alone: features in, every value out."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._constants = {
+            op.output: {k: v.astype(np.int64) for k, v in graph.linear(op.output).items()}
+            for op in graph.ops
+            if f"{op.output}.weight" in graph.constants
+        }
+
+    def zero_state(self, streams: int) -> dict[str, Ints]:
+        """State of B streams after a reset."""
+        return {s.read: np.zeros((streams, *self.graph.values[s.read].shape), np.int64) for s in self.graph.states}
+
+    def step(self, frames: NDArray[np.int16], state: Mapping[str, Ints]) -> tuple[dict[str, Ints], dict[str, Ints]]:
+        """One step: frames [B, F, bands] -> every value by name, and the next state."""
+        values: dict[str, Ints] = {**state, self.graph.input: frames.astype(np.int64)}
+        for op in self.graph.ops:
+            operands = [values[i] for i in op.inputs]
+            values[op.output] = KERNELS[op.kind](operands, op, self._constants.get(op.output, {}))
+        return values, {s.read: values[s.write] for s in self.graph.states}
+
+
+class NumpyRuntime(Runtime):
+    """The whole model in NumPy, PCM to posteriors."""
+
+    name = "numpy"
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self._net = IntegerNet(graph)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything heard."""
+        p = self.graph.frontend
+        self._history = np.zeros(p.window - p.hop, np.int16)
+        self._state = self._net.zero_state(1)
+
+    def features(self, pcm: NDArray[np.int16]) -> NDArray[np.int16]:
+        """PCM [n] -> normalised features [n // hop, bands], continuing the stream."""
+        g = self.graph
+        out = features.log_mel(pcm, g.frontend, g.tables, self._history)
+        heard = np.concatenate([self._history, pcm[: len(out) * g.frontend.hop]])
+        self._history = heard[len(heard) - len(self._history) :].astype(np.int16)
+        return g.affine.apply(out)
+
+    def run_features(self, frames: NDArray[np.int16]) -> Trace:
+        """Features [T, bands] through the net, continuing the stream."""
+        per_step, rows = self.graph.frames_per_step, []
+        for i in range(0, len(frames) - per_step + 1, per_step):
+            values, self._state = self._net.step(frames[None, i : i + per_step], self._state)
+            rows.append((values[self.graph.logits], values[self.graph.posteriors], *self._state.values()))
+        return self._trace(frames, rows)
+
+    def _trace(self, frames: NDArray[np.int16], rows: list[tuple[Ints, ...]]) -> Trace:
+        g = self.graph
+        names = [g.logits, g.posteriors, *(s.read for s in g.states)]
+        columns = [
+            np.array([row[i][0] for row in rows], dtype=g.values[n].dtype).reshape(len(rows), *g.values[n].shape)
+            for i, n in enumerate(names)
+        ]
+        return Trace(frames, columns[0][:, 0], columns[1][:, 0], dict(zip(names[2:], columns[2:], strict=True)))
+
+
+RUNTIME = NumpyRuntime
