@@ -52,13 +52,13 @@ static void keep_history(const ern_frontend *f, int16_t *history, const int16_t 
 /* Radix-2 butterfly a +- w b, halved. */
 static void butterfly(int32_t *a, int32_t *b, int16_t wr, int16_t wi)
 {
-    const int32_t tr = ERN_PROVE32((int64_t)ern_mul_wide(b[0], wr) - ern_mul_wide(b[1], wi));
-    const int32_t ti = ERN_PROVE32((int64_t)ern_mul_wide(b[0], wi) + ern_mul_wide(b[1], wr));
+    const int32_t tr = ERN_PROVE32((ern_wide)ern_mul_wide(b[0], wr) - ern_mul_wide(b[1], wi));
+    const int32_t ti = ERN_PROVE32((ern_wide)ern_mul_wide(b[0], wi) + ern_mul_wide(b[1], wr));
     const int32_t ar = a[0] >> 1, ai = a[1] >> 1;
-    a[0] = ERN_PROVE32((int64_t)ar + tr);
-    a[1] = ERN_PROVE32((int64_t)ai + ti);
-    b[0] = ERN_PROVE32((int64_t)ar - tr);
-    b[1] = ERN_PROVE32((int64_t)ai - ti);
+    a[0] = ERN_PROVE32((ern_wide)ar + tr);
+    a[1] = ERN_PROVE32((ern_wide)ai + ti);
+    b[0] = ERN_PROVE32((ern_wide)ar - tr);
+    b[1] = ERN_PROVE32((ern_wide)ai - ti);
 }
 
 /* Complex FFT in place, z[2 * half], input in bit-reversed order, scaled by 1/half. */
@@ -84,13 +84,13 @@ static uint64_t bin_power(const ern_frontend *f, const int32_t *z, uint32_t k)
     const uint32_t half = f->fft / 2u, mirror = (half - k) & (half - 1u);
     const int32_t zr = z[2u * k] >> 1, zi = z[2u * k + 1u] >> 1;
     const int32_t yr = z[2u * mirror] >> 1, yi = z[2u * mirror + 1u] >> 1;
-    const int32_t even_r = ERN_PROVE32((int64_t)zr + yr), even_i = ERN_PROVE32((int64_t)zi - yi);
-    const int32_t odd_r = ERN_PROVE32((int64_t)zi + yi), odd_i = ERN_PROVE32((int64_t)yr - zr);
+    const int32_t even_r = ERN_PROVE32((ern_wide)zr + yr), even_i = ERN_PROVE32((ern_wide)zi - yi);
+    const int32_t odd_r = ERN_PROVE32((ern_wide)zi + yi), odd_i = ERN_PROVE32((ern_wide)yr - zr);
     const int16_t wr = f->cosine[k], wi = f->cosine[k + half / 2u];
     const int32_t xr =
-        ERN_PROVE32((int64_t)(even_r >> 1) + ern_mul_wide(odd_r, wr) - ern_mul_wide(odd_i, wi));
+        ERN_PROVE32((ern_wide)(even_r >> 1) + ern_mul_wide(odd_r, wr) - ern_mul_wide(odd_i, wi));
     const int32_t xi =
-        ERN_PROVE32((int64_t)(even_i >> 1) + ern_mul_wide(odd_r, wi) + ern_mul_wide(odd_i, wr));
+        ERN_PROVE32((ern_wide)(even_i >> 1) + ern_mul_wide(odd_r, wi) + ern_mul_wide(odd_i, wr));
     return (uint64_t)((int64_t)xr * xr + (int64_t)xi * xi) >> POWER_SHIFT;
 }
 
@@ -149,7 +149,7 @@ void ern_frontend_step(const ern_frontend *f, int16_t *out, int16_t *history, co
     ern_frontend_log_mel(f, out, history, pcm, work, energy);
     for (band = 0; band < f->bands; band++) {
         const int32_t d = ern_sat16((int32_t)out[band] - f->offset[band]);
-        const int32_t x = ERN_PROVE32((int64_t)d * f->gain[band] + ((int64_t)1 << (f->shift - 1))) >> f->shift;
+        const int32_t x = ERN_PROVE32((ern_wide)d * f->gain[band] + ((int32_t)1 << (f->shift - 1))) >> f->shift;
         out[band] = f->bits == 8u ? (int16_t)ern_sat8(x) : ern_sat16(x);
     }
 }

@@ -15,10 +15,13 @@
 typedef char ern_assert_arithmetic_shift[((-3) >> 1) == -2 ? 1 : -1];
 typedef char ern_assert_twos_complement[(-1 & 3) == 3 ? 1 : -1];
 
+/* ERN_PROVE32 marks a sum that the contract proves to fit 32 bits. The plain build adds in 32 bits; the checked one
+ * adds in 64, looks, and aborts if the proof was wrong. ern_wide is the type such a sum is formed in. */
 #ifdef ERN_CHECKED
 #include "ern_check.h"
 #else
-#define ERN_PROVE32(value) ((int32_t)(value))
+typedef int32_t ern_wide;
+#define ERN_PROVE32(value) (value)
 #define ERN_COUNT(kind, n) ((void)0)
 #endif
 

@@ -1,0 +1,106 @@
+"""The exported C, compiled for this host and called from Python: the firmware's own code at the speed of the host."""
+
+from __future__ import annotations
+
+import ctypes
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgernn.decision import Event
+from edgernn.graph import Graph
+from edgernn.hostcc import cache_dir, shared_library
+from edgernn.runtimes._base import Int16, Runtime, Trace
+from firmware_export.emit import RUNTIME_SOURCES, export_c
+from firmware_export.plan import state_fields
+
+
+
+class CRuntime(Runtime):
+    """`model.h` and the runtime as a shared library; one state struct per object."""
+
+    name = "c"
+
+    def __init__(self, graph: Graph, flags: tuple[str, ...] = ("-O3",)) -> None:
+        super().__init__(graph)
+        self._library = _compile(graph, flags)
+        self._library.sim_state_bytes.restype = ctypes.c_size_t
+        self._library.sim_process.restype = ctypes.c_size_t
+        # the state holds 64-bit integers: an int64 array gives the alignment
+        self._state = np.zeros(-(-self._library.sim_state_bytes() // 8), np.int64)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything heard."""
+        self._library.sim_reset(self._state.ctypes)
+
+    def features(self, pcm: Int16) -> Int16:
+        """PCM [n] -> normalised features [n // hop, bands], continuing the stream."""
+        p = self.graph.frontend
+        pcm = np.ascontiguousarray(pcm, np.int16)
+        out = np.zeros((len(pcm) // p.hop, p.bands), np.int16)
+        self._library.sim_features(self._state.ctypes, pcm.ctypes, ctypes.c_size_t(len(out)), out.ctypes)
+        return out
+
+    def run_features(self, frames: Int16) -> Trace:
+        """Features [T, bands] -> trace, continuing the stream."""
+        steps = len(frames) // self.graph.frames_per_step
+        frames = np.ascontiguousarray(frames, np.int16)
+        logits, posteriors = self._outputs(steps)
+        fields = state_fields(self.graph)
+        width = -(-sum(f.count * (2 if f.ctype == "int16_t" else 1) for f in fields) // 2) * 2
+        net = np.zeros((steps, width), np.uint8)
+        self._library.sim_net(
+            self._state.ctypes, frames.ctypes, ctypes.c_size_t(steps), logits.ctypes, posteriors.ctypes, net.ctypes
+        )
+        return Trace(frames, logits, posteriors, split_states(self.graph, net))
+
+    def process(self, pcm: Int16) -> tuple[Int16, Int16, list[Event]]:
+        """PCM [n] -> logits, posteriors [steps, labels] and events, as the firmware computes them, continuing the stream."""
+        pcm = np.ascontiguousarray(pcm, np.int16)
+        steps = len(pcm) // self.graph.step_samples
+        logits, posteriors = self._outputs(steps)
+        events = (_Event * (steps + 1))()
+        fired = self._library.sim_process(
+            self._state.ctypes, pcm.ctypes, ctypes.c_size_t(steps), logits.ctypes, posteriors.ctypes, events
+        )
+        return logits, posteriors, [Event(e.step, e.label, e.score) for e in events[:fired]]
+
+    def self_test(self) -> int:
+        """The firmware's self-test on this host; 0 when it passes."""
+        return int(self._library.sim_self_test(self._state.ctypes))
+
+    def _outputs(self, steps: int) -> tuple[Int16, Int16]:
+        shape = (steps, len(self.graph.labels))
+        return np.zeros(shape, np.int16), np.zeros(shape, np.int16)
+
+
+class _Event(ctypes.Structure):
+    """`ern_event`."""
+
+    _fields_ = [("label", ctypes.c_int32), ("score", ctypes.c_int32), ("step", ctypes.c_uint32)]
+
+
+def split_states(g: Graph, net: NDArray[np.uint8]) -> dict[str, NDArray[np.generic]]:
+    """Raw bytes [S, n] of the state struct's `net` member -> carried arrays [S, R, C], in the graph's order."""
+    out, offset = {}, 0
+    for f in state_fields(g):
+        dtype = np.dtype(f.ctype.removesuffix("_t")).newbyteorder("<")
+        size = f.count * dtype.itemsize
+        raw = np.ascontiguousarray(net[:, offset : offset + size])
+        out[f.value] = raw.view(dtype).reshape(len(net), *g.values[f.value].shape)
+        offset += size
+    return {s.read: out[s.read] for s in g.states}
+
+
+def _compile(graph: Graph, flags: tuple[str, ...]) -> ctypes.CDLL:
+    """Export into the cache under the graph's id, compile, load."""
+    folder = cache_dir() / f"graph-{graph.id[:24]}"
+    export_c(graph, folder)
+    simulator = Path(str(files("edgernn") / "runtimes" / "simulator.c"))
+    return shared_library([simulator, *(folder / name for name in RUNTIME_SOURCES)], [folder], flags)
+
+
+RUNTIME = CRuntime

@@ -1,0 +1,225 @@
+"""Graph to straight-line C: which buffer each value lives in, and one call a primitive."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from edgernn.graph import Graph, Op
+
+_ALIGN = 4
+_WIDTH = {"int8": 1, "int16": 2}
+
+
+@dataclass(frozen=True)
+class StateField:
+    """One carried array of the state struct."""
+
+    name: str
+    ctype: str
+    count: int
+    value: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The body of `net_step` and the memory it needs, in bytes."""
+
+    lines: list[str]
+    states: list[StateField]
+    arena_bytes: int
+    state_bytes: int
+
+
+def c_name(value: str) -> str:
+    """A value's name as a C identifier."""
+    return re.sub(r"\W", "_", value)
+
+
+def make_plan(g: Graph) -> Plan:
+    """Plan buffers by liveness, then write the calls."""
+    places = _Places(g)
+    lines = [line for op in g.ops for line in EMIT[op.kind](g, op, places)]
+    lines += [_store(g, s.read, s.write, places) for s in g.states]
+    states = state_fields(g)
+    return Plan(lines, states, places.arena_bytes, _state_bytes(g, states, places.arena_bytes))
+
+
+def state_fields(g: Graph) -> list[StateField]:
+    """The carried arrays, widest type first so that the struct has no holes."""
+    fields = [
+        StateField(c_name(s.read), f"{g.values[s.read].dtype}_t", _count(g, s.read), s.read)
+        for s in g.states
+    ]  # fmt: skip
+    return sorted(fields, key=lambda f: f.ctype != "int16_t")
+
+
+def _count(g: Graph, value: str) -> int:
+    rows, columns = g.values[value].shape
+    return rows * columns
+
+
+def _bytes(g: Graph, value: str) -> int:
+    return _count(g, value) * _WIDTH[g.values[value].dtype]
+
+
+def _state_bytes(g: Graph, states: list[StateField], arena: int) -> int:
+    """Size of the state struct with each member rounded up to its alignment; the C compiler checks it."""
+    p = g.frontend
+    frontend = 8 * p.bands + 4 * p.fft + 2 * p.bands
+    scratch = -(-max(frontend, arena) // 8) * 8
+    net = -(-sum(_bytes(g, s.value) for s in states) // 2) * 2
+    rest = 2 * 2 * len(g.labels) + 2 * g.decision.smoothing * len(g.decision.thresholds)
+    rest += 2 * max(1, p.window - p.hop) + _bytes(g, g.input)
+    return -(-(scratch + 8 + net + rest) // 8) * 8
+
+
+class _Places:
+    """C expressions for values: slices point into their parent, everything else has a place in the arena."""
+
+    def __init__(self, g: Graph) -> None:
+        self._g = g
+        self._root: dict[str, tuple[str, int]] = {}
+        self._offset: dict[str, int] = {}
+        self.arena_bytes = 2
+        for op in g.ops:
+            self._root[op.output] = self._alias(op)
+        self._allocate(self._last_uses())
+
+    def _alias(self, op: Op) -> tuple[str, int]:
+        """(value that owns the memory, offset in entries)."""
+        source = op.inputs[0]
+        root, offset = self._root.get(source, (source, 0))
+        rows, columns = self._g.values[source].shape
+        if op.kind == "slice_rows":
+            return root, offset + op.attrs["begin"] * columns
+        if op.kind == "slice_columns" and rows == 1:
+            return root, offset + op.attrs["begin"]
+        return op.output, 0
+
+    def is_alias(self, value: str) -> bool:
+        """True when the value needs no code: it lies inside another."""
+        return self._root[value][0] != value
+
+    def _last_uses(self) -> dict[str, int]:
+        last: dict[str, int] = {}
+        for i, op in enumerate(self._g.ops):
+            for name in (*op.inputs, op.output):
+                last[self._root.get(name, (name, 0))[0]] = i
+        for s in self._g.states:
+            last[self._root.get(s.write, (s.write, 0))[0]] = len(self._g.ops)
+        return last
+
+    def _allocate(self, last: Mapping[str, int]) -> None:
+        """First fit: each value takes the lowest gap that is free while it lives."""
+        live: list[tuple[int, int, int]] = []  # (begin, end, last use)
+        for i, op in enumerate(self._g.ops):
+            if self.is_alias(op.output) or op.output in (self._g.logits, self._g.posteriors):
+                continue
+            live = [x for x in live if x[2] >= i]
+            size = -(-_bytes(self._g, op.output) // _ALIGN) * _ALIGN
+            begin = _first_gap(sorted(live), size)
+            live.append((begin, begin + size, last[op.output]))
+            self._offset[op.output] = begin
+            self.arena_bytes = max(self.arena_bytes, begin + size)
+
+    def __getitem__(self, value: str) -> str:
+        """The C expression of a value's first entry."""
+        root, offset = self._root.get(value, (value, 0))
+        base = self._base(root)
+        return f"{base} + {offset}" if offset else base
+
+    def _base(self, root: str) -> str:
+        g = self._g
+        if root == g.input:
+            return "s->features"
+        if root in (g.logits, g.posteriors):
+            return f"s->{root}"
+        if root not in self._offset:
+            return f"s->net.{c_name(root)}"
+        place = f"s->scratch.net + {self._offset[root] // 2}"
+        return place if g.values[root].dtype == "int16" else f"(int8_t *)({place})"
+
+
+def _first_gap(live: list[tuple[int, int, int]], size: int) -> int:
+    begin = 0
+    for low, high, _ in live:
+        if begin + size <= low:
+            break
+        begin = max(begin, high)
+    return begin
+
+
+def _store(g: Graph, read: str, write: str, at: _Places) -> str:
+    return f"ern_copy({at[read]}, {at[write]}, {_bytes(g, write)}u);"
+
+
+def _suffix(g: Graph, value: str) -> str:
+    return "s8" if g.values[value].dtype == "int8" else "s16"
+
+
+Emit = Callable[[Graph, Op, _Places], list[str]]
+
+
+def _matvec(g: Graph, op: Op, at: _Places) -> list[str]:
+    x = op.inputs[0]
+    rows = 1 if op.kind == "conv" else g.values[x].shape[0]
+    return [f"ern_matvec_{_suffix(g, x)}({at[op.output]}, &@_{c_name(op.output)}, {at[x]}, {rows}u);"]
+
+
+def _depthwise(g: Graph, op: Op, at: _Places) -> list[str]:
+    x = op.inputs[0]
+    return [f"ern_depthwise_{_suffix(g, x)}({at[op.output]}, &@_{c_name(op.output)}, {at[x]}, {g.values[x].shape[1]}u);"]
+
+
+def _entrywise(function: str, attr: str = "") -> Emit:
+    def emit(g: Graph, op: Op, at: _Places) -> list[str]:
+        arguments = [at[op.output], *(at[i] for i in op.inputs)]
+        arguments += [f"{op.attrs[attr]}u"] if attr else []
+        return [f"{function}({', '.join(arguments)}, {_count(g, op.output)}u);"]
+
+    return emit
+
+
+def _concat(g: Graph, op: Op, at: _Places) -> list[str]:
+    lines, entries = [], 0
+    for x in op.inputs:
+        to = f"{at[op.output]} + {entries}" if entries else at[op.output]
+        lines.append(f"ern_copy({to}, {at[x]}, {_bytes(g, x)}u);")
+        entries += _count(g, x)
+    return lines
+
+
+def _slice_rows(g: Graph, op: Op, at: _Places) -> list[str]:
+    return []
+
+
+def _slice_columns(g: Graph, op: Op, at: _Places) -> list[str]:
+    if at.is_alias(op.output):
+        return []
+    x = op.inputs[0]
+    rows, columns = g.values[x].shape
+    width = _WIDTH[g.values[x].dtype]
+    return [
+        f"ern_copy_columns({at[op.output]}, {at[x]}, {rows}u, {columns}u, {op.attrs['begin']}u, {op.attrs['size']}u, {width}u);"
+    ]
+
+
+#: the C backend's table: one row a primitive
+EMIT: Mapping[str, Emit] = {
+    "matvec": _matvec,
+    "conv": _matvec,
+    "depthwise": _depthwise,
+    "add": _entrywise("ern_add"),
+    "sub": _entrywise("ern_sub"),
+    "add_relu": _entrywise("ern_add_relu"),
+    "mul": _entrywise("ern_mul", "shift"),
+    "sigmoid": _entrywise("ern_sigmoid"),
+    "tanh": _entrywise("ern_tanh"),
+    "narrow": _entrywise("ern_narrow16"),
+    "cell_to_preact": _entrywise("ern_cell_to_preact", "exponent"),
+    "concat": _concat,
+    "slice_rows": _slice_rows,
+    "slice_columns": _slice_columns,
+}

@@ -1,0 +1,51 @@
+/* Decision stage; see ern_decide.h. Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0 */
+#include "ern_decide.h"
+
+static int32_t ring_sum(const ern_decision *d, const int16_t *ring, uint32_t keyword)
+{
+    int32_t sum = 0;
+    uint32_t i;
+    for (i = 0; i < d->smoothing; i++) {
+        sum += ring[i * d->keywords + keyword];
+    }
+    return sum;
+}
+
+static void remember(const ern_decision *d, ern_decider *decider, int16_t *ring, const int16_t *posteriors)
+{
+    int16_t *const row = ring + (uint32_t)decider->next * d->keywords;
+    uint32_t i;
+    for (i = 0; i < d->keywords; i++) {
+        row[i] = posteriors[i];
+    }
+    decider->next = (uint16_t)(decider->next + 1u == d->smoothing ? 0u : decider->next + 1u);
+    decider->step++;
+}
+
+int ern_decide(const ern_decision *d, ern_decider *decider, int16_t *ring, const int16_t *posteriors, ern_event *event)
+{
+    int32_t best_margin = -1;
+    uint32_t i;
+    event->label = -1;
+    event->score = 0;
+    event->step = decider->step;
+    remember(d, decider, ring, posteriors);
+    if (decider->wait > 0u) {
+        decider->wait--;
+        return 0;
+    }
+    for (i = 0; i < d->keywords; i++) {
+        const int32_t sum = ring_sum(d, ring, i);
+        const int32_t margin = sum - (int32_t)d->smoothing * d->thresholds[i];
+        if (margin > best_margin) {
+            best_margin = margin;
+            event->label = (int32_t)i;
+            event->score = sum / (int32_t)d->smoothing;
+        }
+    }
+    if (best_margin < 0) {
+        return 0;
+    }
+    decider->wait = d->refractory;
+    return 1;
+}

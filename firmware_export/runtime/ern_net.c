@@ -1,0 +1,209 @@
+/* Primitives of the quantized net; see ern_net.h. Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0
+ * The sigmoid table is that of TFLite's int16 kernels (Apache-2.0, see NOTICE). */
+#include "ern_net.h"
+#include "ern_math.h"
+
+/* sigmoid(i / 24) in Q16 */
+static const uint16_t sigmoid_table[256] = {
+    32768, 33451, 34133, 34813, 35493, 36169, 36843, 37513, 38180, 38841, 39498, 40149, 40794, 41432, 42064, 42688,
+    43304, 43912, 44511, 45102, 45683, 46255, 46817, 47369, 47911, 48443, 48964, 49475, 49975, 50464, 50942, 51409,
+    51865, 52311, 52745, 53169, 53581, 53983, 54374, 54755, 55125, 55485, 55834, 56174, 56503, 56823, 57133, 57433,
+    57724, 58007, 58280, 58544, 58800, 59048, 59288, 59519, 59743, 59959, 60168, 60370, 60565, 60753, 60935, 61110,
+    61279, 61441, 61599, 61750, 61896, 62036, 62172, 62302, 62428, 62549, 62666, 62778, 62886, 62990, 63090, 63186,
+    63279, 63368, 63454, 63536, 63615, 63691, 63765, 63835, 63903, 63968, 64030, 64090, 64148, 64204, 64257, 64308,
+    64357, 64405, 64450, 64494, 64536, 64576, 64614, 64652, 64687, 64721, 64754, 64786, 64816, 64845, 64873, 64900,
+    64926, 64950, 64974, 64997, 65019, 65039, 65060, 65079, 65097, 65115, 65132, 65149, 65164, 65179, 65194, 65208,
+    65221, 65234, 65246, 65258, 65269, 65280, 65291, 65301, 65310, 65319, 65328, 65337, 65345, 65352, 65360, 65367,
+    65374, 65381, 65387, 65393, 65399, 65404, 65410, 65415, 65420, 65425, 65429, 65433, 65438, 65442, 65445, 65449,
+    65453, 65456, 65459, 65462, 65465, 65468, 65471, 65474, 65476, 65479, 65481, 65483, 65485, 65488, 65489, 65491,
+    65493, 65495, 65497, 65498, 65500, 65501, 65503, 65504, 65505, 65507, 65508, 65509, 65510, 65511, 65512, 65513,
+    65514, 65515, 65516, 65517, 65517, 65518, 65519, 65520, 65520, 65521, 65522, 65522, 65523, 65523, 65524, 65524,
+    65525, 65525, 65526, 65526, 65526, 65527, 65527, 65528, 65528, 65528, 65529, 65529, 65529, 65529, 65530, 65530,
+    65530, 65530, 65531, 65531, 65531, 65531, 65531, 65532, 65532, 65532, 65532, 65532, 65532, 65533, 65533, 65533,
+    65533, 65533, 65533, 65533, 65533, 65534, 65534, 65534, 65534, 65534, 65534, 65534, 65534, 65534, 65534, 65535,
+};
+
+static int16_t finish_row(const ern_linear *l, uint32_t row, int32_t acc)
+{
+    const int16_t y = ern_requantize(acc, l->multiplier[row], l->shift[row]);
+    return y < l->floor ? l->floor : y;
+}
+
+void ern_matvec_s16(int16_t *y, const ern_linear *l, const int16_t *x, uint32_t n)
+{
+    for (; n > 0u; n--, x += l->columns) {
+        const int8_t *w = l->weight;
+        uint32_t row, i;
+        for (row = 0; row < l->rows; row++, w += l->columns) {
+            int32_t acc = l->bias[row];
+            for (i = 0; i < l->columns; i++) {
+                acc = ERN_PROVE32((ern_wide)acc + w[i] * x[i]);
+            }
+            *y++ = finish_row(l, row, acc);
+        }
+        ERN_COUNT(mac, (uint64_t)l->rows * l->columns);
+    }
+}
+
+void ern_matvec_s8(int16_t *y, const ern_linear *l, const int8_t *x, uint32_t n)
+{
+    for (; n > 0u; n--, x += l->columns) {
+        const int8_t *w = l->weight;
+        uint32_t row, i;
+        for (row = 0; row < l->rows; row++, w += l->columns) {
+            int32_t acc = l->bias[row];
+            for (i = 0; i < l->columns; i++) {
+                acc = ERN_PROVE32((ern_wide)acc + w[i] * x[i]);
+            }
+            *y++ = finish_row(l, row, acc);
+        }
+        ERN_COUNT(mac, (uint64_t)l->rows * l->columns);
+    }
+}
+
+void ern_depthwise_s16(int16_t *y, const ern_linear *l, const int16_t *window, uint32_t channels)
+{
+    const uint32_t each = l->rows / channels;
+    const int8_t *w = l->weight;
+    uint32_t row, k;
+    for (row = 0; row < l->rows; row++, w += l->columns) {
+        const int16_t *x = window + row / each;
+        int32_t acc = l->bias[row];
+        for (k = 0; k < l->columns; k++) {
+            acc = ERN_PROVE32((ern_wide)acc + w[k] * x[k * channels]);
+        }
+        y[row] = finish_row(l, row, acc);
+    }
+    ERN_COUNT(mac, (uint64_t)l->rows * l->columns);
+}
+
+void ern_depthwise_s8(int16_t *y, const ern_linear *l, const int8_t *window, uint32_t channels)
+{
+    const uint32_t each = l->rows / channels;
+    const int8_t *w = l->weight;
+    uint32_t row, k;
+    for (row = 0; row < l->rows; row++, w += l->columns) {
+        const int8_t *x = window + row / each;
+        int32_t acc = l->bias[row];
+        for (k = 0; k < l->columns; k++) {
+            acc = ERN_PROVE32((ern_wide)acc + w[k] * x[k * channels]);
+        }
+        y[row] = finish_row(l, row, acc);
+    }
+    ERN_COUNT(mac, (uint64_t)l->rows * l->columns);
+}
+
+void ern_add(int16_t *y, const int16_t *a, const int16_t *b, uint32_t n)
+{
+    uint32_t i;
+    for (i = 0; i < n; i++) {
+        y[i] = ern_sat16((int32_t)a[i] + b[i]);
+    }
+}
+
+void ern_sub(int16_t *y, const int16_t *a, const int16_t *b, uint32_t n)
+{
+    uint32_t i;
+    for (i = 0; i < n; i++) {
+        y[i] = ern_sat16((int32_t)a[i] - b[i]);
+    }
+}
+
+void ern_add_relu(int16_t *y, const int16_t *a, const int16_t *b, uint32_t n)
+{
+    uint32_t i;
+    for (i = 0; i < n; i++) {
+        const int16_t sum = ern_sat16((int32_t)a[i] + b[i]);
+        y[i] = (int16_t)(sum < 0 ? 0 : sum);
+    }
+}
+
+void ern_mul(int16_t *y, const int16_t *a, const int16_t *b, uint32_t shift, uint32_t n)
+{
+    uint32_t i;
+    for (i = 0; i < n; i++) {
+        y[i] = ern_mul16(a[i], b[i], (int32_t)shift);
+    }
+}
+
+/* The table at |v| = a, 2^bits steps between entries; `top` beyond its end. */
+static int32_t interpolate(uint32_t a, uint32_t bits, int32_t top)
+{
+    const uint32_t index = a >> bits;
+    if (index >= 255u) {
+        return top;
+    }
+    return ((int32_t)sigmoid_table[index] << bits)
+           + (int32_t)(a & ((1u << bits) - 1u)) * (sigmoid_table[index + 1u] - sigmoid_table[index]);
+}
+
+void ern_sigmoid(int16_t *y, const int16_t *x, uint32_t n)
+{
+    uint32_t i;
+    for (i = 0; i < n; i++) {
+        const int32_t v = (9 * x[i] + 1) >> 1;
+        const int32_t r = interpolate((uint32_t)(v < 0 ? -v : v), 9, 0x7FFF << 10);
+        y[i] = (int16_t)(v >= 0 ? (r + 512) >> 10 : ((1 << 25) - r + 511) >> 10);
+    }
+}
+
+void ern_tanh(int16_t *y, const int16_t *x, uint32_t n)
+{
+    uint32_t i;
+    for (i = 0; i < n; i++) {
+        const int32_t v = (9 * x[i] + 1) >> 1;
+        const int32_t r = interpolate((uint32_t)(v < 0 ? -v : v), 8, 0xFFFF << 8);
+        y[i] = (int16_t)(v >= 0 ? (r - (1 << 23) + 128) >> 8 : (-r + (1 << 23) + 127) >> 8);
+    }
+}
+
+void ern_cell_to_preact(int16_t *y, const int16_t *c, uint32_t exponent, uint32_t n)
+{
+    const int32_t scale = (int32_t)1 << (14u - exponent);
+    uint32_t i;
+    for (i = 0; i < n; i++) {
+        /* floor((scale c + 3) / 6); C divides towards zero, so the dividend is made positive by a multiple of 6 */
+        y[i] = ern_sat16((scale * c[i] + 3 + 6 * 262144) / 6 - 262144);
+    }
+}
+
+void ern_narrow16(int8_t *y, const int16_t *x, uint32_t n)
+{
+    uint32_t i;
+    for (i = 0; i < n; i++) {
+        y[i] = ern_narrow(x[i]);
+    }
+}
+
+void ern_copy(void *to, const void *from, uint32_t bytes)
+{
+    unsigned char *t = (unsigned char *)to;
+    const unsigned char *f = (const unsigned char *)from;
+    for (; bytes > 0u; bytes--) {
+        *t++ = *f++;
+    }
+}
+
+void ern_copy_columns(void *to, const void *x, uint32_t n, uint32_t columns, uint32_t begin, uint32_t size,
+                      uint32_t width)
+{
+    unsigned char *t = (unsigned char *)to;
+    const unsigned char *f = (const unsigned char *)x + begin * width;
+    for (; n > 0u; n--, t += size * width, f += columns * width) {
+        ern_copy(t, f, size * width);
+    }
+}
+
+uint32_t ern_crc32(uint32_t crc, const void *data, uint32_t bytes)
+{
+    const unsigned char *p = (const unsigned char *)data;
+    uint32_t bit;
+    crc = ~crc;
+    for (; bytes > 0u; bytes--) {
+        crc ^= *p++;
+        for (bit = 0; bit < 8u; bit++) {
+            crc = (crc >> 1) ^ (0xEDB88320u & (0u - (crc & 1u)));
+        }
+    }
+    return ~crc;
+}
