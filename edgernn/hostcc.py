@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 import hashlib
 import os
 import shlex
@@ -20,11 +19,12 @@ from edgernn.errors import EdgernnError
 WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror")
 
 
-@functools.cache
 def host_compiler() -> tuple[str, ...]:
     """The command that compiles C for this machine: $CC, cc, gcc, clang, or zig from the `ziglang` package."""
-    if os.environ.get("CC"):
-        return tuple(shlex.split(os.environ["CC"]))
+    if chosen := shlex.split(os.environ.get("CC", "")):
+        if shutil.which(chosen[0]) is None:
+            raise EdgernnError(f"the compiler named by the environment variable CC, {chosen[0]!r}, does not exist")
+        return tuple(chosen)
     for name in ("cc", "gcc", "clang"):
         if shutil.which(name):
             return (name,)

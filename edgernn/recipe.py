@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from edgernn.cells import all_cells
+from edgernn.data.augment import AugmentConfig
 from edgernn.errors import EdgernnError
 from edgernn.features import FrontEndParams
 
@@ -44,25 +45,14 @@ class TrainParams:
     variants: int = 12  #: augmented copies of each clip prepared before training
     carried: float = 0.3  #: share of clips that follow other sound without a reset
     context_s: float = 0.6  #: longest such preceding sound, seconds
-    silence: float = 0.08  #: silence clips per training clip
+    silence: float = 0.08  #: silence clips (cuts of noise) per training clip
+    speech: float = 0.08  #: cuts of running speech per training clip, as unknown words
     time_masks: int = 1
     time_mask_frames: int = 6
     band_masks: int = 1
     band_mask_bands: int = 6
     mixup: float = 0.0  #: Beta(a, a) parameter; 0: off
     threads: int = 1
-
-
-@dataclass(frozen=True)
-class AugmentParams:
-    """How recordings are varied for training."""
-
-    shift_ms: float = 100.0
-    noise_p: float = 0.8
-    snr_db: tuple[float, float] = (-5.0, 30.0)
-    speed: float = 0.15
-    gain_db: tuple[float, float] = (-12.0, 6.0)
-    room_p: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -85,22 +75,34 @@ class DecisionParams:
 
 
 @dataclass(frozen=True)
+class DataParams:
+    """What to learn and from what. Each source is a table: `kind` and that kind's options (`edgernn/data/sources`).
+
+    A path may name an environment variable as ${NAME}. clip_seconds 0: one second, or the longest keyword clip.
+    """
+
+    keywords: tuple[str, ...] = ()
+    sources: tuple[Mapping[str, Any], ...] = ()
+    clip_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """A whole model. `data` goes to the source named in it; see `edgernn/data/sources`."""
+    """A whole model: one field a section."""
 
     name: str = "kws"
     seed: int = 0
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: DataParams = field(default_factory=DataParams)
     frontend: FrontEndParams = field(default_factory=FrontEndParams)
     layers: tuple[LayerSpec, ...] = ()
     train: TrainParams = field(default_factory=TrainParams)
-    augment: AugmentParams = field(default_factory=AugmentParams)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     quantize: QuantizeParams = field(default_factory=QuantizeParams)
     decision: DecisionParams = field(default_factory=DecisionParams)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, every default spelled out."""
-        return {**asdict(self), "data": dict(self.data), "layers": [{"cell": x.cell, **x.options} for x in self.layers]}
+        return {**asdict(self), "layers": [{"cell": x.cell, **x.options} for x in self.layers]}
 
     @property
     def frames_per_step(self) -> int:
@@ -181,6 +183,11 @@ def _typed(value: Any, hint: Any, path: str, problems: list[str]) -> Any:
         if isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(v, (int, float)) for v in value):
             return (float(value[0]), float(value[1]))
         problems.append(f"{path} = {value!r} must be two numbers")
+    elif hint == tuple[str, ...] or hint == tuple[Mapping[str, Any], ...]:
+        item = str if hint == tuple[str, ...] else Mapping
+        if isinstance(value, (list, tuple)) and all(isinstance(v, item) for v in value):
+            return tuple(value)
+        problems.append(f"{path} must be a list of {'texts' if item is str else 'tables'}")
     elif hint in (int, float, str) and (not isinstance(value, hint) or isinstance(value, bool)):
         problems.append(f"{path} = {value!r} must be {'an integer' if hint is int else 'a ' + hint.__name__}")
     return value

@@ -1,0 +1,417 @@
+"""The command line: the library's verbs with words around them.
+
+Every verb takes --json, exits 0 when it did its work, 1 when a check failed and 2 when the input or the machine was
+unusable. Imports are inside the verbs: `edgernn --help` loads neither NumPy nor torch.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgernn.errors import EdgernnError
+
+app = typer.Typer(
+    name="edgernn", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Train a small recurrent net, quantize it to int8, and run the same bits on a PC and on a microcontroller.",
+)  # fmt: skip
+
+RunDir = Annotated[Path, typer.Argument(help="Run folder, as `edgernn data` or `edgernn kws` made it.")]
+Where = Annotated[Path, typer.Argument(help="Run folder or graph file (.ern).")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Scheme = Annotated[str | None, typer.Option(help="int8x16 (int16 operands) or int8; default: the recipe's.")]
+BoardName = Annotated[str, typer.Option("--board", help="Board name or TOML file; `edgernn boards` lists them.")]
+Compiler = Annotated[str, typer.Option("--toolchain", help="gcc, zig, or auto: the first that is installed.")]
+Optimize = Annotated[str, typer.Option("--optimize", help="Compiler optimization, such as -O2 or -Os.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Progress bars on standard error, one a stage; plain lines where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield _plain_progress()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("ETA"), TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total or None)
+            bars.update(tasks[stage], completed=done, total=total or None)
+
+        yield report
+
+
+def _plain_progress() -> Callable[[str, int, int], None]:
+    """One line a stage and a tenth of it, for logs."""
+    said: set[tuple[str, int]] = set()
+
+    def report(stage: str, done: int, total: int) -> None:
+        tenth = 10 * done // total if total else 0
+        if (stage, tenth) not in said:
+            said.add((stage, tenth))
+            typer.echo(f"{stage} {10 * tenth} %" if total else stage, err=True)
+
+    return report
+
+
+def _print(result: Any, as_json: bool, lines: Callable[[], None]) -> None:
+    if as_json:
+        typer.echo(json.dumps(result, indent=2, sort_keys=True))
+    else:
+        lines()
+
+
+def _table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right")
+    for row in rows:
+        table.add_row(*(str(x) for x in row))
+    # a pipe has no width of its own: give it room, so that no figure is cut
+    width = None if sys.stdout.isatty() else 160
+    Console(width=width, highlight=False).print(table)
+
+
+def _percent(x: float) -> str:
+    return f"{100 * x:.2f} %"
+
+
+@app.command()
+def data(
+    run: RunDir,
+    recipe: Annotated[str, typer.Option(help="Recipe file, or the name of one that comes with edgernn.")] = "demo",
+    keywords: Annotated[str | None, typer.Option(help='Comma-separated words instead of the recipe\'s: "hey robin,stop".')] = None,
+    seed: Annotated[int, typer.Option(help="Everything random follows it.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Collect recordings (or speak them) into one prepared dataset."""
+    from edgernn import pipeline
+
+    with _progress() as progress:
+        chosen = pipeline.demo_recipe(_words(keywords), recipe, seed, None)
+        dataset = pipeline.prepare_data(chosen, run, progress)
+    rows = dataset.summary()
+    splits = ("train", "validation", "test")
+    _print(
+        {"dataset": dataset.id, "folder": str(dataset.path), "labels": rows}, as_json,
+        lambda: _table(
+            f"dataset {dataset.id[:12]} in {dataset.path}",
+            ["label", *(f"{s} (speakers)" for s in splits), "seconds"],
+            [[r["label"], *(f"{r[s]} ({r[s + '_speakers']})" for s in splits), r["seconds"]] for r in rows],
+        ),
+    )  # fmt: skip
+
+
+def _words(keywords: str | None) -> list[str] | None:
+    return [w.strip() for w in keywords.split(",") if w.strip()] if keywords else None
+
+
+@app.command()
+def train(run: RunDir, device: Device = "auto", as_json: Json = False) -> None:
+    """Train the float model; run it again to resume what was interrupted."""
+    from edgernn import pipeline
+
+    with _progress() as progress:
+        result = pipeline.train_model(run, progress, device)
+    _print(result, as_json, lambda: typer.echo(f"{result['parameters']} parameters -> {result['checkpoint']}"))
+
+
+@app.command()
+def quantize(run: RunDir, scheme: Scheme = None, as_json: Json = False) -> None:
+    """Calibrate the float model on streams and turn it into an integer graph."""
+    from edgernn import pipeline
+
+    result = pipeline.quantize_model(run, scheme)
+    _print(result, as_json, lambda: _show_quantized(result))
+
+
+def _show_quantized(result: dict[str, Any]) -> None:
+    rows = [
+        [t["name"], t["dtype"], f"{t['largest']:.4g}", f"{t['step']:.3g}", t["snr_db"], _percent(t["saturated"])]
+        for t in result["tensors"]
+    ]
+    _table(
+        f"graph {result['graph'][:12]} ({result['scheme']}): {result['weight_bytes']} bytes of weights, "
+        f"{result['table_bytes']} of tables, {result['macs_per_step']} MACs a step",
+        ["tensor", "type", "range", "step", "SNR dB", "saturated"], rows,
+    )  # fmt: skip
+    for row in result["enlarged"]:
+        typer.echo(f"{row['tensor']} row {row['row']}: scale enlarged x{row['factor']:.3g} so that it cannot overflow")
+    typer.echo(f"wrote {result['path']}")
+
+
+@app.command()
+def simulate(
+    run: RunDir,
+    scheme: Scheme = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    seconds: Annotated[float, typer.Option(help="Length of the stream without a reset.")] = 600.0,
+    runtime: Annotated[str, typer.Option(help="numpy (the definition), c, or auto.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Check the integer model against the float model: accuracy, agreement, drift, latency."""
+    from edgernn import pipeline
+
+    with _progress() as progress:
+        result = pipeline.simulate_model(run, progress, scheme, split, seconds, runtime)
+    _print(result, as_json, lambda: _show_simulated(result))
+
+
+def _show_simulated(r: dict[str, Any]) -> None:
+    clips, stream = r["clips"], r["stream"]
+    labels = list(clips["float"]["per_class"])
+    rows = [["all", *(_percent(clips[k]["accuracy"]) for k in ("float", "integer"))]]
+    rows += [[x, *(_percent(clips[k]["per_class"][x]) for k in ("float", "integer"))] for x in labels]
+    _table(f"graph {r['graph'][:12]} ({r['scheme']}): accuracy over {clips['float']['clips']} {clips['split']} clips",
+           ["label", "float", "int8"], rows)  # fmt: skip
+    typer.echo(f"agreement {_percent(clips['agreement'])}, logit SNR {clips['logit_snr_db']} dB")
+    if clips["silence"]["cuts"]:
+        taken = clips["silence"]["taken_for_keyword"]
+        typer.echo(f"cuts of noise taken for a keyword: float {taken['float']}, int8 {taken['integer']} of {clips['silence']['cuts']}")
+    rows = [[m["minute"], *(m[k] for k in stream["whole"])] for m in stream["minutes"]]
+    rows.append(["all", *stream["whole"].values()])
+    _table(f"SNR in dB over {stream['seconds']} s without a reset", ["minute", *stream["whole"]], rows)
+    typer.echo("saturated: " + ", ".join(f"{k} {_percent(v)}" for k, v in stream["saturated"].items()))
+    for name, s in stream["streaming"].items():
+        typer.echo(
+            f"streaming, {name}: {_percent(s['frr'])} of {s['keywords']} keywords missed, "
+            f"{s['fa_per_hour']} false accepts an hour (95 %: {s['fa_per_hour_95'][0]} to {s['fa_per_hour_95'][1]})"
+        )
+    typer.echo(f"algorithmic latency {r['latency_ms']} ms, one step every {r['step_ms']} ms")
+    if "speed" in r:
+        s = r["speed"]
+        typer.echo(
+            f"on this host, us a step: float {s['float_numpy_us']} (NumPy), int8 {s['integer_numpy_us']} (NumPy), "
+            f"{s['integer_c_us']} (C with front end, {s['real_time_factor_c']:.0f} x real time)"
+        )
+
+
+@app.command()
+def export(
+    where: Where,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; default: c/ beside the graph.")] = None,
+    form: Annotated[str, typer.Option("--format", help="c: model.h, the C99 runtime and examples.")] = "c",
+    scheme: Scheme = None,
+    prefix: Annotated[str, typer.Option(help="Prefix of every public C name.")] = "kws",
+    as_json: Json = False,
+) -> None:
+    """Write the graph as C."""
+    from edgernn import pipeline
+
+    result = pipeline.export_graph(where, out or _beside(where) / form, form, scheme, prefix)
+    _print(result, as_json, lambda: typer.echo("\n".join(["wrote", *result["files"]])))
+
+
+def _beside(where: Path) -> Path:
+    return where if where.is_dir() else where.parent
+
+
+@app.command()
+def boards(as_json: Json = False) -> None:
+    """List the boards: cores, memory, and what can build and run them here."""
+    from targets import available_toolchains, list_boards, load_board, usable_emulators
+
+    found = [load_board(name) for name in list_boards()]
+    rows = [
+        {"name": b.name, "cpu": b.cpu, "flash": b.flash.size, "ram": b.ram.size, "description": b.description,
+         "toolchains": available_toolchains(b), "emulators": usable_emulators(b)}
+        for b in found
+    ]  # fmt: skip
+    _print(rows, as_json, lambda: _table("boards", list(rows[0]), [[_cell(v) for v in r.values()] for r in rows]))
+
+
+def _cell(value: Any) -> Any:
+    return ", ".join(value) if isinstance(value, list) else value
+
+
+@app.command()
+def build(
+    where: Where,
+    board: BoardName = "mps2-an386",
+    toolchain: Compiler = "auto",
+    optimize: Optimize = "-O2",
+    scheme: Scheme = None,
+    as_json: Json = False,
+) -> None:
+    """Compile the graph for a board: flash and RAM before anything is flashed."""
+    from edgernn import pipeline
+
+    r = pipeline.build_board(where, board, _beside(where), toolchain, optimize, scheme)
+    _print(r, as_json, lambda: typer.echo(
+        f"{r['board']} ({r['cpu']}): {r['flash_bytes']} bytes of flash, {r['ram_bytes']} of RAM; {r['toolchain']} {optimize}"
+    ))  # fmt: skip
+
+
+@app.command()
+def run(
+    where: Where,
+    board: BoardName = "mps2-an386",
+    wav: Annotated[Path | None, typer.Option(help="Sound to run; default: ten test clips.")] = None,
+    toolchain: Compiler = "auto",
+    emulator: Annotated[str, typer.Option(help="qemu, unicorn, or auto: the first that is installed.")] = "auto",
+    optimize: Optimize = "-O2",
+    scheme: Scheme = None,
+    as_json: Json = False,
+) -> None:
+    """Run the firmware on an emulated core: bits against the simulator, instructions, stack. Exits 1 when bits differ."""
+    from edgernn import pipeline
+
+    r = pipeline.run_board(where, board, _beside(where), wav, toolchain, emulator, optimize, scheme)
+    _print(r, as_json, lambda: _show_boards([r]))
+    if r["bits_differing"]:
+        raise typer.Exit(1)
+
+
+def _show_boards(runs: list[dict[str, Any]]) -> None:
+    columns = ["board", "core", "flash", "RAM", "stack", "steps", "bits differing", "instructions/step", "instr./s of audio"]
+    rows = [
+        [r["board"], r["cpu"], r["flash_bytes"], r["ram_bytes"], r["stack_bytes"], r["steps"], r["bits_differing"],
+         f"{r['instructions_per_step']:.0f}", f"{r['instructions_per_second'] / 1e6:.2f} M"]
+        for r in runs
+    ]  # fmt: skip
+    _table(f"{runs[0]['emulator']}, {runs[0]['toolchain']}", columns, rows)
+
+
+@app.command()
+def kws(
+    keywords: Annotated[str | None, typer.Option(help='Comma-separated words to spot: "hey robin,lights on".')] = None,
+    out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("run/kws"),
+    recipe: Annotated[str | None, typer.Option(help="Recipe file or name; default: the embedded synthetic corpus.")] = None,
+    board: Annotated[list[str] | None, typer.Option(help="Board to emulate; may be given more than once.")] = None,
+    seed: Annotated[int, typer.Option(help="Everything random follows it.")] = 0,
+    epochs: Annotated[int | None, typer.Option(help="Train so many epochs instead of the recipe's.")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """The whole way in one command: words to speak for, to a model on an emulated microcontroller."""
+    from edgernn import pipeline
+
+    chosen = pipeline.demo_recipe(_words(keywords), recipe, seed, epochs)
+    with _progress() as progress:
+        result = pipeline.whole(chosen, out, board or ["mps2-an386"], progress, device)
+    _print(result, as_json, lambda: _show_summary(result))
+
+
+def _show_summary(s: dict[str, Any]) -> None:
+    rows = [
+        ["float accuracy", f"{_percent(s['float_accuracy'])} of {s['clips']} {s['split']} clips"],
+        ["int8 accuracy", f"{_percent(s['int8_accuracy'])} ({s['scheme']})"],
+        ["agreement", _percent(s["agreement"])],
+        ["weights", f"{s['weight_bytes']} bytes"],
+        ["algorithmic latency", f"{s['latency_ms']} ms"],
+    ]
+    for r in s["boards"]:
+        core = f"{r['cpu']}: "
+        rows += [
+            [core + "flash, RAM, stack", f"{r['flash_bytes']}, {r['ram_bytes']}, {r['stack_bytes']} bytes"],
+            [core + "instructions", f"{r['instructions_per_second'] / 1e6:.2f} M a second of audio"],
+            [core + "bits differing", f"{r['bits_differing']} of {r['entries']} entries in {r['steps']} steps"],
+        ]
+    _table(f"graph {s['graph'][:12]}", ["", "result"], rows)
+    folder, graph = s["folder"], f"{s['folder']}/graph-{s['scheme']}.ern"
+    typer.echo(
+        f"wrote {folder}/: model.safetensors (float), {Path(graph).name} (int8), c/ (model.h, runtime, examples), *.json\n"
+        f"next: edgernn detect some.wav --graph {graph}\n"
+        f"      edgernn run {folder} --board microbit\n"
+        f"      copy {folder}/c into your firmware; {folder}/c/examples/main.c shows how"
+    )
+
+
+@app.command()
+def detect(
+    audio: Annotated[str, typer.Argument(help="Sound file of any length, rate and channels, or - for raw 16-bit PCM.")] = "",
+    graph: Annotated[Path | None, typer.Option(help="Graph file or run folder; default: the newest under ./run.")] = None,
+    rate: Annotated[int, typer.Option(help="Sample rate of raw PCM on standard input, Hz.")] = 16000,
+    channels: Annotated[int, typer.Option(help="Channels of raw PCM on standard input.")] = 1,
+    live: Annotated[bool, typer.Option("--live", help="Listen to the microphone (needs sounddevice).")] = False,
+    threshold: Annotated[float | None, typer.Option(help="Posterior at which a keyword fires, 0 to 1; default: the graph's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print keywords with time and score as they are heard, from the int8 model."""
+    from edgernn import listening, pipeline
+
+    if bool(audio) == live:
+        raise EdgernnError("give a sound file, - for a pipe, or --live for the microphone; exactly one of them")
+    path = pipeline.find_graph(graph) if graph else pipeline.newest_graph()
+    heard = 0
+    for found in listening.detections(path, audio, rate, channels, live, threshold):
+        heard += 1
+        line = json.dumps(found) if as_json else f"{found['time_s']:9.2f} s  {found['label']:20} {found['score']:.3f}"
+        typer.echo(line)
+        sys.stdout.flush()
+    if not as_json:
+        typer.echo(f"{heard} detection{'' if heard == 1 else 's'}", err=True)
+
+
+@app.command()
+def record(
+    label: Annotated[str, typer.Option(help="Word that is said; names the folder.")],
+    out: Annotated[Path, typer.Option(help="Folder of recordings; use it as a `folder` data source.")] = Path("recordings"),
+    count: Annotated[int, typer.Option(help="Examples to record.")] = 20,
+    seconds: Annotated[float, typer.Option(help="Length of each.")] = 1.0,
+    speaker: Annotated[str, typer.Option(help="Who speaks; splits are disjoint by speaker.")] = "me",
+    source: Annotated[str, typer.Option("--from", help="A sound file or - (raw 16 kHz PCM) instead of the microphone.")] = "",
+) -> None:
+    """Collect your own examples of a word."""
+    from edgernn import listening
+
+    for path in listening.record(label, out, count, seconds, speaker, source):
+        typer.echo(path)
+
+
+@app.command()
+def check(
+    run: RunDir,
+    baseline: Annotated[Path, typer.Option(help="Baseline file.")] = Path("baseline.json"),
+    update: Annotated[bool, typer.Option("--update", help="Write the run's figures as the new baseline.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Gate: exit 1 when accuracy, agreement, flash, RAM or instructions got worse than the baseline, 2 when it cannot tell."""
+    from edgernn import gate
+
+    if update:
+        typer.echo(f"wrote {gate.write_baseline(run, baseline)}")
+        return
+    result = gate.check(run, baseline)
+    _print(result, as_json, lambda: _show_check(result))
+    if any(not row["ok"] for row in result["rows"]):
+        raise typer.Exit(1)
+
+
+def _show_check(result: dict[str, Any]) -> None:
+    rows = [
+        [r["metric"], r["baseline"], r["value"], r["tolerance"], "ok" if r["ok"] else "WORSE"] for r in result["rows"]
+    ]
+    _table(f"graph {result['graph'][:12]} against {result['baseline']}", ["metric", "baseline", "now", "tolerance", ""], rows)
+
+
+def main() -> None:
+    """Entry point: an EdgernnError is one sentence and exit code 2."""
+    try:
+        app()
+    except EdgernnError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; run the same command again to go on", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

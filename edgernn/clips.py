@@ -1,0 +1,170 @@
+"""From a prepared dataset to front-end features: whole splits, augmented copies for training, calibration streams."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgernn.artifacts import replacing
+from edgernn.data.augment import Augmenter, StreamConfig, cut, make_stream
+from edgernn.data.corpus import Dataset, Row
+from edgernn.audio import to_int16
+from edgernn.errors import EdgernnError
+from edgernn.features import FrontEndTables, Int16
+from edgernn.native import NativeFrontEnd
+from edgernn.recipe import Recipe
+
+SILENCE = "silence"
+Progress = Callable[[str, int, int], None]
+
+
+def labels_of(dataset: Dataset) -> tuple[str, ...]:
+    """Keywords, "unknown", "silence": the order of the logits."""
+    return (*dataset.labels, SILENCE)
+
+
+def padded(pcm: Int16, samples: int) -> Int16:
+    """A clip cut or padded with zeros on the right to a whole number of samples."""
+    out = np.zeros(samples, np.int16)
+    out[: min(samples, len(pcm))] = pcm[:samples]
+    return out
+
+
+def clip_pcm(dataset: Dataset, rows: Sequence[Row]) -> Int16:
+    """Rows as int16 [N, clip_samples]."""
+    return np.stack([padded(dataset.pcm(row), dataset.clip_samples) for row in rows])
+
+
+def label_indices(dataset: Dataset, rows: Sequence[Row]) -> NDArray[np.int64]:
+    """Index of each row's label."""
+    order = {label: i for i, label in enumerate(labels_of(dataset))}
+    return np.array([order[row.label] for row in rows], np.int64)
+
+
+def log_mels(pcm: Int16, recipe: Recipe, tables: FrontEndTables) -> Int16:
+    """Q9 log-energies [N, T, bands] of clips [N, samples], each from reset."""
+    frontend = NativeFrontEnd(recipe.frontend, tables)
+    out = []
+    for clip in pcm:
+        frontend.reset()
+        out.append(frontend(clip))
+    return np.stack(out)
+
+
+def silence_pcm(dataset: Dataset, split: str, count: int, rng: np.random.Generator) -> Int16:
+    """`count` cuts [count, clip_samples] of the split's noise recordings, as they are."""
+    noise = [dataset.pcm(row) for row in dataset.noise(split)]
+    if not noise:
+        raise EdgernnError(f"the dataset has no {split} noise to cut silence from; add a noise source")
+    return np.stack([to_int16(cut(noise, dataset.clip_samples, rng)) for _ in range(count)])
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Augmented features for training.
+
+    log_mel int16 [variants, N, context + T, bands] (Q9, memory-mapped); label int64 [N]; context: frames before the clip.
+    """
+
+    log_mel: Int16
+    label: NDArray[np.int64]
+    context: int
+
+    def statistics(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and deviation of each band over (a part of) the clips, float64 [bands]."""
+        part = self.log_mel[0, ::4, self.context :].astype(np.float64)
+        return part.mean((0, 1)), part.std((0, 1))
+
+
+@dataclass(frozen=True)
+class _Extra:
+    """Training clips that no row holds: cuts of noise (silence) and of running speech (unknown)."""
+
+    silence: int
+    speech: int
+
+    @classmethod
+    def of(cls, dataset: Dataset, recipe: Recipe) -> _Extra:
+        count = len(dataset.clips("train"))
+        silence = round(recipe.train.silence * count) if dataset.noise("train") else 0
+        return cls(silence, round(recipe.train.speech * count) if dataset.speech("train") else 0)
+
+    def labels(self, dataset: Dataset) -> NDArray[np.int64]:
+        order = labels_of(dataset)
+        silence = np.full(self.silence, order.index(SILENCE), np.int64)
+        return np.concatenate([silence, np.full(self.speech, order.index("unknown"), np.int64)])
+
+
+def training_set(dataset: Dataset, recipe: Recipe, tables: FrontEndTables, folder: Path, progress: Progress) -> TrainingSet:
+    """Prepare (or find prepared) the augmented copies of the train split in `folder`."""
+    rows = dataset.clips("train")
+    extra = _Extra.of(dataset, recipe)
+    labels = np.concatenate([label_indices(dataset, rows), extra.labels(dataset)])
+    context = round(recipe.train.context_s * recipe.frontend.sample_rate / recipe.frontend.hop)
+    context -= context % recipe.frames_per_step
+    path = folder / f"features-{_key(dataset, recipe)}.npy"
+    if not path.exists():
+        _prepare(dataset, recipe, tables, path, context, extra, progress)
+    return TrainingSet(np.load(path, mmap_mode="r"), labels, context)
+
+
+def _key(dataset: Dataset, recipe: Recipe) -> str:
+    """Names the prepared features: everything they depend on."""
+    parts = [dataset.id, asdict(recipe.frontend), asdict(recipe.augment), recipe.train.variants, recipe.train.silence,
+             recipe.train.speech, recipe.train.context_s, recipe.seed, recipe.frames_per_step]  # fmt: skip
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _prepare(
+    dataset: Dataset, recipe: Recipe, tables: FrontEndTables, path: Path, context: int, extra: _Extra, progress: Progress
+) -> None:
+    hop, variants = recipe.frontend.hop, recipe.train.variants
+    count = len(dataset.clips("train")) + extra.silence + extra.speech
+    frames = context + dataset.clip_samples // hop
+    with replacing(path) as scratch:
+        with scratch.open("wb") as file:
+            shape = (variants, count, frames, recipe.frontend.bands)
+            np.lib.format.write_array_header_1_0(file, {"descr": "<i2", "fortran_order": False, "shape": shape})
+            for done, features in enumerate(_augmented(dataset, recipe, tables, context * hop, extra), 1):
+                file.write(features.tobytes())
+                progress("augmenting", done, variants * count)
+
+
+def _augmented(
+    dataset: Dataset, recipe: Recipe, tables: FrontEndTables, context: int, extra: _Extra
+) -> Iterator[Int16]:
+    """Features of each copy of each clip, then of the silence and speech cuts; `context` samples of sound come before."""
+    rows = dataset.clips("train")
+    noise = [dataset.pcm(row) for row in dataset.noise("train")]
+    speech = [dataset.pcm(row) for row in dataset.speech("train")]
+    frontend = NativeFrontEnd(recipe.frontend, tables)
+    for variant in range(recipe.train.variants):
+        rng = np.random.default_rng([recipe.seed, variant])
+        augment = Augmenter(recipe.augment, noise, rng)
+        for row in rows:
+            before = dataset.pcm(rows[rng.integers(len(rows))]) if rng.random() < 0.5 else np.zeros(1, np.int16)
+            clip = padded(dataset.pcm(row), dataset.clip_samples)
+            frontend.reset()
+            yield frontend(augment(clip, padded(before[::-1], context)[::-1]))
+        for material, times in ((noise, extra.silence), (speech, extra.speech)):
+            for _ in range(times):
+                whole = to_int16(cut(material, context + dataset.clip_samples, rng))
+                frontend.reset()
+                yield frontend(augment(whole[context:], whole[:context]))
+
+
+def calibration_streams(dataset: Dataset, recipe: Recipe, tables: FrontEndTables) -> Int16:
+    """Streams of training speech in noise, Q9 log-energies [streams, T, bands], each one run without a reset."""
+    q = recipe.quantize
+    rng = np.random.default_rng([recipe.seed, 1 << 20])
+    rows = dataset.clips("train")
+    seconds = max(q.stream_seconds, 3 * dataset.clip_seconds)
+    config = StreamConfig(keyword_fraction=0.5)
+    pcm = np.stack([make_stream(rows, dataset, rng, seconds, config)[0] for _ in range(q.streams)])
+    return log_mels(pcm, recipe, tables)

@@ -1,0 +1,334 @@
+"""The prepared dataset: what every later step reads instead of sound files.
+
+A folder with `pcm.npy` (int16, every clip at 16 kHz mono, end to end, memory-mapped when loaded) and
+`index.json` (canonical JSON: keywords, rows, notes on origin and licence, sha256 of the samples).
+Its id is the sha256 of index.json, so it names both files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from edgernn.audio import SAMPLE_RATE, Int16, read_audio
+from edgernn.errors import EdgernnError
+
+SPLITS = ("train", "validation", "test")
+UNKNOWN = "unknown"
+NOISE = "_noise_"
+SPEECH = "_speech_"  # running speech of any length: material for unknown words and for streams, never scored
+RESERVED = (NOISE, SPEECH)
+VERSION = 1
+_FILES = {"pcm.npy", "index.json"}
+Progress = Callable[[str, int, int], None]  # (what is being done, done, total; total 0 = not known)
+
+
+def quiet(stage: str, done: int, total: int) -> None:
+    """The progress callback that shows nothing."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One recording before it is read."""
+
+    source: str  # path within its corpus, or an id for what was synthesised
+    label: str  # the word said, or one of RESERVED
+    speaker: str  # "" when not known
+    split: str  # one of SPLITS, or "" when it is to be assigned
+    note: str = ""  # origin and licence, one line
+
+
+@dataclass(frozen=True)
+class Clip:
+    """An item with its samples: int16 mono [n] at 16 kHz."""
+
+    item: Item
+    pcm: Int16
+
+
+@dataclass(frozen=True)
+class Row:
+    """One clip of a prepared dataset: samples [offset, offset + length) of pcm.npy."""
+
+    source: str
+    label: str  # a keyword, UNKNOWN or one of RESERVED
+    word: str  # the label its source gave it
+    speaker: str
+    split: str
+    offset: int
+    length: int
+
+
+def load_clips(root: Path, items: Sequence[Item], progress: Progress, stage: str) -> Iterator[Clip]:
+    """Read every item's file, `root` / its source, in order."""
+    for done, item in enumerate(items, 1):
+        yield Clip(item, read_audio(root / item.source))
+        progress(stage, done, len(items))
+
+
+def reserved_label(noise: bool, speech: bool) -> str:
+    """The label of a source that is noise or running speech throughout; empty for one of words."""
+    if noise and speech:
+        raise EdgernnError("a data source is both noise and speech; set one of them")
+    return NOISE if noise else SPEECH if speech else ""
+
+
+# Splits ---------------------------------------------------------------------------
+
+
+def assign_splits(items: Sequence[Item], keywords: Sequence[str], seed: int) -> list[Item]:
+    """Give items without a split one, disjoint by speaker: about 80 % train, 10 % validation, 10 % test.
+
+    The choice is a hash of (seed, speaker), so that it does not change when other recordings are added; an
+    unknown speaker counts as a person of their own. A keyword (or UNKNOWN, or a RESERVED label) left without clips in a
+    split takes the lowest hash from the split where it has most speakers, as far as one can be spared.
+    """
+    named = [item if item.speaker else replace(item, speaker=item.source) for item in items]
+    fixed = {item.speaker: item.split for item in named if item.split}
+    hashes = {item.speaker: _hash(seed, item.speaker) for item in named if item.speaker not in fixed}
+    split = fixed | {speaker: _bucket(value) for speaker, value in hashes.items()}
+    groups: dict[str, set[str]] = {label: set() for label in (*keywords, UNKNOWN, *RESERVED)}
+    for item in named:
+        groups[item.label if item.label in groups else UNKNOWN].add(item.speaker)
+    for speakers in groups.values():
+        _cover(sorted(speakers, key=lambda speaker: (hashes.get(speaker, 1.0), speaker)), hashes, split)
+    return [replace(item, split=item.split or split[item.speaker]) for item in named]
+
+
+def _cover(speakers: list[str], movable: Mapping[str, float], split: dict[str, str]) -> None:
+    """Change `split` so that every split has one of `speakers`, as far as `movable` ones can be spared."""
+    for wanted in [name for name in SPLITS if name not in {split[speaker] for speaker in speakers}]:
+        count = Counter(split[speaker] for speaker in speakers)
+        spare = [speaker for speaker in speakers if speaker in movable and count[split[speaker]] > 1]
+        if spare:
+            split[max(spare, key=lambda speaker: count[split[speaker]])] = wanted
+
+
+def _hash(seed: int, speaker: str) -> float:
+    return int(hashlib.sha256(f"{seed}:{speaker}".encode()).hexdigest()[:13], 16) / 16**13
+
+
+def _bucket(value: float) -> str:
+    return "test" if value < 0.1 else "validation" if value < 0.2 else "train"
+
+
+# Writing ---------------------------------------------------------------------------
+
+
+def write_dataset(
+    clips: Iterable[Clip],
+    keywords: Sequence[str],
+    out: str | Path,
+    clip_seconds: float | None = None,
+) -> Dataset:
+    """Stream `clips` into the folder `out` (it appears whole or not at all) and load it.
+
+    A label that is neither a keyword nor RESERVED becomes UNKNOWN and stays readable as `word`. `clip_seconds`:
+    the length a classified clip is padded to; default 1.0, or the longest keyword clip rounded up to 0.1 s.
+    EdgernnError: no clips, a keyword without clips in a split, a speaker in two splits, a bad keyword list.
+    """
+    _check_keywords(keywords)
+    target = Path(out)
+    if target.exists() and not (target.is_dir() and {path.name for path in target.iterdir()} <= _FILES):
+        raise EdgernnError(f"{target} exists and is not a prepared dataset; choose another folder")
+    partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        rows, notes, digest = _write_pcm(clips, keywords, partial / "pcm.npy")
+        _check_rows(rows, keywords)
+        longest = max(row.length for row in rows if row.label in keywords)
+        seconds = clip_seconds or max(1.0, math.ceil(longest * 10 / SAMPLE_RATE) / 10)
+        index = {"notes": notes, "pcm_sha256": digest, "clip_samples": round(seconds * SAMPLE_RATE)}
+        index |= {"keywords": list(keywords), "rows": [list(vars(row).values()) for row in rows]}
+        index |= {"version": VERSION, "sample_rate": SAMPLE_RATE}
+        (partial / "index.json").write_bytes(_canonical(index))
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(partial, target)
+    except OSError as error:
+        raise EdgernnError(f"cannot write the dataset {target}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Dataset.load(target, verify=False)
+
+
+def _check_keywords(keywords: Sequence[str]) -> None:
+    if not keywords:
+        raise EdgernnError('no keywords were given; name at least one, such as "hey robin"')
+    wrong = [
+        word
+        for word, n in Counter(keywords).items()
+        if n > 1 or word in (UNKNOWN, *RESERVED) or not word.strip() or word != word.strip()
+    ]
+    if wrong:
+        raise EdgernnError(f"keyword {wrong[0]!r} is repeated, reserved or padded with spaces; rename it")
+
+
+def _write_pcm(
+    clips: Iterable[Clip], keywords: Sequence[str], path: Path
+) -> tuple[list[Row], dict[str, int], str]:
+    rows: list[Row] = []
+    notes: Counter[str] = Counter()
+    digest = hashlib.sha256()
+    offset = 0
+    with path.open("wb") as file:
+        header = _write_header(file, 0)
+        for clip in clips:
+            data = clip.pcm.astype("<i2").tobytes()
+            file.write(data)
+            digest.update(data)
+            rows.append(_row(clip, keywords, offset))
+            notes[clip.item.note] += 1
+            offset += len(clip.pcm)
+        file.seek(0)
+        assert _write_header(file, offset) == header  # NumPy pads the header so that an array can grow
+    return rows, dict(notes), digest.hexdigest()
+
+
+def _write_header(file: BinaryIO, samples: int) -> int:
+    np.lib.format.write_array_header_1_0(file, {"descr": "<i2", "fortran_order": False, "shape": (samples,)})
+    return file.tell()
+
+
+def _row(clip: Clip, keywords: Sequence[str], offset: int) -> Row:
+    item = clip.item
+    if clip.pcm.dtype != np.int16 or clip.pcm.ndim != 1 or not len(clip.pcm):
+        raise EdgernnError(f"{item.source} gave {clip.pcm.dtype} {list(clip.pcm.shape)}, not int16 mono [n]")
+    if item.split not in SPLITS:
+        raise EdgernnError(f"{item.source} has split {item.split!r}; it must be one of {', '.join(SPLITS)}")
+    label = item.label if item.label in (*keywords, *RESERVED) else UNKNOWN
+    return Row(item.source, label, item.label, item.speaker, item.split, offset, len(clip.pcm))
+
+
+def _check_rows(rows: Sequence[Row], keywords: Sequence[str]) -> None:
+    if not rows:
+        raise EdgernnError("the sources gave no clips at all; check their paths and filters")
+    split_of: dict[tuple[bool, str], str] = {}
+    for row in rows:
+        first = split_of.setdefault((row.label == NOISE, row.speaker), row.split)
+        if first != row.split:
+            raise EdgernnError(
+                f"speaker {row.speaker!r} is in the {first} and in the {row.split} split ({row.source}); "
+                "splits must be disjoint by speaker"
+            )
+    counts = Counter((row.label, row.split) for row in rows)
+    labels = [*keywords, *([UNKNOWN] if any(row.label == UNKNOWN for row in rows) else [])]
+    for label, split in [(label, split) for label in labels for split in SPLITS]:
+        if not counts[label, split]:
+            raise EdgernnError(
+                f"label {label!r} has no {split} clips; check its spelling, or add "
+                "recordings by at least three speakers"
+            )
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+# Reading ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared dataset, see the module's text."""
+
+    path: Path
+    id: str  # sha256 of index.json, hex
+    keywords: tuple[str, ...]
+    rows: tuple[Row, ...]
+    clip_samples: int  # length a classified clip is padded to
+    notes: dict[str, int]  # origin and licence -> clips
+    samples: Int16  # [total], read-only memory map
+
+    @classmethod
+    def load(cls, path: str | Path, verify: bool = True) -> Dataset:
+        """Open what `write_dataset` wrote; `verify` also hashes the samples. Damaged: EdgernnError."""
+        folder = Path(path)
+        try:
+            content = (folder / "index.json").read_bytes()
+            index = json.loads(content)
+            samples = np.load(folder / "pcm.npy", mmap_mode="r", allow_pickle=False)
+        except OSError as error:
+            raise EdgernnError(
+                f"{folder} is not a prepared dataset ({error.strerror}: {error.filename}); "
+                "run `edgernn data` first"
+            ) from error
+        except ValueError as error:
+            raise EdgernnError(f"the dataset {folder} is damaged ({error}); prepare it again") from error
+        dataset = cls._from_index(folder, content, index, samples)
+        if verify and hashlib.sha256(samples).hexdigest() != index["pcm_sha256"]:
+            raise EdgernnError(f"the samples of dataset {folder} do not match its index; prepare it again")
+        return dataset
+
+    @classmethod
+    def _from_index(cls, folder: Path, content: bytes, index: dict[str, Any], samples: Int16) -> Dataset:
+        version = index.get("version")
+        if version != VERSION:
+            raise EdgernnError(
+                f"the dataset {folder} has format version {version}, not {VERSION}; prepare it again"
+            )
+        try:
+            rows = tuple(Row(*row) for row in index["rows"])
+            total = rows[-1].offset + rows[-1].length
+            fields = (tuple(index["keywords"]), rows, index["clip_samples"], index["notes"])
+        except (KeyError, TypeError, IndexError) as error:
+            raise EdgernnError(f"the index of {folder} is damaged ({error!r}); prepare it again") from error
+        if samples.shape != (total,) or samples.dtype != np.int16:
+            held = f"{samples.dtype} {list(samples.shape)}"
+            raise EdgernnError(f"{folder} promises {total} int16 samples and holds {held}; prepare it again")
+        return cls(folder, hashlib.sha256(content).hexdigest(), *fields, samples)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes in order: the keywords, then UNKNOWN."""
+        return (*self.keywords, UNKNOWN)
+
+    @property
+    def clip_seconds(self) -> float:
+        return self.clip_samples / SAMPLE_RATE
+
+    def clips(self, split: str) -> list[Row]:
+        """Rows of keywords and unknown words in a split, in file order."""
+        return [row for row in self._split(split) if row.label not in RESERVED]
+
+    def noise(self, split: str) -> list[Row]:
+        """Rows of noise in a split, in file order; may be empty."""
+        return [row for row in self._split(split) if row.label == NOISE]
+
+    def speech(self, split: str) -> list[Row]:
+        """Rows of running speech in a split, in file order; may be empty."""
+        return [row for row in self._split(split) if row.label == SPEECH]
+
+    def _split(self, split: str) -> Iterator[Row]:
+        if split not in SPLITS:
+            raise EdgernnError(f"unknown split {split!r}; use one of {', '.join(SPLITS)}")
+        return (row for row in self.rows if row.split == split)
+
+    def pcm(self, row: Row) -> Int16:
+        """Samples of a row, int16 [row.length], a read-only view of the memory map."""
+        return self.samples[row.offset : row.offset + row.length]
+
+    def summary(self) -> list[dict[str, str | int | float]]:
+        """One row per label: clips and speakers per split, seconds in all."""
+        table: list[dict[str, str | int | float]] = []
+        for label in (*self.labels, *RESERVED):
+            rows = [row for row in self.rows if row.label == label]
+            if label in RESERVED and not rows:
+                continue
+            seconds = round(sum(row.length for row in rows) / SAMPLE_RATE, 1)
+            line: dict[str, str | int | float] = {"label": label, "seconds": seconds}
+            for split in SPLITS:
+                speakers = [row.speaker for row in rows if row.split == split]
+                line |= {split: len(speakers), f"{split}_speakers": len(set(speakers))}
+            table.append(line)
+        return table

@@ -1,0 +1,47 @@
+"""Where clips come from: one file per kind of source, found by its file name, and the merge of several.
+
+A source module holds `items(config, progress) -> Iterator[Clip]`; its `Options` is its configuration.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgernn.data.corpus import Clip, Dataset, Progress, quiet, write_dataset
+from edgernn.errors import EdgernnError
+
+
+def kinds() -> list[str]:
+    """Names of the sources that exist, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def collect(
+    tables: Sequence[Mapping[str, Any]], keywords: Sequence[str], seed: int, progress: Progress = quiet
+) -> Iterator[Clip]:
+    """Clips of every source in turn; a table is a source's options and `kind`. `seed`: where it sets none."""
+    for number, table in enumerate(tables, 1):
+        kind = table.get("kind")
+        if kind not in kinds():
+            raise EdgernnError(f"data source {number} has kind {kind!r}; the kinds are {', '.join(kinds())}")
+        module = importlib.import_module(f"{__name__}.{kind}")
+        options = {key: value for key, value in table.items() if key != "kind"}
+        yield from module.items({"seed": seed, **options, "keywords": tuple(keywords)}, progress)
+
+
+def prepare(
+    tables: Sequence[Mapping[str, Any]],
+    keywords: Sequence[str],
+    out: str | Path,
+    seed: int = 0,
+    clip_seconds: float | None = None,
+    progress: Progress = quiet,
+) -> Dataset:
+    """Collect the sources in order and write one prepared dataset; see `write_dataset` for the errors."""
+    if not tables:
+        raise EdgernnError(f"no data source was given; the kinds are {', '.join(kinds())}")
+    return write_dataset(collect(tables, keywords, seed, progress), keywords, out, clip_seconds)

@@ -1,0 +1,89 @@
+"""Recordings listed in a CSV file: columns path and label, optionally speaker, split, source, licence.
+
+Paths are relative to the CSV file. `filter` keeps the rows whose columns equal the given values, or start
+with them where the value ends in `*`: `filter = { path = "speech_commands/*", kind = "noise" }`.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgernn.data.corpus import Clip, Item, Progress, assign_splits, load_clips, quiet, reserved_label
+from edgernn.data.options import SourceOptions, parse
+from edgernn.errors import EdgernnError
+
+_SPLIT_NAMES = {
+    "": "",
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(SourceOptions):
+    """Configuration of this source."""
+
+    path: str
+    filter: Mapping[str, str] = field(default_factory=dict)  # column -> value, or prefix ending in *
+    labels: Mapping[str, str] = field(default_factory=dict)  # label in the file -> label in the dataset
+    noise: bool = False  # every row is noise
+    speech: bool = False  # every row is running speech, of any length
+
+
+def scan(config: Mapping[str, Any]) -> list[Item]:
+    """The rows kept by the filter, with labels, speakers and splits, without reading any sound."""
+    options = parse(Options, config, "data source manifest")
+    path = Path(options.path)
+    rows = [row for row in _rows(path, options) if _kept(row, options.filter)]
+    if not rows:
+        raise EdgernnError(f"no row of {path} passes the filter {dict(options.filter)}; check its values")
+    items = [_item(row, path, options) for row in rows]
+    return assign_splits(items, options.keywords, options.seed)
+
+
+def _rows(path: Path, options: Options) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or [])
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise EdgernnError(f"cannot read the manifest {path}: {error}") from error
+    needed = ["path", *([] if options.noise or options.speech else ["label"]), *options.filter]
+    missing = [column for column in needed if column not in columns]
+    if missing:
+        raise EdgernnError(f"{path} has no column {missing[0]!r}; its columns are {', '.join(columns)}")
+    return rows
+
+
+def _kept(row: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return all(
+        (row[column] or "").startswith(value[:-1]) if value.endswith("*") else row[column] == value
+        for column, value in wanted.items()
+    )
+
+
+def _item(row: Mapping[str, str], path: Path, options: Options) -> Item:
+    split = _SPLIT_NAMES.get((row.get("split") or "").lower())
+    if split is None:
+        raise EdgernnError(f"{path}: {row['path']} has split {row['split']!r}; use train, validation or test")
+    label = reserved_label(options.noise, options.speech) or options.labels.get(row["label"], row["label"])
+    origin = [row[column] for column in ("source", "licence") if row.get(column)]
+    note = ", ".join(origin) or f"listed in {path.name}"
+    return Item(row["path"], label, row.get("speaker") or "", split, note)
+
+
+def items(config: Mapping[str, Any], progress: Progress = quiet) -> Iterator[Clip]:
+    """The clips of a manifest; errors name the file, the row or the column."""
+    items = scan(config)
+    yield from load_clips(Path(config["path"]).parent, items, progress, "reading the manifest's clips")

@@ -1,0 +1,149 @@
+"""Build a graph for a board, run it in an emulator, and compare every bit with the definition."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgernn.audio import write_wav
+from edgernn.errors import EdgernnError
+from edgernn.features import Int16
+from edgernn.graph import Graph
+from edgernn.runtimes import Trace, make_runtime
+from edgernn.runtimes.c import split_states
+from firmware_export.emit import RUNTIME_SOURCES, STACK_BYTES, export_c
+from targets import Board, Firmware, build, find_toolchain, run
+
+COUNTED_STEPS = 50
+
+
+@dataclass(frozen=True)
+class FirmwareReport:
+    """What a build for one board costs. Bytes; flash holds code, weights and tables, ram the state without the stack."""
+
+    board: str
+    cpu: str
+    graph: str
+    toolchain: str
+    optimize: str
+    flash_bytes: int
+    ram_bytes: int
+    weight_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class EmulationReport:
+    """What a run on an emulated core showed.
+
+    bits_differing: entries of features, logits, posteriors and carried states that differ from the definition;
+    instructions_per_step: retired instructions of one step, mean over `counted_steps`.
+    """
+
+    board: str
+    graph: str
+    emulator: str
+    steps: int
+    entries: int
+    bits_differing: int
+    events: int
+    stack_bytes: int
+    counted_steps: int
+    instructions_per_step: float
+    instructions_per_second: float
+    mhz_for_real_time: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+
+def build_firmware(
+    g: Graph, board: Board, folder: Path, toolchain: str = "auto", optimize: str = "-O2"
+) -> tuple[Firmware, FirmwareReport]:
+    """Export the graph into `folder`/src and compile it with the test harness for the board."""
+    source = folder / "src"
+    export_c(g, source)
+    harness = Path(str(files("firmware_export") / "harness" / "kws_harness.c"))
+    compiler = find_toolchain(board, toolchain)
+    firmware = build(
+        [harness, *(source / name for name in RUNTIME_SOURCES)], board, folder / f"{board.name}.elf",
+        include_dirs=[source], toolchain=compiler, optimize=optimize,
+    )  # fmt: skip
+    report = FirmwareReport(
+        board=board.name, cpu=board.cpu, graph=g.id, toolchain=firmware.toolchain, optimize=optimize,
+        flash_bytes=firmware.flash_bytes, ram_bytes=firmware.ram_bytes, weight_bytes=g.weight_bytes,
+    )  # fmt: skip
+    return firmware, report
+
+
+def run_firmware(g: Graph, firmware: Firmware, board: Board, pcm: Int16, emulator: str = "auto") -> EmulationReport:
+    """Run PCM [n] through the emulated firmware, compare with NumPy bit by bit, and count instructions over 50 steps."""
+    pcm = pcm[: len(pcm) // g.step_samples * g.step_samples]
+    if not len(pcm):
+        raise EdgernnError(f"the recording is shorter than one step of {g.step_samples} samples; give a longer one")
+    trace, total = emulated_trace(g, firmware, board, pcm, emulator)
+    difference = make_runtime("numpy", g).run(pcm).differing(trace)
+    counted = pcm[: COUNTED_STEPS * g.step_samples]
+    counts, name = count_instructions(g, firmware, board, counted, emulator)
+    per_step = float(np.mean(counts))
+    if total[3] > STACK_BYTES:
+        raise EdgernnError(f"{board.name}: one step took {total[3]} bytes of stack, model.h promises {STACK_BYTES}")
+    return EmulationReport(
+        board=board.name, graph=g.id, emulator=name, steps=len(trace.logits),
+        entries=sum(a.size for _, a in trace.arrays()), bits_differing=sum(difference.values()), events=total[2],
+        stack_bytes=total[3], counted_steps=len(counts), instructions_per_step=per_step,
+        instructions_per_second=per_step * g.steps_per_second,
+        mhz_for_real_time=round(per_step * g.steps_per_second / 1e6, 2),
+    )  # fmt: skip
+
+
+def emulated_trace(
+    g: Graph, firmware: Firmware, board: Board, pcm: Int16, emulator: str = "auto"
+) -> tuple[Trace, list[int]]:
+    """Everything the firmware computed over PCM [n], and the harness's five totals."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        write_wav(folder / "in.wav", pcm, g.frontend.sample_rate)
+        done = run(firmware, board, args=("in.wav", "out.bin"), workdir=folder, emulator=emulator, timeout_s=540)
+        _expect_success(board, done.exit_code, done.console)
+        total = np.fromfile(folder / "out.bin.sum", "<u4").tolist()
+        raw = np.fromfile(folder / "out.bin", np.uint8).reshape(total[1], total[4])
+    if total[0]:
+        raise EdgernnError(f"{board.name}: the firmware's self-test failed at posterior {total[0] - 1}")
+    return _parse(g, raw), total
+
+
+def count_instructions(
+    g: Graph, firmware: Firmware, board: Board, pcm: Int16, emulator: str = "auto"
+) -> tuple[list[int], str]:
+    """Retired instructions of each step over PCM [n], and the emulator's name."""
+    with tempfile.TemporaryDirectory() as scratch:
+        write_wav(Path(scratch) / "in.wav", pcm, g.frontend.sample_rate)
+        done = run(firmware, board, args=("in.wav", "o", "count"), workdir=Path(scratch), emulator=emulator, count=True,
+                   timeout_s=540)  # fmt: skip
+        _expect_success(board, done.exit_code, done.console)
+    return done.instructions, done.emulator
+
+
+def _expect_success(board: Board, code: int, console: str) -> None:
+    if code:
+        raise EdgernnError(f"{board.name}: the firmware ended with code {code} {console.strip()}".rstrip())
+
+
+def _parse(g: Graph, raw: np.ndarray[Any, np.dtype[np.uint8]]) -> Trace:
+    """Rows of the harness's dump -> a trace."""
+    dtype = np.dtype(np.int8 if g.affine.bits == 8 else "<i2")
+    labels, f = len(g.labels), g.frames_per_step * g.frontend.bands
+    a, b, c = f * dtype.itemsize, f * dtype.itemsize + 2 * labels, f * dtype.itemsize + 4 * labels
+    features = np.ascontiguousarray(raw[:, :a]).view(dtype).astype(np.int16).reshape(-1, g.frontend.bands)
+    logits, posteriors = (np.ascontiguousarray(raw[:, x:y]).view("<i2") for x, y in ((a, b), (b, c)))
+    return Trace(features, logits, posteriors, split_states(g, raw[:, c:]))

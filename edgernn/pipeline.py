@@ -1,0 +1,279 @@
+"""The verbs over a run folder: each reads artifacts and writes artifacts. The command line adds only words to these.
+
+    recipe.json            the resolved recipe              quantize-<scheme>.json   tensor by tensor
+    data/                  prepared dataset                 simulate-<scheme>.json   float against integer
+    model.safetensors      float checkpoint                 build-<board>.json       flash, RAM
+    metrics.csv            training, one line an epoch      run-<board>.json         bits, instructions, stack
+    graph-<scheme>.ern     quantized graph                  c/                       exported C
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgernn.artifacts import read_json, write_json
+from edgernn.errors import EdgernnError
+from edgernn.recipe import Recipe, load_recipe, make_recipe
+
+if TYPE_CHECKING:
+    from edgernn.data.corpus import Dataset
+    from edgernn.graph import Graph
+
+Progress = Callable[[str, int, int], None]
+RUN_CLIPS = 10  #: test clips that an emulated core is given when nothing else is asked for
+
+
+def recipe_dir() -> Path:
+    """The recipes that come with edgernn."""
+    return Path(__file__).parent / "recipes"
+
+
+def find_recipe(name_or_path: str) -> Recipe:
+    """A recipe that comes with edgernn, by name, or a file."""
+    known = sorted(p.stem for p in recipe_dir().glob("*.toml"))
+    if name_or_path in known:
+        return load_recipe(recipe_dir() / f"{name_or_path}.toml")
+    if not Path(name_or_path).is_file():
+        raise EdgernnError(f"no recipe {name_or_path!r}: neither a file nor one of {', '.join(known)}")
+    return load_recipe(Path(name_or_path))
+
+
+def keep_recipe(recipe: Recipe, folder: Path) -> None:
+    """Write the resolved recipe into the run folder; a folder of another recipe is refused."""
+    path = folder / "recipe.json"
+    if path.exists() and make_recipe(read_json(path), str(path)) != recipe:
+        raise EdgernnError(f"{folder} holds a run of another recipe; choose another folder or delete it")
+    write_json(path, recipe.to_dict())
+
+
+def run_recipe(folder: Path) -> Recipe:
+    """The recipe a run folder was made with."""
+    path = folder / "recipe.json"
+    if not path.is_file():
+        raise EdgernnError(f"{folder} is not a run folder (no recipe.json); make one with `edgernn data` or `edgernn kws`")
+    return make_recipe(read_json(path), str(path))
+
+
+def prepare_data(recipe: Recipe, folder: Path, progress: Progress) -> Dataset:
+    """Collect the recipe's sources into `folder`/data, unless it is there already."""
+    from edgernn.data.corpus import Dataset
+    from edgernn.data.sources import prepare
+
+    keep_recipe(recipe, folder)
+    d = recipe.data
+    if not d.keywords or not d.sources:
+        raise EdgernnError("the recipe names no data: give data.keywords and at least one [[data.sources]] table")
+    if (folder / "data" / "index.json").is_file():
+        return Dataset.load(folder / "data")
+    tables = [_expanded(table) for table in d.sources]
+    return prepare(tables, d.keywords, folder / "data", recipe.seed, d.clip_seconds or None, progress)
+
+
+def _expanded(table: Mapping[str, Any]) -> dict[str, Any]:
+    """${NAME} in texts becomes the environment variable; an unset one is an error that names it."""
+
+    def expand(value: Any) -> Any:
+        return re.sub(r"\$\{(\w+)\}", _variable, value) if isinstance(value, str) else value
+
+    return {key: expand(value) for key, value in table.items()}
+
+
+def _variable(match: re.Match[str]) -> str:
+    value = os.environ.get(match.group(1))
+    if value is None:
+        raise EdgernnError(f"the recipe's data needs the environment variable {match.group(1)}; set it to a folder")
+    return value
+
+
+def load_data(folder: Path) -> Dataset:
+    """The prepared dataset of a run folder."""
+    from edgernn.data.corpus import Dataset
+
+    return Dataset.load(folder / "data")
+
+
+def train_model(folder: Path, progress: Progress, device: str = "auto") -> dict[str, Any]:
+    """Train on the run folder's data; resumes what was interrupted."""
+    try:
+        from edgernn.train import train
+    except ImportError as error:
+        raise EdgernnError(f"training needs PyTorch ({error}): `pip install edgernn[train]`") from None
+    net = train(run_recipe(folder), load_data(folder), folder, progress, device)
+    parameters = sum(w.size for w in net.weights.values())
+    return {"checkpoint": str(folder / "model.safetensors"), "parameters": parameters, "labels": list(net.labels)}
+
+
+def quantize_model(folder: Path, scheme: str | None = None) -> dict[str, Any]:
+    """Checkpoint to graph, calibrated on streams of training audio."""
+    from edgernn.clips import calibration_streams
+    from edgernn.floatnet import load_checkpoint
+    from edgernn.quantize import quantize
+
+    net = load_checkpoint(folder / "model.safetensors")
+    scheme = scheme or net.recipe.quantize.scheme
+    graph, report = quantize(net, list(calibration_streams(load_data(folder), net.recipe, net.tables)), scheme)
+    path = folder / f"graph-{scheme}.ern"
+    result = {"graph": graph.save(path), "path": str(path), "scheme": scheme, "weight_bytes": graph.weight_bytes,
+              "table_bytes": graph.table_bytes, "macs_per_step": graph.macs_per_step, **report.to_dict()}  # fmt: skip
+    write_json(folder / f"quantize-{scheme}.json", result)
+    return result
+
+
+def find_graph(where: Path, scheme: str | None = None) -> Path:
+    """A graph file: `where` itself, or that of a run folder (of its recipe's scheme unless another is asked for)."""
+    if where.is_file():
+        return where
+    scheme = scheme or run_recipe(where).quantize.scheme
+    path = where / f"graph-{scheme}.ern"
+    if not path.is_file():
+        raise EdgernnError(f"no graph at {path}; run `edgernn quantize {where} --scheme {scheme}` first")
+    return path
+
+
+def newest_graph() -> Path:
+    """The newest graph under ./run, for verbs that were not told which."""
+    graphs = sorted(Path("run").rglob("graph-*.ern"), key=lambda p: p.stat().st_mtime)
+    if not graphs:
+        raise EdgernnError("no graph under ./run; name one with --graph, or make one with `make demo` or `edgernn kws`")
+    return graphs[-1]
+
+
+def simulate_model(
+    folder: Path, progress: Progress, scheme: str | None = None, split: str = "test", seconds: float = 600.0,
+    runtime: str = "auto",
+) -> dict[str, Any]:  # fmt: skip
+    """Float against integer: clips of a split, one long stream without a reset, latency and speed."""
+    from edgernn import graph as graphs
+    from edgernn.clips import clip_pcm
+    from edgernn.floatnet import load_checkpoint
+    from edgernn.runtimes import make_runtime
+    from edgernn.simulate import compare_clips, compare_stream, speed
+
+    graph = graphs.load(find_graph(folder, scheme))
+    net, dataset = load_checkpoint(folder / "model.safetensors"), load_data(folder)
+    chosen = make_runtime(fast_runtime() if runtime == "auto" else runtime, graph)
+    rows = dataset.clips(split)
+    result = {
+        "graph": graph.id, "scheme": graph.scheme, "runtime": chosen.name, "dataset": dataset.id,
+        "weight_bytes": graph.weight_bytes, "clips": compare_clips(net, chosen, dataset, split, progress),
+        "stream": compare_stream(net, chosen, dataset, split, seconds),
+        "latency_ms": round(graph.latency_ms, 2), "step_ms": 1000.0 / graph.steps_per_second,
+    }  # fmt: skip
+    if fast_runtime() == "c":
+        result["speed"] = speed(net, graph, clip_pcm(dataset, rows[:60]).ravel())
+    write_json(folder / f"simulate-{graph.scheme}.json", result)
+    return result
+
+
+def fast_runtime() -> str:
+    """The C runtime where this host can compile, else NumPy."""
+    from edgernn.hostcc import host_compiler
+
+    try:
+        host_compiler()
+    except EdgernnError:
+        return "numpy"
+    return "c"
+
+
+def export_graph(where: Path, out: Path, form: str = "c", scheme: str | None = None, prefix: str = "kws") -> dict[str, Any]:
+    """Write the graph in another form; `c`: model.h, runtime and examples."""
+    from edgernn import graph as graphs
+    from firmware_export.emit import export_c
+
+    graph = graphs.load(find_graph(where, scheme))
+    if form != "c":
+        raise EdgernnError(f"unknown export format {form!r}; known: c")
+    files = export_c(graph, out, prefix)
+    return {"graph": graph.id, "format": form, "files": [str(f) for f in files]}
+
+
+def build_board(
+    where: Path, board_name: str, out: Path, toolchain: str = "auto", optimize: str = "-O2", scheme: str | None = None
+) -> dict[str, Any]:
+    """Compile the graph and the test harness for a board."""
+    from edgernn import graph as graphs
+    from edgernn.firmware import build_firmware
+    from targets import load_board
+
+    graph, board = graphs.load(find_graph(where, scheme)), load_board(board_name)
+    _, report = build_firmware(graph, board, out / board.name, toolchain, optimize)
+    result = report.to_dict()
+    write_json(out / f"build-{board.name}.json", result)
+    return result
+
+
+def run_board(
+    where: Path, board_name: str, out: Path, wav: Path | None = None, toolchain: str = "auto", emulator: str = "auto",
+    optimize: str = "-O2", scheme: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Build, run on an emulated core, compare every bit with the definition and count instructions."""
+    from edgernn import graph as graphs
+    from edgernn.audio import read_audio
+    from edgernn.firmware import build_firmware, run_firmware
+    from targets import load_board
+
+    graph, board = graphs.load(find_graph(where, scheme)), load_board(board_name)
+    pcm = read_audio(wav, graph.frontend.sample_rate) if wav else _test_sound(where, graph)
+    firmware, built = build_firmware(graph, board, out / board.name, toolchain, optimize)
+    result = {**built.to_dict(), **run_firmware(graph, firmware, board, pcm, emulator).to_dict()}
+    write_json(out / f"build-{board.name}.json", built.to_dict())
+    write_json(out / f"run-{board.name}.json", result)
+    return result
+
+
+def _test_sound(where: Path, graph: Graph) -> Any:
+    """Some test clips of the run folder end to end; for a lone graph file the self-test's signal."""
+    from edgernn.clips import clip_pcm
+    from firmware_export.golden import golden_signal
+
+    if where.is_dir():
+        dataset = load_data(where)
+        rows = dataset.clips("test")
+        every = max(1, len(rows) // RUN_CLIPS)
+        return clip_pcm(dataset, rows[::every][:RUN_CLIPS]).ravel()
+    return golden_signal(graph.step_samples, 250)
+
+
+def demo_recipe(keywords: list[str] | None, recipe: str | None, seed: int, epochs: int | None) -> Recipe:
+    """The recipe of `edgernn kws`: the embedded one with the user's words, or a file."""
+    chosen = find_recipe(recipe or "demo")
+    if keywords:
+        chosen = replace(chosen, data=replace(chosen.data, keywords=tuple(keywords)))
+    if epochs:
+        chosen = replace(chosen, train=replace(chosen.train, epochs=epochs))
+    return replace(chosen, seed=seed)
+
+
+def whole(recipe: Recipe, folder: Path, boards: list[str], progress: Progress, device: str = "auto") -> dict[str, Any]:
+    """Every verb in turn, from data to the emulated board; returns the summary that the table shows."""
+    prepare_data(recipe, folder, progress)
+    train_model(folder, progress, device)
+    progress("quantizing", 0, 0)
+    quantize_model(folder)
+    simulated = simulate_model(folder, progress)
+    export_graph(folder, folder / "c")
+    runs = []
+    for i, board in enumerate(boards):
+        progress(f"emulating {board}", i, len(boards))
+        runs.append(run_board(folder, board, folder))
+    summary = summarize(folder, simulated, runs)
+    write_json(folder / "summary.json", summary)
+    return summary
+
+
+def summarize(folder: Path, simulated: Mapping[str, Any], runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The one table: what the model does and what it costs."""
+    clips = simulated["clips"]
+    return {
+        "graph": simulated["graph"], "scheme": simulated["scheme"], "split": clips["split"],
+        "clips": clips["float"]["clips"], "float_accuracy": clips["float"]["accuracy"],
+        "int8_accuracy": clips["integer"]["accuracy"], "agreement": clips["agreement"],
+        "weight_bytes": simulated["weight_bytes"], "latency_ms": simulated["latency_ms"],
+        "boards": runs, "folder": str(folder),
+    }  # fmt: skip

@@ -1,0 +1,286 @@
+"""Training in PyTorch: seeded, resumable after a kill at any moment, on CPU or CUDA.
+
+Each epoch draws its randomness from (seed, epoch), and the whole state is kept after each epoch; so a run that was
+killed and started again ends with the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgernn.artifacts import replacing, write_text
+from edgernn.clips import TrainingSet, clip_pcm, label_indices, labels_of, log_mels, training_set
+from edgernn.data.corpus import Dataset
+from edgernn.errors import EdgernnError
+from edgernn.features import Int16, make_tables
+from edgernn.floatnet import FloatNet
+from edgernn.model import Net
+from edgernn.recipe import Recipe, TrainParams
+
+Progress = Callable[[str, int, int], None]
+COLUMNS = ("epoch", "loss", "accuracy", "nll", "gradient_norm", "gradient_norm_max", "clipped", "learning_rate")
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Features [N, T, bands] of the validation clips, from reset, and their labels."""
+
+    features: Tensor
+    label: Tensor
+
+
+def train(recipe: Recipe, dataset: Dataset, folder: Path, progress: Progress, device: str = "auto") -> FloatNet:
+    """Train the recipe's model on a prepared dataset; writes `metrics.csv` and `model.safetensors` into `folder`.
+
+    Running it again on the same folder resumes. Raises EdgernnError when the loss is no longer finite.
+    """
+    torch.set_num_threads(recipe.train.threads)
+    where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    tables = make_tables(recipe.frontend)
+    data = training_set(dataset, recipe, tables, folder / "cache", progress)
+    mean, deviation = data.statistics()
+    trainer = Trainer(recipe, len(labels_of(dataset)), data, _validation(dataset, recipe, mean, deviation), mean, deviation, where)
+    trainer.resume(folder / "progress.pt")
+    while not trainer.finished:
+        trainer.epoch(progress)
+        trainer.keep(folder / "progress.pt", folder / "metrics.csv")
+    weights = trainer.net.weights(trainer.best)
+    net = FloatNet(recipe, labels_of(dataset), tables, mean, deviation, weights, {"dataset": dataset.id})
+    net.save(folder / "model.safetensors")
+    return net
+
+
+def _validation(dataset: Dataset, recipe: Recipe, mean: NDArray[Any], deviation: NDArray[Any]) -> Validation:
+    rows = dataset.clips("validation")
+    mels = log_mels(clip_pcm(dataset, rows), recipe, make_tables(recipe.frontend))
+    return Validation(_normalised(mels, mean, deviation), torch.from_numpy(label_indices(dataset, rows)))
+
+
+def _normalised(log_mel: Int16, mean: NDArray[Any], deviation: NDArray[Any]) -> Tensor:
+    """As FloatNet.features, in float32 throughout: training does not need the last bit."""
+    x = (log_mel.astype(np.float32) - mean.astype(np.float32)) / np.maximum(deviation, 8.0).astype(np.float32)
+    return torch.from_numpy(np.clip(x, -8, 8))
+
+
+class Trainer:
+    """The state of one training run."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        labels: int,
+        data: TrainingSet,
+        validation: Validation,
+        mean: NDArray[Any],
+        deviation: NDArray[Any],
+        device: torch.device,
+    ) -> None:
+        self.recipe, self.data, self.validation, self.device = recipe, data, validation, device
+        self._mean, self._deviation = mean, deviation
+        torch.manual_seed(recipe.seed)
+        self.labels = labels
+        self.net = Net(recipe, labels).to(device)
+        self._average = copy.deepcopy(self.net)
+        p = recipe.train
+        self._batches = max(1, len(data.label) // p.batch)
+        self._optimizer = torch.optim.AdamW(_groups(self.net, p.weight_decay), lr=p.learning_rate)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, self._rate)
+        self._epoch, self._since_best, self._best_score = 0, 0, (-1.0, 0.0)
+        self.best: dict[str, Tensor] = {}
+        self.history: list[dict[str, float]] = []
+
+    def _rate(self, step: int) -> float:
+        """Linear warm-up, then half a cosine down to 1 %."""
+        p = self.recipe.train
+        total = max(1, p.epochs * self._batches)
+        warm = max(1, round(p.warmup * total))
+        if step < warm:
+            return (step + 1) / warm
+        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, total - warm))))
+
+    @property
+    def finished(self) -> bool:
+        """All epochs done, or no better validation score for `patience` of them."""
+        p = self.recipe.train
+        return self._epoch >= p.epochs or bool(p.patience and self._since_best >= p.patience)
+
+    def epoch(self, progress: Progress) -> None:
+        """One pass over the training set, then validation of the averaged weights."""
+        rng = np.random.default_rng([self.recipe.seed, 7, self._epoch])
+        torch.manual_seed(int(rng.integers(2**31)))
+        self.net.train()
+        losses, norms = [], []
+        for i, (x, target) in enumerate(self._batches_of(rng)):
+            loss, norm = self._step(x, target)
+            losses.append(loss)
+            norms.append(norm)
+            progress("training", self._epoch * self._batches + i + 1, self.recipe.train.epochs * self._batches)
+        self._epoch += 1
+        self._judge(float(np.mean(losses)), np.array(norms))
+
+    def _batches_of(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of features [B, T, bands] and target probabilities [B, labels]."""
+        p, d = self.recipe.train, self.data
+        order = rng.permutation(len(d.label))
+        for i in range(self._batches):
+            index = order[i * p.batch : (i + 1) * p.batch]
+            variant = rng.integers(p.variants, size=len(index))
+            start = self._context_start(rng)
+            mels = np.stack([d.log_mel[v, j, start:] for v, j in zip(variant, index, strict=True)])
+            x = mask(_normalised(mels, self._mean, self._deviation), p, rng, d.log_mel.shape[2] - d.context)
+            target = F.one_hot(torch.from_numpy(d.label[index]), self.labels).float()
+            yield (t.to(self.device) for t in mix(x, target, p.mixup, rng))  # type: ignore[misc]
+
+    def _context_start(self, rng: np.random.Generator) -> int:
+        """First frame of a batch: the clip's own, or some steps of the sound before it."""
+        p, per_step = self.recipe.train, self.recipe.frames_per_step
+        if not self.data.context or rng.random() >= p.carried:
+            return self.data.context
+        return int(rng.integers(self.data.context // per_step)) * per_step
+
+    def _step(self, x: Tensor, target: Tensor) -> tuple[float, float]:
+        """One update; returns the loss and the gradient norm before clipping."""
+        p = self.recipe.train
+        logits, _ = self.net(x)
+        loss = clip_loss(logits, target, self._clip_steps, p)
+        self._optimizer.zero_grad()
+        loss.backward()
+        norm = float(nn.utils.clip_grad_norm_(self.net.parameters(), p.clip_norm))
+        if not math.isfinite(float(loss)) or not math.isfinite(norm):
+            raise EdgernnError(
+                f"training diverged in epoch {self._epoch + 1} (loss {float(loss):g}, gradient norm {norm:g}); lower "
+                f"train.learning_rate = {p.learning_rate:g} or train.clip_norm = {p.clip_norm:g}"
+            )
+        self._optimizer.step()
+        self._schedule.step()
+        self._follow()
+        return float(loss), norm
+
+    @property
+    def _clip_steps(self) -> int:
+        return self.recipe.steps(self.recipe.decision.clip_ms)
+
+    def _follow(self) -> None:
+        """Move the average towards the new weights; at the start it follows faster than it will later."""
+        done = self._schedule.last_epoch
+        decay = min(self.recipe.train.average, (1 + done) / (10 + done)) if self.recipe.train.average else 0.0
+        with torch.no_grad():
+            for mean, value in zip(self._average.state_dict().values(), self.net.state_dict().values(), strict=True):
+                if mean.dtype.is_floating_point:
+                    mean.lerp_(value, 1 - decay)
+                else:
+                    mean.copy_(value)
+
+    def _judge(self, loss: float, norms: NDArray[np.float64]) -> None:
+        """Validate, remember the best weights, add a line to the history."""
+        accuracy, nll = self.validate()
+        self._since_best += 1
+        if (accuracy, -nll) > self._best_score:
+            self._best_score, self._since_best = (accuracy, -nll), 0
+            self.best = {k: v.detach().cpu().clone() for k, v in self._average.state_dict().items()}
+        values = (self._epoch, loss, accuracy, nll, norms.mean(), norms.max(),
+                  np.mean(norms > self.recipe.train.clip_norm), self._schedule.get_last_lr()[0])  # fmt: skip
+        self.history.append(dict(zip(COLUMNS, map(float, values), strict=True)))
+
+    def validate(self) -> tuple[float, float]:
+        """Clip accuracy and mean negative log-likelihood of the averaged weights on the validation clips."""
+        self._average.eval()
+        with torch.no_grad():
+            logits = torch.cat([self._average(x.to(self.device))[0] for x in self.validation.features.split(256)])
+        score = logits[:, -self._clip_steps :].mean(1).cpu()
+        label = self.validation.label
+        return float((score.argmax(1) == label).float().mean()), float(F.cross_entropy(score, label))
+
+    def keep(self, path: Path, metrics: Path) -> None:
+        """Write everything needed to go on, and the metrics so far."""
+        state = {
+            "recipe": self.recipe.to_dict(), "net": self.net.state_dict(), "average": self._average.state_dict(),
+            "optimizer": self._optimizer.state_dict(), "schedule": self._schedule.state_dict(), "best": self.best,
+            "epoch": self._epoch, "since_best": self._since_best, "best_score": self._best_score, "history": self.history,
+        }  # fmt: skip
+        with replacing(path) as scratch:
+            torch.save(state, scratch)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.history)
+        write_text(metrics, text.getvalue())
+
+    def resume(self, path: Path) -> None:
+        """Go on where `keep` left off, if it did; a different recipe is an error, not a mixture."""
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state["recipe"] != _plain(self.recipe.to_dict()):
+            raise EdgernnError(f"{path} belongs to another recipe; choose another folder or delete it to start again")
+        self.net.load_state_dict(state["net"])
+        self._average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self.best, self.history = state["best"], state["history"]
+        self._epoch, self._since_best, self._best_score = state["epoch"], state["since_best"], tuple(state["best_score"])
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    """The dict as torch.save and a safe load give it back."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    buffer.seek(0)
+    loaded: dict[str, Any] = torch.load(buffer, weights_only=True)
+    return loaded
+
+
+def _groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for matrices only, not for biases and norms."""
+    matrices = [p for p in net.parameters() if p.ndim > 1]
+    others = [p for p in net.parameters() if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def clip_loss(logits: Tensor, target: Tensor, clip_steps: int, p: TrainParams) -> Tensor:
+    """Cross-entropy of the clip score, plus a binary loss per label that calibrates the sigmoid posteriors."""
+    score = logits[:, -clip_steps:].mean(1)
+    smooth = target * (1 - p.label_smoothing) + p.label_smoothing / target.shape[1]
+    loss = -(smooth * F.log_softmax(score, 1)).sum(1).mean()
+    if p.sigmoid_loss:
+        loss = loss + p.sigmoid_loss * F.binary_cross_entropy_with_logits(score, smooth, reduction="none").sum(1).mean()
+    return loss
+
+
+def mask(x: Tensor, p: TrainParams, rng: np.random.Generator, clip_frames: int) -> Tensor:
+    """SpecAugment (Park et al. 2019): set random spans of frames (of the clip's own) and of bands to the mean, 0."""
+    batch, frames, bands = x.shape
+    for _ in range(p.time_masks):
+        begin = frames - clip_frames + rng.integers(clip_frames, size=(batch, 1))
+        x = x * _outside(frames, begin, rng.integers(p.time_mask_frames + 1, size=(batch, 1)))[:, :, None]
+    for _ in range(p.band_masks):
+        begin = rng.integers(bands, size=(batch, 1))
+        x = x * _outside(bands, begin, rng.integers(p.band_mask_bands + 1, size=(batch, 1)))[:, None, :]
+    return x
+
+
+def _outside(size: int, begin: NDArray[np.int64], length: NDArray[np.int64]) -> Tensor:
+    at = np.arange(size)[None]
+    return torch.from_numpy(~((at >= begin) & (at < begin + length))).float()
+
+
+def mix(x: Tensor, target: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Mixup (Zhang et al. 2018) of features and targets within the batch."""
+    if alpha <= 0:
+        return x, target
+    share = float(rng.beta(alpha, alpha))
+    other = torch.from_numpy(rng.permutation(len(x)))
+    return share * x + (1 - share) * x[other], share * target + (1 - share) * target[other]

@@ -1,0 +1,97 @@
+"""A reader for 32-bit little-endian ELF files: what a board loads, and where its symbols are."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgernn.errors import EdgernnError
+
+_HEADER = struct.Struct("<16s2H5I6H")
+_PROGRAM_HEADER = struct.Struct("<8I")
+_SECTION_HEADER = struct.Struct("<10I")
+_SYMBOL = struct.Struct("<3I2BH")
+_IDENT = b"\x7fELF\x01\x01"
+_PT_LOAD, _SHT_SYMTAB, _SHT_NOBITS, _STT_FUNC = 1, 2, 8, 2
+_SHF_WRITE, _SHF_ALLOC = 1, 2
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section that takes memory on the device; `stored` ones have bytes in flash."""
+
+    name: str
+    address: int
+    size: int
+    writable: bool
+    stored: bool
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Bytes to place at a physical (load) address."""
+
+    address: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Elf:
+    """`symbols` maps a name to its address; Thumb functions come without the mode bit."""
+
+    entry: int
+    sections: tuple[Section, ...]
+    segments: tuple[Segment, ...]
+    symbols: dict[str, int]
+
+
+def read_elf(path: Path) -> Elf:
+    """Reads `path`; raises EdgernnError when it is no 32-bit little-endian ELF file or is cut short."""
+    data = path.read_bytes()
+    if not data.startswith(_IDENT):
+        raise EdgernnError(f"{path} is not a 32-bit little-endian ELF file: build the firmware again.")
+    try:
+        return _parse(data)
+    except (struct.error, IndexError, ValueError, UnicodeDecodeError) as error:
+        raise EdgernnError(f"{path} is a damaged ELF file ({error}): build the firmware again.") from error
+
+
+def _parse(data: bytes) -> Elf:
+    header = _HEADER.unpack_from(data)
+    entry, program_offset, section_offset = header[4:7]
+    program_count, section_count, names_index = header[10], header[12], header[13]
+    headers = [_SECTION_HEADER.unpack_from(data, section_offset + 40 * i) for i in range(section_count)]
+    names_offset = headers[names_index][4]
+    programs = [_PROGRAM_HEADER.unpack_from(data, program_offset + 32 * i) for i in range(program_count)]
+    return Elf(
+        entry=entry,
+        sections=tuple(
+            Section(
+                _text(data, names_offset + name), address, size, bool(flags & _SHF_WRITE), kind != _SHT_NOBITS
+            )
+            for name, kind, flags, address, _offset, size, *_ in headers
+            if flags & _SHF_ALLOC and size > 0
+        ),
+        segments=tuple(
+            Segment(address, data[offset : offset + size])
+            for kind, offset, _virtual, address, size, *_ in programs
+            if kind == _PT_LOAD and size > 0
+        ),
+        symbols=dict(_symbols(data, headers)),
+    )
+
+
+def _symbols(data: bytes, headers: list[tuple[int, ...]]) -> Iterator[tuple[str, int]]:
+    for _name, kind, _flags, _address, offset, size, link, *_ in headers:
+        if kind != _SHT_SYMTAB:
+            continue
+        strings = headers[link][4]
+        for name, value, _size, info, *_ in _SYMBOL.iter_unpack(data[offset : offset + size]):
+            if name:
+                yield _text(data, strings + name), value & ~1 if info & 0xF == _STT_FUNC else value
+
+
+def _text(data: bytes, offset: int) -> str:
+    return data[offset : data.index(b"\0", offset)].decode()

@@ -1,0 +1,77 @@
+"""Runs firmware in whichever emulator the board allows and this machine has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgernn.errors import EdgernnError
+from targets import run_qemu, run_unicorn
+from targets.board import Board
+from targets.build import Firmware
+from targets.run_types import COUNT_START, COUNT_STOP, Job, RunResult
+
+
+@dataclass(frozen=True)
+class _Emulator:
+    """`obstacle` says why a board cannot run (or be counted) here, None when it can."""
+
+    obstacle: Callable[[Board, bool], str | None]
+    run: Callable[[Job], RunResult]
+
+
+_EMULATORS = {
+    "qemu": _Emulator(run_qemu.obstacle, run_qemu.run),
+    "unicorn": _Emulator(run_unicorn.obstacle, run_unicorn.run),
+}
+
+
+def usable_emulators(board: Board, *, count: bool = False) -> list[str]:
+    """Emulators that can run `board` here (and count its instructions), the preferred one first."""
+    return [name for name, emulator in _EMULATORS.items() if emulator.obstacle(board, count) is None]
+
+
+def run(
+    firmware: Firmware,
+    board: Board,
+    *,
+    args: Sequence[str] = (),
+    workdir: Path,
+    emulator: str = "auto",
+    count: bool = False,
+    timeout_s: float = 60.0,
+) -> RunResult:
+    """Runs `firmware` until main returns; its files are relative to `workdir`.
+
+    `args` reach it joined by single spaces, so none may be empty or hold a blank. Raises EdgernnError
+    when no emulator can do it, when time runs out, or when the emulator itself fails; an exit code
+    other than 0 is a result, not an error.
+    """
+    _check(board, firmware, args, workdir)
+    if count and not {COUNT_START, COUNT_STOP} <= firmware.symbols.keys():
+        raise EdgernnError(f"{firmware.elf} never calls {COUNT_START} and {COUNT_STOP}: nothing to count.")
+    name = _choose(board, emulator, count)
+    return _EMULATORS[name].run(Job(firmware, board, tuple(args), workdir, count, timeout_s))
+
+
+def _check(board: Board, firmware: Firmware, args: Sequence[str], workdir: Path) -> None:
+    if firmware.board != board.name:
+        raise EdgernnError(f"{firmware.elf} was built for board {firmware.board!r}, not for {board.name!r}.")
+    if not workdir.is_dir():
+        raise EdgernnError(f"The working directory {workdir} does not exist: create it first.")
+    for arg in args:
+        if not arg or arg.split() != [arg]:
+            raise EdgernnError(f"The firmware argument {arg!r} is empty or holds a blank: give it without.")
+
+
+def _choose(board: Board, emulator: str, count: bool) -> str:
+    if emulator != "auto" and emulator not in _EMULATORS:
+        raise EdgernnError(f"Unknown emulator {emulator!r}: use auto, {' or '.join(_EMULATORS)}.")
+    wanted = list(_EMULATORS) if emulator == "auto" else [emulator]
+    obstacles = {name: _EMULATORS[name].obstacle(board, count) for name in wanted}
+    for name, obstacle in obstacles.items():
+        if obstacle is None:
+            return name
+    reasons = "; ".join(str(obstacle) for obstacle in obstacles.values())
+    raise EdgernnError(f"Board {board.name!r} cannot be emulated here: {reasons}.")
