@@ -7,7 +7,6 @@ and `read_audio(path)` equals the joined blocks of `stream_audio(path)` sample f
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import struct
@@ -119,9 +118,7 @@ def _open(path: Path) -> tuple[int, Blocks]:
     try:
         file = soundfile.SoundFile(path)
     except soundfile.LibsndfileError as error:
-        raise EdgernnError(
-            f"{path} is not audio that can be read (wav, flac, ogg, opus, mp3): {error.error_string}"
-        ) from error
+        raise EdgernnError(f"{path} is not audio that can be read (wav, flac, ogg, opus, mp3): {error.error_string}") from error
     return file.samplerate, _soundfile_blocks(path, file, soundfile.LibsndfileError)
 
 
@@ -149,9 +146,7 @@ def _open_wave(path: Path) -> tuple[int, Blocks]:
             f"{path} is not a PCM WAV file; install the reader of other formats with pip install soundfile"
         ) from error
     if file.getsampwidth() != 2:
-        raise EdgernnError(
-            f"{path} has {8 * file.getsampwidth()}-bit samples; to read it: pip install soundfile"
-        )
+        raise EdgernnError(f"{path} has {8 * file.getsampwidth()}-bit samples; to read it: pip install soundfile")
     return file.getframerate(), _wave_blocks(file)
 
 
@@ -173,8 +168,7 @@ def _refuse_truncated_wav(path: Path) -> None:
             # Programs that write to a pipe leave a huge length: then the data ends with the file.
             if name == b"data" and size < file.tell() + length < 0x7FFFF000:
                 raise EdgernnError(
-                    f"{path} is truncated: its header promises {length} bytes of samples, "
-                    f"{size - file.tell()} are there"
+                    f"{path} is truncated: its header promises {length} bytes of samples, {size - file.tell()} are there"
                 )
             file.seek(length + (length & 1), os.SEEK_CUR)
 

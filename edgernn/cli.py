@@ -96,7 +96,9 @@ def _percent(x: float) -> str:
 def data(
     run: RunDir,
     recipe: Annotated[str, typer.Option(help="Recipe file, or the name of one that comes with edgernn.")] = "demo",
-    keywords: Annotated[str | None, typer.Option(help='Comma-separated words instead of the recipe\'s: "hey robin,stop".')] = None,
+    keywords: Annotated[
+        str | None, typer.Option(help='Comma-separated words instead of the recipe\'s: "hey robin,stop".')
+    ] = None,
     seed: Annotated[int, typer.Option(help="Everything random follows it.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -183,7 +185,9 @@ def _show_simulated(r: dict[str, Any]) -> None:
     typer.echo(f"agreement {_percent(clips['agreement'])}, logit SNR {clips['logit_snr_db']} dB")
     if clips["silence"]["cuts"]:
         taken = clips["silence"]["taken_for_keyword"]
-        typer.echo(f"cuts of noise taken for a keyword: float {taken['float']}, int8 {taken['integer']} of {clips['silence']['cuts']}")
+        typer.echo(
+            f"cuts of noise taken for a keyword: float {taken['float']}, int8 {taken['integer']} of {clips['silence']['cuts']}"
+        )
     rows = [[m["minute"], *(m[k] for k in stream["whole"])] for m in stream["minutes"]]
     rows.append(["all", *stream["whole"].values()])
     _table(f"SNR in dB over {stream['seconds']} s without a reset", ["minute", *stream["whole"]], rows)
@@ -340,7 +344,9 @@ def detect(
     rate: Annotated[int, typer.Option(help="Sample rate of raw PCM on standard input, Hz.")] = 16000,
     channels: Annotated[int, typer.Option(help="Channels of raw PCM on standard input.")] = 1,
     live: Annotated[bool, typer.Option("--live", help="Listen to the microphone (needs sounddevice).")] = False,
-    threshold: Annotated[float | None, typer.Option(help="Posterior at which a keyword fires, 0 to 1; default: the graph's.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Posterior at which a keyword fires, 0 to 1; default: the graph's.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print keywords with time and score as they are heard, from the int8 model."""
@@ -395,9 +401,7 @@ def check(
 
 
 def _show_check(result: dict[str, Any]) -> None:
-    rows = [
-        [r["metric"], r["baseline"], r["value"], r["tolerance"], "ok" if r["ok"] else "WORSE"] for r in result["rows"]
-    ]
+    rows = [[r["metric"], r["baseline"], r["value"], r["tolerance"], "ok" if r["ok"] else "WORSE"] for r in result["rows"]]
     _table(f"graph {result['graph'][:12]} against {result['baseline']}", ["metric", "baseline", "now", "tolerance", ""], rows)
 
 

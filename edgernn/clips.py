@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.artifacts import replacing
+from edgernn.audio import to_int16
 from edgernn.data.augment import Augmenter, StreamConfig, cut, make_stream
 from edgernn.data.corpus import Dataset, Row
-from edgernn.audio import to_int16
 from edgernn.errors import EdgernnError
 from edgernn.features import FrontEndTables, Int16
 from edgernn.native import NativeFrontEnd
@@ -101,14 +101,17 @@ class _Extra:
         return np.concatenate([silence, np.full(self.speech, order.index("unknown"), np.int64)])
 
 
-def training_set(dataset: Dataset, recipe: Recipe, tables: FrontEndTables, folder: Path, progress: Progress) -> TrainingSet:
-    """Prepare (or find prepared) the augmented copies of the train split in `folder`."""
+def training_set(dataset: Dataset, recipe: Recipe, tables: FrontEndTables, progress: Progress) -> TrainingSet:
+    """Prepare (or find prepared, in cache/ beside the dataset) the augmented copies of the train split.
+
+    They do not depend on the recipe's seed, so that several seeds share them.
+    """
     rows = dataset.clips("train")
     extra = _Extra.of(dataset, recipe)
     labels = np.concatenate([label_indices(dataset, rows), extra.labels(dataset)])
     context = round(recipe.train.context_s * recipe.frontend.sample_rate / recipe.frontend.hop)
     context -= context % recipe.frames_per_step
-    path = folder / f"features-{_key(dataset, recipe)}.npy"
+    path = dataset.path.resolve().parent / "cache" / f"features-{_key(dataset, recipe)}.npy"
     if not path.exists():
         _prepare(dataset, recipe, tables, path, context, extra, progress)
     return TrainingSet(np.load(path, mmap_mode="r"), labels, context)
@@ -117,7 +120,7 @@ def training_set(dataset: Dataset, recipe: Recipe, tables: FrontEndTables, folde
 def _key(dataset: Dataset, recipe: Recipe) -> str:
     """Names the prepared features: everything they depend on."""
     parts = [dataset.id, asdict(recipe.frontend), asdict(recipe.augment), recipe.train.variants, recipe.train.silence,
-             recipe.train.speech, recipe.train.context_s, recipe.seed, recipe.frames_per_step]  # fmt: skip
+             recipe.train.speech, recipe.train.context_s, recipe.frames_per_step]  # fmt: skip
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -127,25 +130,22 @@ def _prepare(
     hop, variants = recipe.frontend.hop, recipe.train.variants
     count = len(dataset.clips("train")) + extra.silence + extra.speech
     frames = context + dataset.clip_samples // hop
-    with replacing(path) as scratch:
-        with scratch.open("wb") as file:
-            shape = (variants, count, frames, recipe.frontend.bands)
-            np.lib.format.write_array_header_1_0(file, {"descr": "<i2", "fortran_order": False, "shape": shape})
-            for done, features in enumerate(_augmented(dataset, recipe, tables, context * hop, extra), 1):
-                file.write(features.tobytes())
-                progress("augmenting", done, variants * count)
+    with replacing(path) as scratch, scratch.open("wb") as file:
+        shape = (variants, count, frames, recipe.frontend.bands)
+        np.lib.format.write_array_header_1_0(file, {"descr": "<i2", "fortran_order": False, "shape": shape})
+        for done, features in enumerate(_augmented(dataset, recipe, tables, context * hop, extra), 1):
+            file.write(features.tobytes())
+            progress("augmenting", done, variants * count)
 
 
-def _augmented(
-    dataset: Dataset, recipe: Recipe, tables: FrontEndTables, context: int, extra: _Extra
-) -> Iterator[Int16]:
+def _augmented(dataset: Dataset, recipe: Recipe, tables: FrontEndTables, context: int, extra: _Extra) -> Iterator[Int16]:
     """Features of each copy of each clip, then of the silence and speech cuts; `context` samples of sound come before."""
     rows = dataset.clips("train")
     noise = [dataset.pcm(row) for row in dataset.noise("train")]
     speech = [dataset.pcm(row) for row in dataset.speech("train")]
     frontend = NativeFrontEnd(recipe.frontend, tables)
     for variant in range(recipe.train.variants):
-        rng = np.random.default_rng([recipe.seed, variant])
+        rng = np.random.default_rng([2, variant])
         augment = Augmenter(recipe.augment, noise, rng)
         for row in rows:
             before = dataset.pcm(rows[rng.integers(len(rows))]) if rng.random() < 0.5 else np.zeros(1, np.int16)
@@ -162,7 +162,7 @@ def _augmented(
 def calibration_streams(dataset: Dataset, recipe: Recipe, tables: FrontEndTables) -> Int16:
     """Streams of training speech in noise, Q9 log-energies [streams, T, bands], each one run without a reset."""
     q = recipe.quantize
-    rng = np.random.default_rng([recipe.seed, 1 << 20])
+    rng = np.random.default_rng([3, recipe.seed])
     rows = dataset.clips("train")
     seconds = max(q.stream_seconds, 3 * dataset.clip_seconds)
     config = StreamConfig(keyword_fraction=0.5)

@@ -8,6 +8,7 @@ by the same rule with its posteriors rounded to Q15.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ class Event:
     score: int
 
 
-def clip_label(logits: NDArray[np.int64], clip_steps: int) -> NDArray[np.int64]:
+def clip_label(logits: NDArray[Any], clip_steps: int) -> NDArray[np.int64]:
     """Label of each clip: logits [..., steps, labels] -> argmax of the sum over the last `clip_steps` steps."""
     return np.asarray(np.argmax(logits[..., -clip_steps:, :].sum(axis=-2), axis=-1))
 

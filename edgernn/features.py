@@ -50,7 +50,12 @@ class FrontEndParams:
         _require(1 <= self.hop <= self.window, "hop", self.hop, f"must lie in 1..window ({self.window})")
         _require(1 <= self.bands <= 80, "bands", self.bands, "must lie in 1..80")
         nyquist = self.sample_rate / 2
-        _require(0 < self.f_min < self.f_max <= nyquist, "f_min/f_max", (self.f_min, self.f_max), f"must satisfy 0 < f_min < f_max <= {nyquist:g} Hz")
+        _require(
+            0 < self.f_min < self.f_max <= nyquist,
+            "f_min/f_max",
+            (self.f_min, self.f_max),
+            f"must satisfy 0 < f_min < f_max <= {nyquist:g} Hz",
+        )
         _require(0 <= self.floor_log2 <= 40, "floor_log2", self.floor_log2, "must lie in 0..40")
 
     @property

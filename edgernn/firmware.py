@@ -106,9 +106,7 @@ def run_firmware(g: Graph, firmware: Firmware, board: Board, pcm: Int16, emulato
     )  # fmt: skip
 
 
-def emulated_trace(
-    g: Graph, firmware: Firmware, board: Board, pcm: Int16, emulator: str = "auto"
-) -> tuple[Trace, list[int]]:
+def emulated_trace(g: Graph, firmware: Firmware, board: Board, pcm: Int16, emulator: str = "auto") -> tuple[Trace, list[int]]:
     """Everything the firmware computed over PCM [n], and the harness's five totals."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -122,9 +120,7 @@ def emulated_trace(
     return _parse(g, raw), total
 
 
-def count_instructions(
-    g: Graph, firmware: Firmware, board: Board, pcm: Int16, emulator: str = "auto"
-) -> tuple[list[int], str]:
+def count_instructions(g: Graph, firmware: Firmware, board: Board, pcm: Int16, emulator: str = "auto") -> tuple[list[int], str]:
     """Retired instructions of each step over PCM [n], and the emulator's name."""
     with tempfile.TemporaryDirectory() as scratch:
         write_wav(Path(scratch) / "in.wav", pcm, g.frontend.sample_rate)

@@ -116,7 +116,7 @@ class Graph:
     @property
     def latency_ms(self) -> float:
         """Algorithmic latency: window + the step's further frames + half the smoothing, in ms."""
-        samples = self.frontend.window + (self.frames_per_step - 1) * self.frontend.hop
+        samples: float = self.frontend.window + (self.frames_per_step - 1) * self.frontend.hop
         samples += (self.decision.smoothing - 1) * self.step_samples / 2
         return 1000.0 * samples / self.frontend.sample_rate
 
@@ -136,9 +136,7 @@ class Graph:
         """Multiply-accumulates of the network in one step."""
         rows = {op.output: self.values[op.inputs[0]].shape[0] for op in self.ops if op.kind == "matvec"}
         return sum(
-            a.size * rows.get(name.removesuffix(".weight"), 1)
-            for name, a in self.constants.items()
-            if name.endswith(".weight")
+            a.size * rows.get(name.removesuffix(".weight"), 1) for name, a in self.constants.items() if name.endswith(".weight")
         )
 
     def linear(self, output: str) -> dict[str, NDArray[Any]]:
@@ -254,7 +252,7 @@ def _build(d: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Graph:
     for name, (_, _, dtype) in _FRONTEND_TENSORS.items():
         if tensors[name].dtype != dtype:
             raise EdgernnError(f"tensor {name} is {tensors[name].dtype}, not {dtype}")
-    fe = {k: float.fromhex(v) if isinstance(v, str) else v for k, v in d["frontend"].items() if k != "affine"}
+    fe: dict[str, Any] = {k: float.fromhex(v) if isinstance(v, str) else v for k, v in d["frontend"].items() if k != "affine"}
     parts: dict[str, dict[str, Any]] = {"tables": {}, "affine": dict(d["frontend"]["affine"])}
     for name, (part, attr, _) in _FRONTEND_TENSORS.items():
         parts[part][attr] = tensors[name]
@@ -325,7 +323,10 @@ def _check_op(g: Graph, op: Op, known: set[str]) -> None:
     _need(op.output in g.values and op.output not in known, f"{where}: assigned twice or without a type")
     _need(all(i in known for i in op.inputs), f"{where}: reads a value before it is computed: {op.inputs}")
     count = len(op.inputs)
-    _need(count >= 2 if spec.inputs is None else count == spec.inputs, f"{where}: {op.kind} takes {spec.inputs} operands, not {count}")
+    _need(
+        count >= 2 if spec.inputs is None else count == spec.inputs,
+        f"{where}: {op.kind} takes {spec.inputs} operands, not {count}",
+    )
     _need(set(op.attrs) == set(spec.attrs), f"{where}: {op.kind} needs attributes {sorted(spec.attrs)}, not {sorted(op.attrs)}")
     for key, (low, high) in spec.attrs.items():
         value = op.attrs[key]
@@ -387,7 +388,10 @@ def _check_types(g: Graph, op: Op, where: str) -> None:
 def _check_mul(scales: list[int | str], shift: int, where: str) -> None:
     a, b, out = scales
     if PREACT in scales:  # gate times pre-activation keeps the pre-activation's scale
-        _need(PREACT == out and 15 in (a, b) and PREACT in (a, b) and shift == 14, f"{where}: mul of {a} and {b} cannot give {out}")
+        _need(
+            out == PREACT and 15 in (a, b) and PREACT in (a, b) and shift == 14,
+            f"{where}: mul of {a} and {b} cannot give {out}",
+        )
     else:
         _need(int(a) + int(b) - int(out) == shift + 1, f"{where}: mul shift {shift} does not fit scales {scales}")
 
@@ -400,8 +404,10 @@ def _check_ends(g: Graph, known: set[str]) -> None:
         _need(g.values[s.read] == g.values[s.write], f"state {s.read}: type changes from step to step")
     shape = (1, len(g.labels))
     _need(g.logits in known and g.values[g.logits] == Value(shape, "int16", PREACT), f"logits must be int16 {shape} at 3*2^-13")
-    _need(g.posteriors in known and g.values[g.posteriors] == Value(shape, "int16", 15), f"posteriors must be int16 {shape} Q15")
+    _need(
+        g.posteriors in known and g.values[g.posteriors] == Value(shape, "int16", 15), f"posteriors must be int16 {shape} Q15"
+    )
     used = {f"{op.output}.{key}" for op in g.ops for key in PRIMITIVES[op.kind].constants}
     _need(used == set(g.constants), f"constants nobody reads, or missing: {sorted(used ^ set(g.constants))[:3]}")
     for r in g.regions:
-        _need(0 <= r.first and r.count >= 1 and r.first + r.count <= len(g.ops), f"region {r.name} lies outside the ops")
+        _need(r.first >= 0 and r.count >= 1 and r.first + r.count <= len(g.ops), f"region {r.name} lies outside the ops")

@@ -57,7 +57,9 @@ def microphone(rate: int) -> Iterator[Int16]:
     try:
         import sounddevice
     except (ImportError, OSError) as error:
-        raise EdgernnError(f"the microphone needs sounddevice ({error}): `pip install edgernn[live]`, or pipe raw PCM") from None
+        raise EdgernnError(
+            f"the microphone needs sounddevice ({error}): `pip install edgernn[live]`, or pipe raw PCM"
+        ) from None
     try:
         with sounddevice.InputStream(samplerate=rate, channels=1, dtype="int16") as stream:
             while True:

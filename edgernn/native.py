@@ -42,10 +42,10 @@ class NativeFrontEnd:
         self._step = self._library.ern_frontend_step if affine else self._library.ern_frontend_log_mel
         zeros = np.zeros(p.bands, np.int16)
         a = affine or Affine(zeros, zeros, 1, 0, 16)
-        self._arrays = [
-            np.ascontiguousarray(x) for x in (t.window, t.cosine, t.mel_start, t.mel_rise, a.offset, a.gain)
-        ]
-        self._c = _FrontEnd(p.window, p.hop, p.fft, p.bands, p.floor_log2, a.shift, a.bits, *(x.ctypes.data for x in self._arrays))
+        self._arrays = [np.ascontiguousarray(x) for x in (t.window, t.cosine, t.mel_start, t.mel_rise, a.offset, a.gain)]
+        self._c = _FrontEnd(
+            p.window, p.hop, p.fft, p.bands, p.floor_log2, a.shift, a.bits, *(x.ctypes.data for x in self._arrays)
+        )
         self._work = np.zeros(p.fft, np.int32)
         self._energy = np.zeros(p.bands, np.uint64)
         self._history = np.zeros(max(1, p.window - p.hop), np.int16)

@@ -1,10 +1,10 @@
 """The verbs over a run folder: each reads artifacts and writes artifacts. The command line adds only words to these.
 
-    recipe.json            the resolved recipe              quantize-<scheme>.json   tensor by tensor
-    data/                  prepared dataset                 simulate-<scheme>.json   float against integer
-    model.safetensors      float checkpoint                 build-<board>.json       flash, RAM
-    metrics.csv            training, one line an epoch      run-<board>.json         bits, instructions, stack
-    graph-<scheme>.ern     quantized graph                  c/                       exported C
+recipe.json            the resolved recipe              quantize-<scheme>.json   tensor by tensor
+data/                  prepared dataset                 simulate-<scheme>.json   float against integer
+model.safetensors      float checkpoint                 build-<board>.json       flash, RAM
+metrics.csv            training, one line an epoch      run-<board>.json         bits, instructions, stack
+graph-<scheme>.ern     quantized graph                  c/                       exported C
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def row_scales(weight: Floats, bias: Floats, step_in: float, step_out: float, la
     Raises EdgernnError, naming the tensor, when no scale of the contract holds a row.
     """
     count = len(weight)
-    out = {
+    out: dict[str, NDArray[Any]] = {
         "weight": np.zeros(weight.shape, np.int8),
         "bias": np.zeros(count, np.int32),
         "multiplier": np.zeros(count, np.int16),
@@ -89,7 +89,9 @@ def row_scales(weight: Floats, bias: Floats, step_in: float, step_out: float, la
     }
     enlarged = []
     for row in range(count):
-        m, k, factor, q, b = _row(weight[row].astype(np.float64), float(bias[row]), step_in, step_out, largest_in, f"{name} row {row}")
+        m, k, factor, q, b = _row(
+            weight[row].astype(np.float64), float(bias[row]), step_in, step_out, largest_in, f"{name} row {row}"
+        )
         out["weight"][row], out["bias"][row], out["multiplier"][row], out["shift"][row] = q, b, m, k
         if factor > 1.0:
             enlarged.append(EnlargedRow(name, row, factor))
@@ -174,7 +176,8 @@ class GraphBuilder:
         for e in choices:
             if largest * 2.0**e <= qmath.INT16_MAX:
                 return e
-        raise EdgernnError(f"{taps[0]}: calibrated range {largest:g} does not fit int16 at any scale of the contract {choices[-1]}..{choices[0]}")
+        problem = f"{taps[0]}: calibrated range {largest:g} does not fit int16"
+        raise EdgernnError(f"{problem} at any scale of the contract (2^-{choices[0]} to 2^-{choices[-1]})")
 
     def linear(self, kind: str, output: str, x: str, weight: Floats, bias: Floats, scale: int | str, relu: int = 0) -> str:
         """Quantize and append a matrix product."""
@@ -192,7 +195,9 @@ class GraphBuilder:
     def concat(self, output: str, *inputs: str) -> str:
         """Rows one after the other."""
         rows = sum(self.shape(i)[0] for i in inputs)
-        return self._append(Op("concat", output, inputs), replace(self.values[inputs[0]], shape=(rows, self.shape(inputs[0])[1])))
+        return self._append(
+            Op("concat", output, inputs), replace(self.values[inputs[0]], shape=(rows, self.shape(inputs[0])[1]))
+        )
 
     def rows(self, output: str, x: str, begin: int, size: int) -> str:
         """Rows begin .. begin+size-1."""

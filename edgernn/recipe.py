@@ -34,9 +34,9 @@ class TrainParams:
     epochs: int = 60
     batch: int = 128
     learning_rate: float = 3e-3
-    weight_decay: float = 1e-2
-    warmup: float = 0.1  #: share of the run in which the rate rises; it then falls as a cosine
-    clip_norm: float = 2.0  #: gradients longer than this are shortened to it
+    weight_decay: float = 2e-2
+    warmup: float = 0.15  #: share of the run in which the rate rises; it then falls as a cosine
+    clip_norm: float = 1.0  #: gradients longer than this are shortened to it
     label_smoothing: float = 0.05
     sigmoid_loss: float = 0.3  #: weight of the per-label binary loss that calibrates the posteriors
     dropout: float = 0.1  #: on the input of each recurrent layer
@@ -51,6 +51,7 @@ class TrainParams:
     time_mask_frames: int = 6
     band_masks: int = 1
     band_mask_bands: int = 6
+    tilt: float = 0.15  #: random spectral slope and bend, in standard deviations of a band
     mixup: float = 0.0  #: Beta(a, a) parameter; 0: off
     threads: int = 1
 
@@ -212,9 +213,9 @@ def _layer(table: dict[str, Any], index: int, problems: list[str]) -> LayerSpec 
     options = {**cell.options, **table}
     if any(type(v) is not int for v in options.values()):
         return None
-    wrong = cell.check(options)  # type: ignore[arg-type]
+    wrong = cell.check(options)
     if wrong:
         problems.append(f"{where}: {wrong}")
-    if index > 0 and cell.frames(options) > 1:  # type: ignore[arg-type]
+    if index > 0 and cell.frames(options) > 1:
         problems.append(f"{where}: only the first layer may have a stride above 1")
-    return LayerSpec(name, options)  # type: ignore[arg-type]
+    return LayerSpec(name, options)

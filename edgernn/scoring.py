@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.decision import Decision, Event, clip_label, detect
-from edgernn.qmath import PREACT_SCALE
 
 Int16 = NDArray[np.int16]
 Span = tuple[int, int, str]  #: first sample, one past the last, label
@@ -23,12 +22,7 @@ Span = tuple[int, int, str]  #: first sample, one past the last, label
 def to_posteriors(logits: NDArray[np.floating[Any]]) -> Int16:
     """Float logits -> Q15 posteriors, as the decision stage takes them."""
     p = np.rint(32768 * (0.5 + 0.5 * np.tanh(0.5 * logits.astype(np.float64))))
-    return np.clip(p, 0, 32767).astype(np.int16)
-
-
-def to_integer_logits(logits: NDArray[np.floating[Any]]) -> Int16:
-    """Float logits -> int16 at 3*2^-13, for comparing SNR like with like."""
-    return np.clip(np.rint(logits / PREACT_SCALE), -32768, 32767).astype(np.int16)
+    return np.asarray(np.clip(p, 0, 32767), dtype=np.int16)
 
 
 @dataclass(frozen=True)
@@ -42,7 +36,7 @@ class ClipScore:
     @property
     def correct(self) -> NDArray[np.bool_]:
         """Which clips were right."""
-        return self.truth == self.predicted
+        return np.asarray(self.truth == self.predicted)
 
     @property
     def accuracy(self) -> float:

@@ -50,9 +50,11 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, progress: Progress, de
     torch.set_num_threads(recipe.train.threads)
     where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     tables = make_tables(recipe.frontend)
-    data = training_set(dataset, recipe, tables, folder / "cache", progress)
+    data = training_set(dataset, recipe, tables, progress)
     mean, deviation = data.statistics()
-    trainer = Trainer(recipe, len(labels_of(dataset)), data, _validation(dataset, recipe, mean, deviation), mean, deviation, where)
+    trainer = Trainer(
+        recipe, len(labels_of(dataset)), data, _validation(dataset, recipe, mean, deviation), mean, deviation, where
+    )
     trainer.resume(folder / "progress.pt")
     while not trainer.finished:
         trainer.epoch(progress)
@@ -140,7 +142,8 @@ class Trainer:
             variant = rng.integers(p.variants, size=len(index))
             start = self._context_start(rng)
             mels = np.stack([d.log_mel[v, j, start:] for v, j in zip(variant, index, strict=True)])
-            x = mask(_normalised(mels, self._mean, self._deviation), p, rng, d.log_mel.shape[2] - d.context)
+            x = tilt(_normalised(mels, self._mean, self._deviation), p.tilt, rng)
+            x = mask(x, p, rng, d.log_mel.shape[2] - d.context)
             target = F.one_hot(torch.from_numpy(d.label[index]), self.labels).float()
             yield (t.to(self.device) for t in mix(x, target, p.mixup, rng))  # type: ignore[misc]
 
@@ -157,17 +160,18 @@ class Trainer:
         logits, _ = self.net(x)
         loss = clip_loss(logits, target, self._clip_steps, p)
         self._optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         norm = float(nn.utils.clip_grad_norm_(self.net.parameters(), p.clip_norm))
-        if not math.isfinite(float(loss)) or not math.isfinite(norm):
+        value = float(loss.detach())
+        if not math.isfinite(value) or not math.isfinite(norm):
             raise EdgernnError(
-                f"training diverged in epoch {self._epoch + 1} (loss {float(loss):g}, gradient norm {norm:g}); lower "
+                f"training diverged in epoch {self._epoch + 1} (loss {value:g}, gradient norm {norm:g}); lower "
                 f"train.learning_rate = {p.learning_rate:g} or train.clip_norm = {p.clip_norm:g}"
             )
         self._optimizer.step()
         self._schedule.step()
         self._follow()
-        return float(loss), norm
+        return value, norm
 
     @property
     def _clip_steps(self) -> int:
@@ -199,7 +203,7 @@ class Trainer:
         """Clip accuracy and mean negative log-likelihood of the averaged weights on the validation clips."""
         self._average.eval()
         with torch.no_grad():
-            logits = torch.cat([self._average(x.to(self.device))[0] for x in self.validation.features.split(256)])
+            logits = torch.cat([self._average(x.to(self.device))[0] for x in torch.split(self.validation.features, 256)])
         score = logits[:, -self._clip_steps :].mean(1).cpu()
         label = self.validation.label
         return float((score.argmax(1) == label).float().mean()), float(F.cross_entropy(score, label))
@@ -258,6 +262,16 @@ def clip_loss(logits: Tensor, target: Tensor, clip_steps: int, p: TrainParams) -
     if p.sigmoid_loss:
         loss = loss + p.sigmoid_loss * F.binary_cross_entropy_with_logits(score, smooth, reduction="none").sum(1).mean()
     return loss
+
+
+def tilt(x: Tensor, amount: float, rng: np.random.Generator) -> Tensor:
+    """Another microphone: level, slope and bend of the spectrum vary by `amount` standard deviations from clip to clip."""
+    if amount <= 0:
+        return x
+    at = np.linspace(-1, 1, x.shape[2])
+    shapes = np.stack([np.ones_like(at), at, np.cos(np.pi * at)])
+    curves = amount * rng.standard_normal((len(x), 3)) @ shapes
+    return x + torch.from_numpy(curves.astype(np.float32))[:, None]
 
 
 def mask(x: Tensor, p: TrainParams, rng: np.random.Generator, clip_frames: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 import shutil
 import zlib
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgernn.artifacts import write_text
 from edgernn.errors import EdgernnError
-from edgernn.graph import FORMAT_VERSION, Graph
+from edgernn.graph import FORMAT_VERSION, Graph, Op
 from edgernn.primitives import LINEAR_CONSTANTS
 from firmware_export.golden import make_golden
 from firmware_export.plan import c_name, make_plan
@@ -26,9 +27,9 @@ API_VERSION = 1
 STACK_BYTES = 512
 RUNTIME_SOURCES = ("ern_net.c", "ern_frontend.c", "ern_decide.c")
 _CTYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "uint8": "uint8_t", "uint16": "uint16_t"}
-_C_WORDS = frozenset("auto break case char const continue default do double else enum extern float for goto if inline int "
-                     "long register restrict return short signed sizeof static struct switch typedef union unsigned void "
-                     "volatile while".split())  # fmt: skip
+_C_WORDS = frozenset(keyword.kwlist) | {"auto", "case", "char", "const", "default", "do", "double", "enum", "extern", "float"}
+_C_WORDS |= {"goto", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static"}
+_C_WORDS |= {"struct", "switch", "typedef", "union", "unsigned", "void", "volatile"}
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,12 @@ def _arrays(g: Graph) -> list[_Array]:
 
 
 def _linears(g: Graph) -> list[_Linear]:
-    return [
-        _Linear(c_name(op.output), *g.constants[f"{op.output}.weight"].shape, 0 if op.attrs["relu"] else -32768)
-        for op in g.ops
-        if f"{op.output}.weight" in g.constants
-    ]
+    return [_linear(g, op) for op in g.ops if f"{op.output}.weight" in g.constants]
+
+
+def _linear(g: Graph, op: Op) -> _Linear:
+    rows, columns = g.constants[f"{op.output}.weight"].shape
+    return _Linear(c_name(op.output), rows, columns, 0 if op.attrs["relu"] else -32768)
 
 
 def weights_crc32(g: Graph) -> int:
@@ -101,7 +103,11 @@ def weights_crc32(g: Graph) -> int:
 
 def _c_string(text: str) -> str:
     """A C string literal; non-ASCII as octal escapes, which unlike hex ones end after three digits."""
-    return '"' + "".join(c if " " <= c <= "~" and c not in '"\\?' else "".join(f"\\{b:03o}" for b in c.encode()) for c in text) + '"'
+    return (
+        '"'
+        + "".join(c if " " <= c <= "~" and c not in '"\\?' else "".join(f"\\{b:03o}" for b in c.encode()) for c in text)
+        + '"'
+    )
 
 
 def render_model(g: Graph, prefix: str = "kws") -> str:
@@ -115,7 +121,7 @@ def render_model(g: Graph, prefix: str = "kws") -> str:
         golden=golden, crc=weights_crc32(g), stack_bytes=STACK_BYTES, api_version=API_VERSION,
         graph_format=FORMAT_VERSION, features_type=f"int{g.affine.bits}_t",
     )  # fmt: skip
-    return text.replace("&@_", f"&{prefix}_")
+    return str(text).replace("&@_", f"&{prefix}_")
 
 
 def _template(name: str) -> Any:

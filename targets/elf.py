@@ -68,9 +68,7 @@ def _parse(data: bytes) -> Elf:
     return Elf(
         entry=entry,
         sections=tuple(
-            Section(
-                _text(data, names_offset + name), address, size, bool(flags & _SHF_WRITE), kind != _SHT_NOBITS
-            )
+            Section(_text(data, names_offset + name), address, size, bool(flags & _SHF_WRITE), kind != _SHT_NOBITS)
             for name, kind, flags, address, _offset, size, *_ in headers
             if flags & _SHF_ALLOC and size > 0
         ),

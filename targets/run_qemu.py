@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 
 from edgernn.errors import EdgernnError
+from edgernn.hostcc import host_compiler
 from targets.board import PACKAGE_DIR, Board
 from targets.run_types import COUNT_START, COUNT_STOP, Job, RunResult, timed_out
-from edgernn.hostcc import host_compiler
 
 COUNTING_VERSION = "7.2"
 """The only QEMU whose plugin interface the counts were verified with."""

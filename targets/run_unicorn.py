@@ -116,9 +116,7 @@ def _serve_traps(cpu: Cpu, isa: _Isa, board: Board, trap: int, host: Host) -> No
     """Hooks the one trapping instruction's address: unicorn reports ebreak as an invalid instruction."""
     assert board.unicorn is not None
     arch = board.unicorn.arch
-    pc, result, block = (
-        _constant(f"unicorn.{arch}_const", f"UC_{arch.upper()}_REG_{name}", board) for name in isa.registers
-    )
+    pc, result, block = (_constant(f"unicorn.{arch}_const", f"UC_{arch.upper()}_REG_{name}", board) for name in isa.registers)
 
     def on_trap(cpu: Cpu, address: int, size: int, data: object) -> None:
         answer = host.call(cpu.reg_read(result), cpu.reg_read(block))

@@ -130,9 +130,7 @@ def broken_files(folder: Path) -> dict[str, str]:
     write_wav(folder / "none.wav", np.zeros(0, np.int16))
     noise = np.random.default_rng(2).integers(-9000, 9000, 20000).astype(np.int16)
     for name in ("cut.wav", "cut.flac"):
-        soundfile.write(
-            folder / f"whole{name}", noise, 16000, subtype="PCM_16", format=name[-4:].strip(".").upper()
-        )
+        soundfile.write(folder / f"whole{name}", noise, 16000, subtype="PCM_16", format=name[-4:].strip(".").upper())
         (folder / name).write_bytes((folder / f"whole{name}").read_bytes()[:15000])
     soundfile.write(folder / "nan.wav", np.array([0.0, np.nan] * 100), 16000, subtype="FLOAT")
     return {

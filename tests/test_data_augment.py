@@ -17,9 +17,7 @@ OFF = AugmentConfig(shift_ms=0, speed=0, room_probability=0, gain_db=(0, 0), noi
 
 def burst(seed: int = 0, samples: int = 16000) -> Int16:
     x = np.zeros(samples)
-    x[samples // 4 : samples // 2] = 0.2 * np.random.default_rng(seed).standard_normal(
-        samples // 2 - samples // 4
-    )
+    x[samples // 4 : samples // 2] = 0.2 * np.random.default_rng(seed).standard_normal(samples // 2 - samples // 4)
     return to_int16(x)
 
 

@@ -24,9 +24,7 @@ def clips(skip: tuple[str, str] | None = None) -> Iterator[Clip]:
         for word in WORDS:
             if (word, split) != skip:
                 pcm = rng.integers(-32768, 32768, rng.integers(500, 9000)).astype(np.int16)
-                yield Clip(
-                    Item(f"{split}/{word}.wav", word, f"{split} person", split, f"licence of {word}"), pcm
-                )
+                yield Clip(Item(f"{split}/{word}.wav", word, f"{split} person", split, f"licence of {word}"), pcm)
 
 
 def test_round_trip(tmp_path: Path) -> None:

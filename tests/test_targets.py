@@ -44,10 +44,7 @@ def run_everywhere(
     usable = targets.usable_emulators(board, count=count)
     wanted = declared if IN_CI else usable
     need(usable != [] and usable == wanted, f"{' or '.join(declared)} for {board.name}")
-    return {
-        name: targets.run(firmware, board, args=args, workdir=workdir, emulator=name, count=count)
-        for name in usable
-    }
+    return {name: targets.run(firmware, board, args=args, workdir=workdir, emulator=name, count=count) for name in usable}
 
 
 def test_boards_are_found() -> None:
@@ -67,9 +64,7 @@ def test_files(probe: targets.Firmware, tmp_path: Path) -> None:
     data = bytes((i * i) % 251 for i in range(1000))
     (tmp_path / "in.bin").write_bytes(data)
     for name in run_everywhere(probe, ["nothing"], tmp_path):
-        result = targets.run(
-            probe, targets.load_board(probe.board), args=["file"], workdir=tmp_path, emulator=name
-        )
+        result = targets.run(probe, targets.load_board(probe.board), args=["file"], workdir=tmp_path, emulator=name)
         assert result.exit_code == 0
         assert (tmp_path / "out.bin").read_bytes() == bytes(b ^ 0xFF for b in data)
         (tmp_path / "out.bin").unlink()
@@ -120,9 +115,7 @@ def microbit(request: pytest.FixtureRequest) -> tuple[targets.Board, targets.Too
     return board, targets.find_toolchain(board, request.param)
 
 
-def build_text(
-    text: str, microbit: tuple[targets.Board, targets.Toolchain], folder: Path
-) -> targets.Firmware:
+def build_text(text: str, microbit: tuple[targets.Board, targets.Toolchain], folder: Path) -> targets.Firmware:
     source = folder / "main.c"
     source.write_text(text)
     return targets.build([source], microbit[0], folder / "out.elf", toolchain=microbit[1])

@@ -36,9 +36,7 @@ class Builder(Protocol):
     def exponent(self, *taps: str, headroom: float = 1.0, choices: tuple[int, ...] = ...) -> int:
         """The largest power-of-two exponent at which none of these calibrated float taps saturates."""
 
-    def linear(
-        self, kind: str, output: str, x: str, weight: Floats, bias: Floats, scale: int | str, relu: int = 0
-    ) -> str:
+    def linear(self, kind: str, output: str, x: str, weight: Floats, bias: Floats, scale: int | str, relu: int = 0) -> str:
         """Quantize a matrix product row by row ("matvec", "conv" or "depthwise") and append it."""
 
     def op(self, kind: str, output: str, *inputs: str, scale: int | str, **attrs: int) -> str:
@@ -82,7 +80,9 @@ class Cell(ABC):
 
     def check(self, o: Options) -> str | None:
         """What is wrong with these options, if anything."""
-        return next((f"{k} = {v} must be positive" for k, v in o.items() if v < 0 or (v == 0 and k not in ("relu", "norm"))), None)
+        return next(
+            (f"{k} = {v} must be positive" for k, v in o.items() if v < 0 or (v == 0 and k not in ("relu", "norm"))), None
+        )
 
     @abstractmethod
     def shapes(self, o: Options, n_in: int) -> Mapping[str, tuple[int, ...]]:

@@ -44,7 +44,7 @@ class Depthwise(CausalConvolution):
     def product(self, window: Floats, w: Weights) -> Floats:
         """[B, K, C] -> [B, 1, C*m]."""
         filters = w["weight"][:, :, 0].reshape(window.shape[2], -1, window.shape[1])
-        y = np.einsum("bkc,cmk->bcm", window, filters, optimize=True)
+        y: Floats = np.einsum("bkc,cmk->bcm", window, filters, optimize=True)
         return y.reshape(len(window), 1, -1) + w["bias"]
 
 

@@ -60,8 +60,7 @@ class LSTM(RecurrentCell):
         xs, hs = self.lower_products(b, name, w, x, h, merged_bias(w))
         pre = [b.op("add", f"{name}.pre_{k}", xs[j], hs[j], scale=PREACT) for j, k in enumerate(self.gates)]
         i, f, g, out = (
-            b.op("tanh" if k == "g" else "sigmoid", f"{name}.{k}", p, scale=15)
-            for k, p in zip(self.gates, pre, strict=True)
+            b.op("tanh" if k == "g" else "sigmoid", f"{name}.{k}", p, scale=15) for k, p in zip(self.gates, pre, strict=True)
         )
         kept = b.op("mul", f"{name}.kept", f, c, scale=e, shift=14)
         fresh = b.op("mul", f"{name}.fresh", i, g, scale=e, shift=29 - e)

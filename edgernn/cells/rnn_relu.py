@@ -23,13 +23,14 @@ class ReluRNN(RecurrentCell):
 
     def module(self, o: Options, n_in: int) -> nn.Module:
         """torch.nn.RNN with ReLU, started near the identity so that gradients neither vanish nor explode."""
+        import torch
         from torch import nn
 
         from edgernn.cells._modules import Recurrent
 
         core = nn.RNN(n_in, o["units"], nonlinearity="relu", batch_first=True)
-        with_identity = nn.init.eye_(core.weight_hh_l0)
-        with_identity.data.mul_(0.9)
+        with torch.no_grad():
+            core.get_parameter("weight_hh_l0").copy_(0.9 * torch.eye(o["units"]))
         return Recurrent(core)
 
     def step(self, o: Options, w: Weights, x: Floats, state: FloatState) -> tuple[Floats, FloatState, dict[str, Floats]]:

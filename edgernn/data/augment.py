@@ -35,8 +35,7 @@ class Augmenter:
     def __init__(self, config: AugmentConfig, noise: Sequence[Int16], rng: np.random.Generator) -> None:
         if config.noise_probability > 0 and not any(len(pcm) for pcm in noise):
             raise EdgernnError(
-                "augmentation with noise needs noise recordings; add a noise source, or set "
-                "noise_probability = 0"
+                "augmentation with noise needs noise recordings; add a noise source, or set noise_probability = 0"
             )
         self._config, self._noise, self._rng = config, noise, rng
 
@@ -193,9 +192,7 @@ def _fill_noise(
     """Noise recordings end to end, each at an SNR of its own."""
     noise = [dataset.pcm(row) for row in dataset.noise(rows[0].split)]
     if not noise:
-        raise EdgernnError(
-            f"there is no {rows[0].split} noise; add a noise source, or use noise_snr_db = None"
-        )
+        raise EdgernnError(f"there is no {rows[0].split} noise; add a noise source, or use noise_snr_db = None")
     sample = [rows[index] for index in rng.integers(len(rows), size=min(len(rows), 100))]
     speech = float(np.median([active_power(to_float(dataset.pcm(row))) for row in sample]))
     start = 0

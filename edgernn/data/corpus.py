@@ -174,9 +174,7 @@ def _check_keywords(keywords: Sequence[str]) -> None:
         raise EdgernnError(f"keyword {wrong[0]!r} is repeated, reserved or padded with spaces; rename it")
 
 
-def _write_pcm(
-    clips: Iterable[Clip], keywords: Sequence[str], path: Path
-) -> tuple[list[Row], dict[str, int], str]:
+def _write_pcm(clips: Iterable[Clip], keywords: Sequence[str], path: Path) -> tuple[list[Row], dict[str, int], str]:
     rows: list[Row] = []
     notes: Counter[str] = Counter()
     digest = hashlib.sha256()
@@ -226,8 +224,7 @@ def _check_rows(rows: Sequence[Row], keywords: Sequence[str]) -> None:
     for label, split in [(label, split) for label in labels for split in SPLITS]:
         if not counts[label, split]:
             raise EdgernnError(
-                f"label {label!r} has no {split} clips; check its spelling, or add "
-                "recordings by at least three speakers"
+                f"label {label!r} has no {split} clips; check its spelling, or add recordings by at least three speakers"
             )
 
 
@@ -260,8 +257,7 @@ class Dataset:
             samples = np.load(folder / "pcm.npy", mmap_mode="r", allow_pickle=False)
         except OSError as error:
             raise EdgernnError(
-                f"{folder} is not a prepared dataset ({error.strerror}: {error.filename}); "
-                "run `edgernn data` first"
+                f"{folder} is not a prepared dataset ({error.strerror}: {error.filename}); run `edgernn data` first"
             ) from error
         except ValueError as error:
             raise EdgernnError(f"the dataset {folder} is damaged ({error}); prepare it again") from error
@@ -274,9 +270,7 @@ class Dataset:
     def _from_index(cls, folder: Path, content: bytes, index: dict[str, Any], samples: Int16) -> Dataset:
         version = index.get("version")
         if version != VERSION:
-            raise EdgernnError(
-                f"the dataset {folder} has format version {version}, not {VERSION}; prepare it again"
-            )
+            raise EdgernnError(f"the dataset {folder} has format version {version}, not {VERSION}; prepare it again")
         try:
             rows = tuple(Row(*row) for row in index["rows"])
             total = rows[-1].offset + rows[-1].length
@@ -295,6 +289,7 @@ class Dataset:
 
     @property
     def clip_seconds(self) -> float:
+        """Length a classified clip is padded to, in seconds."""
         return self.clip_samples / SAMPLE_RATE
 
     def clips(self, split: str) -> list[Row]:

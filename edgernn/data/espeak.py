@@ -67,9 +67,7 @@ def _loader() -> Any:
 def _run(task: str, jobs: list[Any]) -> Iterator[bytes]:
     _loader()
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(
-            [str(Path(edgernn.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        )
+        "PYTHONPATH": os.pathsep.join([str(Path(edgernn.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
     }
     with tempfile.TemporaryFile("w+") as work, tempfile.TemporaryFile() as errors:
         json.dump(jobs, work)

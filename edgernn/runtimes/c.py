@@ -17,7 +17,6 @@ from firmware_export.emit import RUNTIME_SOURCES, export_c
 from firmware_export.plan import state_fields
 
 
-
 class CRuntime(Runtime):
     """`model.h` and the runtime as a shared library; one state struct per object."""
 

@@ -63,9 +63,7 @@ def scan(config: Mapping[str, Any]) -> list[Item]:
     root = Path(options.path)
     files = sorted(path for path in root.glob("*/*.wav") if path.parent.name != _BACKGROUND)
     if not files:
-        raise EdgernnError(
-            f"{root} is not a Speech Commands folder (no WORD/*.wav); check its path, or set download = true"
-        )
+        raise EdgernnError(f"{root} is not a Speech Commands folder (no WORD/*.wav); check its path, or set download = true")
     listed = _listed(root, "validation_list.txt", "validation") | _listed(root, "testing_list.txt", "test")
     note = f"Google Speech Commands v{options.version}, CC BY 4.0"
     items = [_item(path, root, listed, note) for path in files]
@@ -123,9 +121,7 @@ def _thirds(path: Path, version: str) -> Iterator[Clip]:
 
 def _fetch(options: Options, root: Path, progress: Progress) -> None:
     if options.version not in _ARCHIVES:
-        raise EdgernnError(
-            f"Speech Commands version {options.version!r} is not known; use one of {', '.join(_ARCHIVES)}"
-        )
+        raise EdgernnError(f"Speech Commands version {options.version!r} is not known; use one of {', '.join(_ARCHIVES)}")
     if options.url and not options.sha256:
         raise EdgernnError("a url of your own for Speech Commands needs its sha256 too")
     digest, size = (options.sha256, 0) if options.sha256 else _ARCHIVES[options.version]

@@ -52,9 +52,7 @@ def items(config: Mapping[str, Any], progress: Progress = quiet) -> Iterator[Cli
     """Keyword clips, unknown clips and noise; the same configuration gives the same bytes."""
     options = parse(Options, config, "data source synthetic")
     if not options.keywords or min(options.clips_per_keyword, options.unknown_clips) < len(SPLITS):
-        raise EdgernnError(
-            "the synthetic source needs keywords, at least 3 clips of each, and 3 of unknown words"
-        )
+        raise EdgernnError("the synthetic source needs keywords, at least 3 clips of each, and 3 of unknown words")
     plan = _plan(options)
     babble: dict[str, list[Int16]] = {split: [] for split in SPLITS}
     audio = espeak.speak([said.job for said in plan])
@@ -106,16 +104,12 @@ def _plan(options: Options) -> list[_Said]:
         texts = [keyword for keyword in options.keywords for _ in range(count)]
         for number in range(max(1, round(share * options.unknown_clips))):
             confusable = near and number % 2
-            texts.append(
-                str(rng.choice(near)) if confusable else " ".join(rng.choice(words, rng.choice(lengths)))
-            )
+            texts.append(str(rng.choice(near)) if confusable else " ".join(rng.choice(words, rng.choice(lengths))))
         plan += [_Said(text, split, _job(text, accents, by_split[split], options, rng)) for text in texts]
     return plan
 
 
-def _job(
-    text: str, accents: Sequence[str], variants: Sequence[str], options: Options, rng: np.random.Generator
-) -> espeak.Job:
+def _job(text: str, accents: Sequence[str], variants: Sequence[str], options: Options, rng: np.random.Generator) -> espeak.Job:
     voice = f"{rng.choice(accents)}+{rng.choice(variants)}"
     speed = int(rng.integers(options.min_speed, options.max_speed + 1))
     return espeak.Job(voice, text, speed, pitch=int(rng.integers(30, 71)), range=int(rng.integers(20, 81)))
@@ -138,9 +132,7 @@ def unknown_phrases(options: Options) -> tuple[list[str], list[str]]:
     return near, [word for word in words if not _contains(sound[word], taken)]
 
 
-def _variations(
-    keyword: str, words: Sequence[str], parts: Sequence[str], sound: Mapping[str, str]
-) -> Iterator[str]:
+def _variations(keyword: str, words: Sequence[str], parts: Sequence[str], sound: Mapping[str, str]) -> Iterator[str]:
     own = keyword.split()
     for position, part in enumerate(own):
         others = [word for word in words if sound[word] != sound[part]]
@@ -179,9 +171,7 @@ def _clip(said: _Said, pcm: Int16, rng: np.random.Generator) -> Clip:
     job = said.job
     x = _trim(np.asarray(soxr.resample(to_float(pcm), espeak.RATE, SAMPLE_RATE), np.float32))
     if not len(x):
-        raise EdgernnError(
-            f"espeak-ng says nothing for {job.text!r} in voice {job.voice}; spell it in letters"
-        )
+        raise EdgernnError(f"espeak-ng says nothing for {job.text!r} in voice {job.voice}; spell it in letters")
     x *= np.float32(rng.uniform(0.2, 0.9) / np.abs(x).max())
     source = f"espeak:{job.voice}:{job.speed}:{job.pitch}:{job.range}:{job.text}"
     return Clip(Item(source, said.label, job.voice, said.split, _NOTE), to_int16(x))
