@@ -125,12 +125,17 @@ def _words(keywords: str | None) -> list[str] | None:
 
 
 @app.command()
-def train(run: RunDir, device: Device = "auto", as_json: Json = False) -> None:
+def train(
+    run: RunDir,
+    teacher: Annotated[list[Path] | None, typer.Option(help="Run folder of a trained net that teaches; repeatable.")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
     """Train the float model; run it again to resume what was interrupted."""
     from edgernn import pipeline
 
     with _progress() as progress:
-        result = pipeline.train_model(run, progress, device)
+        result = pipeline.train_model(run, progress, device, teacher or [])
     _print(result, as_json, lambda: typer.echo(f"{result['parameters']} parameters -> {result['checkpoint']}"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from edgernn.data.augment import Augmenter, StreamConfig, cut, make_stream
 from edgernn.data.corpus import Dataset, Row
 from edgernn.errors import EdgernnError
 from edgernn.features import FrontEndTables, Int16
+from edgernn.floatnet import FloatNet
 from edgernn.native import NativeFrontEnd
 from edgernn.recipe import Recipe
 
@@ -69,17 +70,39 @@ def silence_pcm(dataset: Dataset, split: str, count: int, rng: np.random.Generat
 class TrainingSet:
     """Augmented features for training.
 
-    log_mel int16 [variants, N, context + T, bands] (Q9, memory-mapped); label int64 [N]; context: frames before the clip.
+    log_mel int16 [variants, N, context + T, bands] (Q9, memory-mapped); label int64 [N]; context: frames before the clip;
+    soft float32 [variants, N, labels]: what teachers say, if there are any.
     """
 
     log_mel: Int16
     label: NDArray[np.int64]
     context: int
+    soft: NDArray[np.float32] | None = None
+
+    def taught_by(self, teachers: Sequence[FloatNet], progress: Progress) -> TrainingSet:
+        """With `soft`: mean class probabilities of the teachers for every copy, each clip from reset."""
+        variants, count = self.log_mel.shape[:2]
+        out = np.zeros((variants, count, len(teachers[0].labels)), np.float32)
+        for v in range(variants):
+            for begin in range(0, count, 512):
+                part = slice(begin, begin + 512)
+                for teacher in teachers:
+                    out[v, part] += _probabilities(teacher, self.log_mel[v, part, self.context :]) / len(teachers)
+                progress("asking the teachers", v * count + min(begin + 512, count), variants * count)
+        return replace(self, soft=out)
 
     def statistics(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and deviation of each band over (a part of) the clips, float64 [bands]."""
         part = self.log_mel[0, ::4, self.context :].astype(np.float64)
         return part.mean((0, 1)), part.std((0, 1))
+
+
+def _probabilities(net: FloatNet, log_mel: Int16) -> NDArray[np.float32]:
+    """Softmax of the clip score, [N, labels]."""
+    steps = net.recipe.steps(net.recipe.decision.clip_ms)
+    score = net.run(net.features(log_mel))[:, -steps:].mean(1)
+    e = np.exp(score - score.max(1, keepdims=True))
+    return np.asarray(e / e.sum(1, keepdims=True), np.float32)
 
 
 @dataclass(frozen=True)

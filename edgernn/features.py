@@ -10,8 +10,7 @@ No step can overflow: the halving keeps |X| below 2^30, and by Parseval's theore
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,11 +62,6 @@ class FrontEndParams:
         """FFT length: the smallest power of two that holds the window."""
         return max(32, 1 << (self.window - 1).bit_length())
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> FrontEndParams:
-        """Parameters from a recipe's or a graph's JSON; unknown keys are the caller's error."""
-        return cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})  # type: ignore[arg-type]
-
 
 def _require(ok: bool, name: str, value: object, rule: str) -> None:
     if not ok:
@@ -95,7 +89,7 @@ def make_tables(p: FrontEndParams) -> FrontEndTables:
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(p.window) + 0.5) / p.window)
     cosine = np.cos(2 * np.pi * np.arange(3 * p.fft // 4) / p.fft)
     edges = _mel_edges(p) * p.fft / p.sample_rate
-    start = np.ceil(edges).astype(np.int64)
+    start = np.minimum(np.ceil(edges).astype(np.int64), p.fft // 2)  # rounding must not reach beyond Nyquist
     if np.any(start[2:] <= start[:-2]):
         band = int(np.argmax(start[2:] <= start[:-2]))
         raise EdgernnError(
@@ -209,7 +203,7 @@ def _mel_energy(power: qmath.Ints, bands: int, t: FrontEndTables) -> qmath.Ints:
 
 
 def _log2(energy: qmath.Ints) -> qmath.Ints:
-    """log2 in Q9 of positive integers below 2^62, 32 segments interpolated linearly; error below 0.6 of a step."""
+    """log2 in Q9 of positive integers below 2^62, 32 segments interpolated linearly; error below 0.7 of a step."""
     exponent = _floor_log2(energy)
     mantissa = (energy << (62 - exponent)) - (np.int64(1) << 62)
     index = mantissa >> (62 - _LOG_SEGMENT_BITS)

@@ -150,7 +150,7 @@ class Graph:
         tensors = _tensors(self)
         description = _description(self)
         description["crc32"] = {name: zlib.crc32(a.tobytes()) for name, a in tensors.items()}
-        return save(tensors, {METADATA_KEY: json.dumps(description, sort_keys=True, separators=(",", ":"))})
+        return save(tensors, {METADATA_KEY: seal(description)})
 
     @property
     def id(self) -> str:
@@ -162,6 +162,16 @@ class Graph:
         data = self.to_bytes()
         write_bytes(path, data)
         return hashlib.sha256(data).hexdigest()
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: one text for one value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def seal(description: Mapping[str, Any]) -> str:
+    """The description's canonical text with its own checksum in the field `crc32_json`."""
+    return canonical({**description, "crc32_json": zlib.crc32(canonical(description).encode())})
 
 
 _FRONTEND_TENSORS = {
@@ -213,7 +223,9 @@ def from_bytes(data: bytes, where: str = "graph") -> Graph:
     """Parse and check a graph file's bytes."""
     try:
         description, tensors = _parse(data, where)
-        return _build(description, tensors)
+        graph = _build(description, tensors)
+        _need(graph.to_bytes() == data, "not in canonical form, or with parts that this format does not have")
+        return graph
     except EdgernnError as error:
         raise EdgernnError(f"{where}: {error}") from None
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
@@ -236,6 +248,8 @@ def _parse(data: bytes, where: str) -> tuple[dict[str, Any], dict[str, NDArray[A
     version = description["format"]
     if version != FORMAT_VERSION:
         raise EdgernnError(f"graph format {version}, this edgernn reads format {FORMAT_VERSION}; use a matching edgernn")
+    checksum = description.pop("crc32_json")
+    _need(checksum == zlib.crc32(canonical(description).encode()), "the description is damaged (checksum differs)")
     _check_crc(description["crc32"], tensors)
     return description, tensors
 
@@ -298,6 +312,9 @@ def _check(g: Graph) -> None:
 def _check_frontend(g: Graph) -> None:
     p, t, a = g.frontend, g.tables, g.affine
     _need(t.window.shape == (p.window,) and t.cosine.shape == (3 * p.fft // 4,), "front-end tables have the wrong length")
+    turn = t.cosine.astype(np.int64)
+    norm = turn[: p.fft // 2] ** 2 + turn[p.fft // 4 :] ** 2
+    _need(bool(np.all(np.abs(norm - 2**30) <= 2**17)), "the cosine table is not one of cosines in Q15")
     start = t.mel_start.astype(np.int64)
     _need(start.shape == (p.bands + 2,) and bool(np.all(np.diff(start) >= 0)), "mel_start must rise over bands + 2 entries")
     _need(int(start[-1]) <= p.fft // 2 and t.mel_rise.shape == (start[-1] - start[0],), "mel filters lie outside the FFT")
@@ -396,17 +413,30 @@ def _check_mul(scales: list[int | str], shift: int, where: str) -> None:
         _need(int(a) + int(b) - int(out) == shift + 1, f"{where}: mul shift {shift} does not fit scales {scales}")
 
 
+def _roots(g: Graph) -> dict[str, str]:
+    """For each value the one whose memory it lies in: slices lie in their operand."""
+    roots = {g.input: g.input, **{s.read: s.read for s in g.states}}
+    for op in g.ops:
+        roots[op.output] = roots[op.inputs[0]] if op.kind.startswith("slice") else op.output
+    return roots
+
+
 def _check_ends(g: Graph, known: set[str]) -> None:
     read = [s.read for s in g.states]
     _need(len(set(read)) == len(read), "a state is declared twice")
+    roots = _roots(g)
     for s in g.states:
         _need(s.write in known, f"state {s.read}: written from unknown value {s.write}")
+        _need(
+            roots[s.write] not in read, f"state {s.read}: written from state {roots[s.write]} itself; copy it by an operation"
+        )
         _need(g.values[s.read] == g.values[s.write], f"state {s.read}: type changes from step to step")
     shape = (1, len(g.labels))
     _need(g.logits in known and g.values[g.logits] == Value(shape, "int16", PREACT), f"logits must be int16 {shape} at 3*2^-13")
     _need(
         g.posteriors in known and g.values[g.posteriors] == Value(shape, "int16", 15), f"posteriors must be int16 {shape} Q15"
     )
+    _need(roots[g.logits] == g.logits and roots[g.posteriors] == g.posteriors, "logits and posteriors cannot be slices")
     used = {f"{op.output}.{key}" for op in g.ops for key in PRIMITIVES[op.kind].constants}
     _need(used == set(g.constants), f"constants nobody reads, or missing: {sorted(used ^ set(g.constants))[:3]}")
     for r in g.regions:

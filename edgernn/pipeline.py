@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,13 +97,16 @@ def load_data(folder: Path) -> Dataset:
     return Dataset.load(folder / "data")
 
 
-def train_model(folder: Path, progress: Progress, device: str = "auto") -> dict[str, Any]:
-    """Train on the run folder's data; resumes what was interrupted."""
+def train_model(folder: Path, progress: Progress, device: str = "auto", teachers: Sequence[Path] = ()) -> dict[str, Any]:
+    """Train on the run folder's data, taught by the models of other run folders if given; resumes what was interrupted."""
+    from edgernn.floatnet import load_checkpoint
+
     try:
         from edgernn.train import train
     except ImportError as error:
         raise EdgernnError(f"training needs PyTorch ({error}): `pip install edgernn[train]`") from None
-    net = train(run_recipe(folder), load_data(folder), folder, progress, device)
+    taught = [load_checkpoint(t / "model.safetensors") for t in teachers]
+    net = train(run_recipe(folder), load_data(folder), folder, progress, device, taught)
     parameters = sum(w.size for w in net.weights.values())
     return {"checkpoint": str(folder / "model.safetensors"), "parameters": parameters, "labels": list(net.labels)}
 

@@ -25,7 +25,7 @@ from edgernn.primitives import PREACT
 
 MULTIPLIER_MIN, MULTIPLIER_MAX = 16384, 32767
 SHIFT_MIN, SHIFT_MAX = 8, 46
-_EXPONENTS = tuple(range(15, -9, -1))
+_EXPONENTS = tuple(range(15, -1, -1))
 
 
 @dataclass(frozen=True)

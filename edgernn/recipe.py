@@ -52,6 +52,7 @@ class TrainParams:
     band_masks: int = 1
     band_mask_bands: int = 6
     tilt: float = 0.15  #: random spectral slope and bend, in standard deviations of a band
+    distill: float = 0.6  #: share of the target that teachers give, where `edgernn train --teacher` names some
     mixup: float = 0.0  #: Beta(a, a) parameter; 0: off
     threads: int = 1
 

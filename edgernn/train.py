@@ -10,7 +10,7 @@ import copy
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,15 +42,25 @@ class Validation:
     label: Tensor
 
 
-def train(recipe: Recipe, dataset: Dataset, folder: Path, progress: Progress, device: str = "auto") -> FloatNet:
+def train(
+    recipe: Recipe,
+    dataset: Dataset,
+    folder: Path,
+    progress: Progress,
+    device: str = "auto",
+    teachers: Sequence[FloatNet] = (),
+) -> FloatNet:
     """Train the recipe's model on a prepared dataset; writes `metrics.csv` and `model.safetensors` into `folder`.
 
-    Running it again on the same folder resumes. Raises EdgernnError when the loss is no longer finite.
+    Running it again on the same folder resumes. Teachers are trained nets with the same front end and labels; they give
+    a share of the targets (Hinton et al. 2015). Raises EdgernnError when the loss is no longer finite.
     """
     torch.set_num_threads(recipe.train.threads)
     where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     tables = make_tables(recipe.frontend)
+    _check_teachers(recipe, labels_of(dataset), teachers)
     data = training_set(dataset, recipe, tables, progress)
+    data = data.taught_by(teachers, progress) if teachers else data
     mean, deviation = data.statistics()
     trainer = Trainer(
         recipe, len(labels_of(dataset)), data, _validation(dataset, recipe, mean, deviation), mean, deviation, where
@@ -63,6 +73,12 @@ def train(recipe: Recipe, dataset: Dataset, folder: Path, progress: Progress, de
     net = FloatNet(recipe, labels_of(dataset), tables, mean, deviation, weights, {"dataset": dataset.id})
     net.save(folder / "model.safetensors")
     return net
+
+
+def _check_teachers(recipe: Recipe, labels: tuple[str, ...], teachers: Sequence[FloatNet]) -> None:
+    for teacher in teachers:
+        if teacher.recipe.frontend != recipe.frontend or teacher.labels != labels:
+            raise EdgernnError(f"teacher {teacher.recipe.name} has another front end or other labels; train it on this data")
 
 
 def _validation(dataset: Dataset, recipe: Recipe, mean: NDArray[Any], deviation: NDArray[Any]) -> Validation:
@@ -144,8 +160,17 @@ class Trainer:
             mels = np.stack([d.log_mel[v, j, start:] for v, j in zip(variant, index, strict=True)])
             x = tilt(_normalised(mels, self._mean, self._deviation), p.tilt, rng)
             x = mask(x, p, rng, d.log_mel.shape[2] - d.context)
-            target = F.one_hot(torch.from_numpy(d.label[index]), self.labels).float()
+            target = self._targets(index, variant)
             yield (t.to(self.device) for t in mix(x, target, p.mixup, rng))  # type: ignore[misc]
+
+    def _targets(self, index: NDArray[np.int64], variant: NDArray[np.int64]) -> Tensor:
+        """Target probabilities [B, labels]: smoothed labels, mixed with what the teachers say."""
+        p = self.recipe.train
+        hard = F.one_hot(torch.from_numpy(self.data.label[index]), self.labels).float()
+        smooth = hard * (1 - p.label_smoothing) + p.label_smoothing / self.labels
+        if self.data.soft is None:
+            return smooth
+        return (1 - p.distill) * smooth + p.distill * torch.from_numpy(self.data.soft[variant, index])
 
     def _context_start(self, rng: np.random.Generator) -> int:
         """First frame of a batch: the clip's own, or some steps of the sound before it."""
@@ -257,10 +282,9 @@ def _groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 def clip_loss(logits: Tensor, target: Tensor, clip_steps: int, p: TrainParams) -> Tensor:
     """Cross-entropy of the clip score, plus a binary loss per label that calibrates the sigmoid posteriors."""
     score = logits[:, -clip_steps:].mean(1)
-    smooth = target * (1 - p.label_smoothing) + p.label_smoothing / target.shape[1]
-    loss = -(smooth * F.log_softmax(score, 1)).sum(1).mean()
+    loss = -(target * F.log_softmax(score, 1)).sum(1).mean()
     if p.sigmoid_loss:
-        loss = loss + p.sigmoid_loss * F.binary_cross_entropy_with_logits(score, smooth, reduction="none").sum(1).mean()
+        loss = loss + p.sigmoid_loss * F.binary_cross_entropy_with_logits(score, target, reduction="none").sum(1).mean()
     return loss
 
 

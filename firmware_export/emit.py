@@ -114,6 +114,7 @@ def render_model(g: Graph, prefix: str = "kws") -> str:
     """The text of `model.h` with every public name starting with `prefix`."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", prefix) or prefix in _C_WORDS or prefix == "ern":
         raise EdgernnError(f"prefix {prefix!r} must be a lower-case C identifier that is not a keyword or `ern`, like `kws`")
+    _check_label_macros(g)
     golden, arrays = make_golden(g), _arrays(g)
     arrays.append(_Array("golden", golden.posteriors, False))
     text = _template("model.h.jinja").render(
@@ -124,11 +125,23 @@ def render_model(g: Graph, prefix: str = "kws") -> str:
     return str(text).replace("&@_", f"&{prefix}_")
 
 
+def _macro(label: str) -> str:
+    return re.sub(r"\W", "_", label, flags=re.ASCII).upper()
+
+
+def _check_label_macros(g: Graph) -> None:
+    seen: dict[str, str] = {}
+    for label in g.labels:
+        other = seen.setdefault(_macro(label), label)
+        if other != label:
+            raise EdgernnError(f"labels {other!r} and {label!r} give the same C name {_macro(label)}; rename one of them")
+
+
 def _template(name: str) -> Any:
     import jinja2
 
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    environment.filters["macro"] = lambda label: re.sub(r"\W", "_", label).upper()
+    environment.filters["macro"] = _macro
     environment.filters["cstring"] = _c_string
     return environment.from_string((files("firmware_export") / "templates" / name).read_text())
 

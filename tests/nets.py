@@ -36,9 +36,7 @@ def recurrent_cells() -> list[str]:
     return [name for name, cell in all_cells().items() if cell.recurrent]
 
 
-def random_net(
-    cell: str, units: int = 32, front: str = "bare", bands: int = 40, seed: int = 0, stack: int = 1
-) -> FloatNet:
+def random_net(cell: str, units: int = 32, front: str = "bare", bands: int = 40, seed: int = 0, stack: int = 1) -> FloatNet:
     """Random weights with non-zero biases; recurrent matrices scaled so that the net neither dies nor saturates."""
     rng = np.random.default_rng(seed)
     layers = [*FRONTS[front], *({"cell": cell, "units": units} for _ in range(stack))]

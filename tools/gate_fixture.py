@@ -42,9 +42,22 @@ def recipe() -> Recipe:
                 {"cell": "conv", "kernel": 3, "stride": 2, "units": 16},
                 {"cell": "gru", "units": 16},
             ],
-            "train": {"epochs": 30, "learning_rate": 0.01, "variants": 2, "batch": 32, "average": 0.98, "silence": 0.2},
+            "train": {
+                "epochs": 30,
+                "learning_rate": 0.02,
+                "variants": 3,
+                "batch": 16,
+                "average": 0.98,
+                "silence": 0.3,
+                "carried": 0.6,
+                "tilt": 0.05,
+                "dropout": 0.0,
+                "time_mask_frames": 2,
+                "band_mask_bands": 2,
+            },
+            "augment": {"speed": 0.04, "noise_probability": 0.5, "noise_snr_db": [5.0, 30.0], "room_probability": 0.1},
             "quantize": {"streams": 8, "stream_seconds": 10.0},
-            "decision": {"clip_ms": 300.0},
+            "decision": {"clip_ms": 300.0, "smoothing_ms": 400.0},
         }
     )
 

@@ -15,6 +15,21 @@ class Recurrent(nn.Module):
     def __init__(self, core: nn.RNNBase) -> None:
         super().__init__()
         self.core = core
+        self._initialize()
+
+    def _initialize(self) -> None:
+        """Orthogonal recurrent matrices a gate (Saxe et al. 2014): gradients start neither vanishing nor exploding."""
+        units = self.core.hidden_size
+        with torch.no_grad():
+            for name, parameter in self.core.named_parameters():
+                if name.startswith("bias"):
+                    parameter.zero_()
+                    continue
+                for gate in torch.split(parameter, units):
+                    if name.startswith("weight_hh"):
+                        nn.init.orthogonal_(gate)
+                    else:
+                        nn.init.xavier_uniform_(gate)
 
     def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         """x [B, T, I] -> y [B, T, H]."""

@@ -28,10 +28,10 @@ class ReluRNN(RecurrentCell):
 
         from edgernn.cells._modules import Recurrent
 
-        core = nn.RNN(n_in, o["units"], nonlinearity="relu", batch_first=True)
+        recurrent = Recurrent(nn.RNN(n_in, o["units"], nonlinearity="relu", batch_first=True))
         with torch.no_grad():
-            core.get_parameter("weight_hh_l0").copy_(0.9 * torch.eye(o["units"]))
-        return Recurrent(core)
+            recurrent.core.get_parameter("weight_hh_l0").copy_(0.9 * torch.eye(o["units"]))
+        return recurrent
 
     def step(self, o: Options, w: Weights, x: Floats, state: FloatState) -> tuple[Floats, FloatState, dict[str, Floats]]:
         """One float step."""

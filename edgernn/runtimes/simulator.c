@@ -66,5 +66,6 @@ size_t sim_process(kws_state *s, const int16_t *pcm, size_t steps, int16_t *logi
 
 int32_t sim_self_test(kws_state *s)
 {
-    return kws_self_test(s);
+    int16_t pcm[KWS_HOP];
+    return kws_self_test(s, pcm);
 }

@@ -79,7 +79,7 @@ int main(void)
     }
     if (n == 2u) {
         out = board_open(words[1], 1);
-        sum[0] = (uint32_t)kws_self_test(&state);
+        sum[0] = (uint32_t)kws_self_test(&state, pcm);
     }
     kws_reset(&state);
     while (board_read(wav, pcm, sizeof pcm) == sizeof pcm) {

@@ -1,0 +1,111 @@
+"""The decision stage: what fires and when, the same in NumPy and C."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from nets import quantized, random_net
+
+from edgernn.decision import Decision, Event, clip_label, detect
+from edgernn.errors import EdgernnError
+from edgernn.graph import SCHEMES
+from edgernn.runtimes import make_runtime
+from edgernn.scoring import StreamScore, match_events, paired_interval, poisson_interval, score_clips
+
+D = Decision(smoothing=3, refractory=4, clip_steps=2, thresholds=(16384, 16384))
+
+
+def posteriors(*rows: tuple[int, int]) -> np.ndarray:
+    return np.array([(*row, 0) for row in rows], np.int16)
+
+
+def test_fires_when_the_mean_reaches_the_threshold() -> None:
+    exactly = posteriors((16384, 0), (16384, 0), (16384, 0))
+    assert detect(exactly, D) == [Event(2, 0, 16384)]
+    below = posteriors((16384, 0), (16384, 0), (16383, 0))
+    assert detect(below, D) == []
+
+
+def test_refractory_silences_exactly_r_steps() -> None:
+    always = posteriors(*[(32767, 0)] * 20)
+    assert [e.step for e in detect(always, D)] == [1, 6, 11, 16]
+    assert [e.step for e in detect(always, replace(D, refractory=0))] == list(range(1, 20))
+
+
+def test_largest_margin_wins_and_ties_go_to_the_first() -> None:
+    assert detect(posteriors((20000, 30000), (20000, 30000), (20000, 30000)), D)[0].label == 1
+    assert detect(posteriors(*[(30000, 30000)] * 3), D)[0].label == 0
+    uneven = replace(D, thresholds=(30000, 10000))
+    assert detect(posteriors(*[(31000, 20000)] * 3), uneven)[0].label == 1
+
+
+def test_unknown_and_silence_never_fire() -> None:
+    assert detect(np.array([(0, 0, 32767)] * 10, np.int16), D) == []
+
+
+def test_clip_rule_sums_the_last_steps_and_takes_the_first_of_equals() -> None:
+    logits = np.zeros((2, 5, 3), np.int64)
+    logits[0, 0, 2] = 10**6
+    logits[0, 4, 1] = 1
+    assert clip_label(logits, 2).tolist() == [1, 0]
+    assert clip_label(logits, 5).tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"smoothing": 0}, "smoothing = 0"), ({"refractory": -1}, "refractory = -1"), ({"thresholds": (0,)}, "thresholds")],
+)
+def test_impossible_decisions_are_refused(change: dict[str, int], message: str) -> None:
+    with pytest.raises(EdgernnError, match=message):
+        replace(D, **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_c_fires_the_same_events(scheme: str) -> None:
+    g = quantized(random_net("gru", 16), scheme)
+    rng = np.random.default_rng(0)
+    pcm = (rng.normal(size=16000 * 60) * 4000 * (np.arange(16000 * 60) // 9000 % 2)).astype(np.int16)
+    for threshold, smoothing, refractory in ((9000, 1, 0), (14000, 5, 7), (16384, 12, 40)):
+        decision = Decision(smoothing, refractory, 5, (threshold, threshold + 500, threshold - 300))
+        graph = replace(g, decision=decision)
+        c = make_runtime("c", graph)
+        logits, scores, events = c.process(pcm)  # type: ignore[attr-defined]
+        expected = make_runtime("numpy", graph).run(pcm)
+        assert np.array_equal(scores, expected.posteriors)
+        assert np.array_equal(logits, expected.logits)
+        assert events == detect(expected.posteriors, decision)
+        assert events
+
+
+def test_events_match_spans_once_and_not_too_late() -> None:
+    spans = [(16000, 32000, "a"), (64000, 72000, "b")]
+    events = [Event(s, label, 1) for s, label in ((40, 0), (45, 0), (70, 1), (200, 1), (300, 0))]
+    hits, false = match_events(events, spans, ("a", "b"), 640)
+    assert (hits, false) == (1, 4)
+    assert match_events([Event(105, 1, 1)], spans, ("a", "b"), 640) == (1, 0)
+
+
+def test_stream_scores_add_up() -> None:
+    total = StreamScore(10, 9, 1, 0.5) + StreamScore(10, 6, 2, 1.5)
+    assert (total.frr, total.fa_per_hour) == (pytest.approx(0.25), 1.5)
+
+
+def test_poisson_interval_against_published_values() -> None:
+    """Garwood (1936), 95 %."""
+    for count, low, high in ((0, 0.0, 3.6889), (1, 0.0253, 5.5716), (10, 4.7954, 18.3904), (50, 37.1110, 65.9188)):
+        assert poisson_interval(count) == (pytest.approx(low, abs=2e-4), pytest.approx(high, abs=2e-4))
+
+
+def test_paired_interval() -> None:
+    mean, low, high = paired_interval([1.0, 2.0, 3.0])
+    assert (mean, low, high) == (2.0, pytest.approx(2 - 2.4843, abs=1e-3), pytest.approx(2 + 2.4843, abs=1e-3))
+
+
+def test_confusion_and_per_class() -> None:
+    logits = np.eye(3)[[0, 1, 1, 2]][:, None] * 5
+    score = score_clips(logits, np.array([0, 1, 2, 2]), ("a", "b", "c"), 1)
+    assert score.accuracy == 0.75
+    assert score.confusion.tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
+    assert score.per_class() == {"a": 1.0, "b": 1.0, "c": 0.5}

@@ -1,0 +1,139 @@
+"""Training: a run that was killed ends as one that was not, and what goes wrong is said."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from needs import need_module
+from runs import ROOT, fixture_run, gate_fixture
+
+from edgernn.artifacts import write_json
+from edgernn.data.corpus import Dataset
+from edgernn.errors import EdgernnError
+from edgernn.floatnet import load_checkpoint
+from edgernn.recipe import Recipe, TrainParams
+
+
+def quiet(*_: object) -> None:
+    """No progress."""
+
+
+def short(epochs: int, **changes: object) -> Recipe:
+    base = gate_fixture.recipe()
+    return replace(base, train=replace(base.train, epochs=epochs, **changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    need_module("torch")
+    return fixture_run(tmp_path_factory.mktemp("train") / "run")
+
+
+def test_killed_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Path) -> None:
+    from edgernn.train import train
+
+    recipe, dataset = short(6), Dataset.load(folder / "data")
+    whole = train(recipe, dataset, tmp_path / "whole", quiet, "cpu")
+    resumed = tmp_path / "resumed"
+    (resumed).mkdir()
+    (resumed / "data").symlink_to(folder / "data")
+    write_json(resumed / "recipe.json", recipe.to_dict())
+    command = [sys.executable, "-m", "edgernn.cli", "train", str(resumed), "--device", "cpu"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while not (resumed / "progress.pt").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert (resumed / "progress.pt").exists()
+    assert not (resumed / "model.safetensors").exists(), "it ended before it could be killed: give it more epochs"
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    again = load_checkpoint(resumed / "model.safetensors")
+    assert set(again.weights) == set(whole.weights)
+    assert all(np.array_equal(again.weights[k], v) for k, v in whole.weights.items())
+    rows = list(csv.DictReader((resumed / "metrics.csv").open()))
+    assert [float(r["epoch"]) for r in rows] == [1, 2, 3, 4, 5, 6]
+    assert all(float(r["gradient_norm_max"]) >= float(r["gradient_norm"]) > 0 for r in rows)
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+
+
+def test_two_runs_with_one_seed_are_equal_and_seeds_differ(folder: Path, tmp_path: Path) -> None:
+    from edgernn.train import train
+
+    dataset = Dataset.load(folder / "data")
+    nets = [train(replace(short(2), seed=s), dataset, tmp_path / str(i), quiet, "cpu") for i, s in enumerate((3, 3, 4))]
+    a, b, c = (n.weights["gru1.weight_hh"] for n in nets)
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_it_learns(folder: Path, tmp_path: Path) -> None:
+    from edgernn.train import train
+
+    train(short(20), Dataset.load(folder / "data"), tmp_path, quiet, "cpu")
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
+    assert max(float(r["accuracy"]) for r in rows) > 0.85
+
+
+def test_teacher_shares_the_targets_and_must_fit(folder: Path, tmp_path: Path) -> None:
+    from edgernn.train import train
+
+    dataset, teacher = Dataset.load(folder / "data"), load_checkpoint(folder / "model.safetensors")
+    plain = train(short(2), dataset, tmp_path / "a", quiet, "cpu")
+    taught = train(short(2), dataset, tmp_path / "b", quiet, "cpu", [teacher])
+    assert not np.array_equal(plain.weights["head.weight"], taught.weights["head.weight"])
+    other = replace(teacher, labels=("x", *teacher.labels[1:]))
+    with pytest.raises(EdgernnError, match="teacher gate has another front end or other labels"):
+        train(short(1), dataset, tmp_path / "c", quiet, "cpu", [other])
+
+
+def test_divergence_is_said_with_the_value_to_change(folder: Path, tmp_path: Path) -> None:
+    from edgernn.train import train
+
+    recipe = short(5, learning_rate=1e30, clip_norm=1e30, warmup=0.0)
+    with pytest.raises(EdgernnError, match=r"training diverged in epoch \d+ .*lower train\.learning_rate = 1e\+30"):
+        train(recipe, Dataset.load(folder / "data"), tmp_path, quiet, "cpu")
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_resuming_another_recipe_is_refused(folder: Path, tmp_path: Path) -> None:
+    from edgernn.train import train
+
+    dataset = Dataset.load(folder / "data")
+    train(short(1), dataset, tmp_path, quiet, "cpu")
+    with pytest.raises(EdgernnError, match="belongs to another recipe"):
+        train(short(2), dataset, tmp_path, quiet, "cpu")
+
+
+def test_early_stop() -> None:
+    need_module("torch")
+    from edgernn.train import Trainer
+
+    trainer = Trainer.__new__(Trainer)
+    trainer.recipe = Recipe(train=TrainParams(epochs=100, patience=5))
+    trainer._epoch = 20
+    for since, finished in ((4, False), (5, True)):
+        trainer._since_best = since
+        assert trainer.finished is finished
+
+
+def test_clip_loss_scores_the_last_steps() -> None:
+    need_module("torch")
+    import torch
+
+    from edgernn.train import clip_loss
+
+    logits = torch.zeros(1, 10, 3)
+    logits[0, -2:, 1] = 8.0
+    p = TrainParams(sigmoid_loss=0.0)
+    right, wrong = torch.eye(3)[[1]], torch.eye(3)[[0]]
+    assert clip_loss(logits, right, 2, p) < 0.01 < clip_loss(logits, wrong, 2, p)
+    assert clip_loss(logits, right, 10, p) > 0.1
