@@ -171,15 +171,29 @@ def _augmented(dataset: Dataset, recipe: Recipe, tables: FrontEndTables, context
         rng = np.random.default_rng([2, variant])
         augment = Augmenter(recipe.augment, noise, rng)
         for row in rows:
-            before = dataset.pcm(rows[rng.integers(len(rows))]) if rng.random() < 0.5 else np.zeros(1, np.int16)
             clip = padded(dataset.pcm(row), dataset.clip_samples)
+            before = _before(dataset, rows, context, rng)
             frontend.reset()
-            yield frontend(augment(clip, padded(before[::-1], context)[::-1]))
+            yield frontend(augment(clip, np.zeros(context, np.int16) if before is None else before))
         for material, times in ((noise, extra.silence), (speech, extra.speech)):
             for _ in range(times):
-                whole = to_int16(cut(material, context + dataset.clip_samples, rng))
+                whole = cut(material, context + dataset.clip_samples, rng)
+                whole = to_int16(whole * np.float32(_hush(rng) if material is noise else 1.0))
+                before = _before(dataset, rows, context, rng)
                 frontend.reset()
-                yield frontend(augment(whole[context:], whole[:context]))
+                yield frontend(augment(whole[context:], whole[:context] if before is None else before))
+
+
+def _before(dataset: Dataset, rows: Sequence[Row], context: int, rng: np.random.Generator) -> Int16 | None:
+    """The end of some training clip, int16 [context], every other time: a score must not outlive its word."""
+    if rng.random() < 0.5:
+        return None
+    return padded(dataset.pcm(rows[rng.integers(len(rows))])[::-1], context)[::-1]
+
+
+def _hush(rng: np.random.Generator) -> float:
+    """A gain that makes one cut of noise in four the sound of a quiet room, down to digital silence."""
+    return 10 ** -rng.uniform(1.0, 5.0) if rng.random() < 0.25 else 1.0
 
 
 def calibration_streams(dataset: Dataset, recipe: Recipe, tables: FrontEndTables) -> Int16:

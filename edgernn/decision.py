@@ -1,6 +1,7 @@
 """The decision stage: posteriors to events, integers only (SPEC.md, "Decision").
 
-Streaming: the sum of the last N posteriors of a keyword reaches N * threshold -> an event, then R steps of silence.
+Streaming: the sum of the last N posteriors of a keyword reaches N * threshold -> an event, then R steps of silence. A
+keyword fires again only after its sum has fallen below three quarters of that: a held posterior is one event.
 Clip: argmax of the sum of the logits over the last M steps. Ties go to the lowest index. The float model is scored
 by the same rule with its posteriors rounded to Q15.
 """
@@ -53,7 +54,7 @@ def clip_label(logits: NDArray[Any], clip_steps: int) -> NDArray[np.int64]:
 
 
 class Decider:
-    """The streaming rule with its carried state: a ring of N posterior rows and the refractory countdown."""
+    """The streaming rule with its carried state: a ring of N posterior rows, the refractory countdown, and who is held."""
 
     def __init__(self, decision: Decision) -> None:
         self._decision = decision
@@ -64,6 +65,7 @@ class Decider:
         self._ring: list[list[int]] = []
         self._wait = 0
         self._step = 0
+        self._held: set[int] = set()
 
     def push(self, posteriors: NDArray[np.int16]) -> Event | None:
         """One step's posteriors [labels] Q15 in, perhaps an event out."""
@@ -71,15 +73,18 @@ class Decider:
         self._ring = [*self._ring[-(d.smoothing - 1) :], posteriors.tolist()] if d.smoothing > 1 else [posteriors.tolist()]
         step = self._step
         self._step += 1
+        sums = [sum(row[i] for row in self._ring) for i in range(len(d.thresholds))]
+        goals = [d.smoothing * t for t in d.thresholds]
+        self._held = {i for i in self._held if 4 * sums[i] >= 3 * goals[i]}
         if self._wait:
             self._wait -= 1
             return None
-        sums = [sum(row[i] for row in self._ring) for i in range(len(d.thresholds))]
-        margins = [s - d.smoothing * t for s, t in zip(sums, d.thresholds, strict=True)]
-        best = max(range(len(margins)), key=margins.__getitem__)
-        if margins[best] < 0:
+        ready = [i for i in range(len(goals)) if i not in self._held and sums[i] >= goals[i]]
+        if not ready:
             return None
+        best = max(ready, key=lambda i: sums[i] - goals[i])
         self._wait = d.refractory
+        self._held.add(best)
         return Event(step, best, sums[best] // d.smoothing)
 
 

@@ -29,9 +29,17 @@ def test_fires_when_the_mean_reaches_the_threshold() -> None:
 
 
 def test_refractory_silences_exactly_r_steps() -> None:
-    always = posteriors(*[(32767, 0)] * 20)
-    assert [e.step for e in detect(always, D)] == [1, 6, 11, 16]
-    assert [e.step for e in detect(always, replace(D, refractory=0))] == list(range(1, 20))
+    two = posteriors(*[(32767, 0)] * 3, *[(0, 32767)] * 20)
+    assert [(e.step, e.label) for e in detect(two, D)] == [(1, 0), (6, 1)]
+    assert [(e.step, e.label) for e in detect(two, replace(D, refractory=0))] == [(1, 0), (4, 1)]
+
+
+def test_a_held_posterior_is_one_event_until_it_falls_below_three_quarters() -> None:
+    d = replace(D, smoothing=1, refractory=2)
+    held = [(20000, 0)] * 9
+    assert [e.step for e in detect(posteriors(*held, (12288, 0), *held), d)] == [0]
+    assert [e.step for e in detect(posteriors(*held, (12287, 0), *held), d)] == [0, 10]
+    assert [e.step for e in detect(posteriors((20000, 0), (0, 0), *held), d)] == [0, 3], "released while waiting"
 
 
 def test_largest_margin_wins_and_ties_go_to_the_first() -> None:

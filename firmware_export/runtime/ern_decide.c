@@ -22,30 +22,47 @@ static void remember(const ern_decision *d, ern_decider *decider, int16_t *ring,
     decider->step++;
 }
 
-int ern_decide(const ern_decision *d, ern_decider *decider, int16_t *ring, const int16_t *posteriors, ern_event *event)
+/* The keyword furthest above its threshold, with its score, into *event; held ones are released, not chosen. */
+static void choose(const ern_decision *d, const int16_t *ring, uint8_t *held, ern_event *event)
 {
     int32_t best_margin = -1;
     uint32_t i;
-    event->label = -1;
-    event->score = 0;
-    event->step = decider->step;
-    remember(d, decider, ring, posteriors);
-    if (decider->wait > 0u) {
-        decider->wait--;
-        return 0;
-    }
     for (i = 0; i < d->keywords; i++) {
         const int32_t sum = ring_sum(d, ring, i);
-        const int32_t margin = sum - (int32_t)d->smoothing * d->thresholds[i];
-        if (margin > best_margin) {
-            best_margin = margin;
+        const int32_t goal = (int32_t)d->smoothing * d->thresholds[i];
+        if (4 * sum < 3 * goal) {
+            held[i] = 0;
+        }
+        if (held[i] == 0u && sum - goal > best_margin) {
+            best_margin = sum - goal;
             event->label = (int32_t)i;
             event->score = sum / (int32_t)d->smoothing;
         }
     }
-    if (best_margin < 0) {
+}
+
+static void nothing(ern_event *event)
+{
+    event->label = -1;
+    event->score = 0;
+}
+
+int ern_decide(const ern_decision *d, ern_decider *decider, int16_t *ring, uint8_t *held, const int16_t *posteriors,
+               ern_event *event)
+{
+    nothing(event);
+    event->step = decider->step;
+    remember(d, decider, ring, posteriors);
+    choose(d, ring, held, event);
+    if (decider->wait > 0u) {
+        decider->wait--;
+        nothing(event);
+        return 0;
+    }
+    if (event->label < 0) {
         return 0;
     }
     decider->wait = d->refractory;
+    held[event->label] = 1;
     return 1;
 }

@@ -31,8 +31,9 @@ typedef struct {
 } ern_decider;
 
 /* One step: posteriors[labels] in; returns 1 and fills *event when a keyword fires, else 0 and event->label = -1.
- * decider and ring[smoothing * keywords] are zero at the start. */
-int ern_decide(const ern_decision *d, ern_decider *decider, int16_t *ring, const int16_t *posteriors, ern_event *event);
+ * decider, ring[smoothing * keywords] and held[keywords] are zero at the start. */
+int ern_decide(const ern_decision *d, ern_decider *decider, int16_t *ring, uint8_t *held, const int16_t *posteriors,
+               ern_event *event);
 
 #ifdef __cplusplus
 }
