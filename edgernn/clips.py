@@ -177,8 +177,8 @@ def _augmented(dataset: Dataset, recipe: Recipe, tables: FrontEndTables, context
             yield frontend(augment(clip, np.zeros(context, np.int16) if before is None else before))
         for material, times in ((noise, extra.silence), (speech, extra.speech)):
             for _ in range(times):
-                whole = cut(material, context + dataset.clip_samples, rng)
-                whole = to_int16(whole * np.float32(_hush(rng) if material is noise else 1.0))
+                gain = np.float32(_hush(rng) if material is noise else 1.0)
+                whole = to_int16(cut(material, context + dataset.clip_samples, rng) * gain)
                 before = _before(dataset, rows, context, rng)
                 frontend.reset()
                 yield frontend(augment(whole[context:], whole[:context] if before is None else before))
@@ -188,7 +188,7 @@ def _before(dataset: Dataset, rows: Sequence[Row], context: int, rng: np.random.
     """The end of some training clip, int16 [context], every other time: a score must not outlive its word."""
     if rng.random() < 0.5:
         return None
-    return padded(dataset.pcm(rows[rng.integers(len(rows))])[::-1], context)[::-1]
+    return padded(dataset.pcm(rows[int(rng.integers(len(rows)))])[::-1], context)[::-1]
 
 
 def _hush(rng: np.random.Generator) -> float:

@@ -34,11 +34,11 @@ _C_WORDS |= {"struct", "switch", "typedef", "union", "unsigned", "void", "volati
 
 @dataclass(frozen=True)
 class _Array:
-    """One constant array of the header; `weight`: it belongs to the network, not to the front end."""
+    """One constant array of the header; kind: "weight" of the network, "table" of the front end, or "other"."""
 
     name: str
     data: NDArray[Any]
-    weight: bool
+    kind: str
 
     @property
     def ctype(self) -> str:
@@ -74,14 +74,14 @@ def _wrapped(words: Iterable[str], width: int = 116) -> str:
 def _arrays(g: Graph) -> list[_Array]:
     t, a = g.tables, g.affine
     front = {"window": t.window, "cosine": t.cosine, "mel_start": t.mel_start, "mel_rise": t.mel_rise}
-    front |= {"offset": a.offset, "gain": a.gain, "thresholds": np.array(g.decision.thresholds, np.int16)}
+    front |= {"offset": a.offset, "gain": a.gain}
     net = [
-        _Array(c_name(f"{op.output}.{key}"), g.constants[f"{op.output}.{key}"], True)
+        _Array(c_name(f"{op.output}.{key}"), g.constants[f"{op.output}.{key}"], "weight")
         for op in g.ops
         if f"{op.output}.weight" in g.constants
         for key in LINEAR_CONSTANTS
     ]
-    return [*net, *(_Array(k, v, False) for k, v in front.items())]
+    return [*net, *(_Array(k, v, "table") for k, v in front.items())]
 
 
 def _linears(g: Graph) -> list[_Linear]:
@@ -93,11 +93,11 @@ def _linear(g: Graph, op: Op) -> _Linear:
     return _Linear(c_name(op.output), rows, columns, 0 if op.attrs["relu"] else -32768)
 
 
-def weights_crc32(g: Graph) -> int:
-    """CRC-32 over the network's constants in the header's order, as they lie in memory (little-endian)."""
+def constants_crc32(g: Graph) -> int:
+    """CRC-32 over weights, then tables, in the header's order, as they lie in memory (little-endian)."""
     crc = 0
     for a in _arrays(g):
-        crc = zlib.crc32(a.data.astype(a.data.dtype.newbyteorder("<")).tobytes(), crc) if a.weight else crc
+        crc = zlib.crc32(a.data.astype(a.data.dtype.newbyteorder("<")).tobytes(), crc)
     return crc
 
 
@@ -116,10 +116,11 @@ def render_model(g: Graph, prefix: str = "kws") -> str:
         raise EdgernnError(f"prefix {prefix!r} must be a lower-case C identifier that is not a keyword or `ern`, like `kws`")
     _check_label_macros(g)
     golden, arrays = make_golden(g), _arrays(g)
-    arrays.append(_Array("golden", golden.posteriors, False))
+    arrays.append(_Array("thresholds", np.array(g.decision.thresholds, np.int16), "other"))
+    arrays.append(_Array("golden", golden.posteriors, "other"))
     text = _template("model.h.jinja").render(
         g=g, id=g.id, p=prefix, P=prefix.upper(), plan=make_plan(g), arrays=arrays, linears=_linears(g),
-        golden=golden, crc=weights_crc32(g), stack_bytes=STACK_BYTES, api_version=API_VERSION,
+        golden=golden, crc=constants_crc32(g), stack_bytes=STACK_BYTES, api_version=API_VERSION,
         graph_format=FORMAT_VERSION, features_type=f"int{g.affine.bits}_t",
     )  # fmt: skip
     return str(text).replace("&@_", f"&{prefix}_")

@@ -70,7 +70,8 @@ def _state_bytes(g: Graph, states: list[StateField], arena: int) -> int:
     frontend = 8 * p.bands + 4 * p.fft + 2 * p.bands
     scratch = -(-max(frontend, arena) // 8) * 8
     net = -(-sum(_bytes(g, s.value) for s in states) // 2) * 2
-    rest = 2 * 2 * len(g.labels) + 2 * g.decision.smoothing * len(g.decision.thresholds)
+    keywords = len(g.decision.thresholds)
+    rest = 2 * 2 * len(g.labels) + 2 * g.decision.smoothing * keywords + -(-keywords // 2) * 2
     rest += 2 * max(1, p.window - p.hop) + _bytes(g, g.input)
     return -(-(scratch + 8 + net + rest) // 8) * 8
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
-import gate_fixture
+import gate_fixture  # noqa: E402  tools/ is no package
 
 __all__ = ["ROOT", "fixture_run", "gate_fixture"]
 

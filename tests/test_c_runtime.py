@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -103,9 +104,8 @@ def test_checked_arithmetic_catches_an_overflow(tmp_path: Path) -> None:
     need_tool("gcc")
     from edgernn.native import runtime_dir
 
-    (tmp_path / "t.c").write_text(
-        '#define ERN_CHECKED\n#include "ern_math.h"\nint main(void) { ern_wide x = 2147483647; return ERN_PROVE32(x + 1) == 0; }\n'
-    )
+    body = "int main(void) { ern_wide x = 2147483647; return ERN_PROVE32(x + 1) == 0; }\n"
+    (tmp_path / "t.c").write_text('#define ERN_CHECKED\n#include "ern_math.h"\n' + body)
     compiled(["gcc", f"-I{runtime_dir()}", str(tmp_path / "t.c"), "-o", str(tmp_path / "t")])
     done = call([str(tmp_path / "t")])
     assert done.returncode < 0
@@ -118,7 +118,8 @@ def test_both_wide_products_agree(tmp_path: Path) -> None:
 
     (tmp_path / "t.c").write_text(
         '#include "ern_math.h"\nint main(void) { static const int32_t e[] = {0, 1, -1, 65535, 65536, -65536, 2147483647,'
-        " -2147483647 - 1, 32768, -32769};\n uint32_t s = 1; int i, j; for (i = 0; i < 10; i++) for (j = -32768; j <= 32767; j++)"
+        " -2147483647 - 1, 32768, -32769};\n uint32_t s = 1; int i, j;"
+        " for (i = 0; i < 10; i++) for (j = -32768; j <= 32767; j++)"
         " if (ern_mul_wide_long(e[i], (int16_t)j) != ern_mul_wide_short(e[i], (int16_t)j)) return 1;\n"
         " for (i = 0; i < 1000000; i++) { int32_t a; s = s * 1664525u + 1013904223u; a = (int32_t)s;"
         " s = s * 1664525u + 1013904223u; if (ern_mul_wide_long(a, (int16_t)(s >> 16)) !="
@@ -141,13 +142,21 @@ def test_self_test_finds_a_changed_weight_and_a_changed_table(graph: Graph, tmp_
         compiled([*host_compiler(), "-O1", f"-I{tmp_path}", *sources, "-o", str(tmp_path / "t")])
         return int(call([str(tmp_path / "t")]).stdout)
 
+    def changed(array: str) -> str:
+        """The header with the first value of an array moved by one."""
+        found = re.search(re.escape(array) + r"\[[^]]*\] = \{\s*(-?\d+)", header)
+        assert found, array
+        value = int(found[1])
+        return header[: found.start(1)] + str(value - 1 if value > 0 else value + 1) + header[found.end(1) :]
+
     assert result(header) == 0
-    begin = header.index("kws_gru2_fh_weight[")
-    digit = next(i for i in range(header.index("{", begin), len(header)) if header[i] in "12345678")
-    assert result(header[:digit] + str(int(header[digit]) + 1) + header[digit + 1 :]) == -1
-    begin = header.index("kws_offset[")
-    digit = next(i for i in range(header.index("{", begin), len(header)) if header[i] in "12345678")
-    assert 1 <= result(header[:digit] + str(int(header[digit]) + 1) + header[digit + 1 :]) <= 1 + GOLDEN_STEPS * 5
+    assert result(changed("kws_gru2_fh_weight")) == -1
+    assert result(changed("kws_offset")) == -1
+    assert result(changed("kws_thresholds")) == 0, "a threshold is the user's to tune"
+    numbers = f", {graph.frontend.floor_log2}, {graph.affine.shift}, {graph.affine.bits},\n"
+    assert header.count(numbers) == 1
+    other_shift = header.replace(numbers, f", {graph.frontend.floor_log2}, {graph.affine.shift + 1}, {graph.affine.bits},\n")
+    assert 1 <= result(other_shift) <= GOLDEN_STEPS * 5, "what no checksum covers shows in the posteriors"
 
 
 def test_two_models_in_one_program_and_cpp(tmp_path: Path) -> None:
@@ -184,7 +193,7 @@ def test_labels_that_collide_in_c_are_refused(graph: Graph, tmp_path: Path) -> N
 
     with pytest.raises(EdgernnError, match="labels 'a b' and 'a_b' give the same C name A_B"):
         export_c(replace(graph, labels=("a b", "a_b", "c", "unknown", "silence")), tmp_path)
-    odd = replace(graph, labels=('"\\ü', "*/", "??/", "unknown", "silence"), name="x */ y")
+    odd = replace(graph, labels=('"\\ü', "*/b", "??/ccc", "unknown", "silence"), name="x */ y")
     export_c(odd, tmp_path)
     (tmp_path / "t.c").write_text('#define KWS_IMPLEMENTATION\n#include "model.h"\n')
     compiled([*host_compiler(), *WARNINGS, f"-I{tmp_path}", "-c", str(tmp_path / "t.c"), "-o", str(tmp_path / "t.o")])
