@@ -105,6 +105,31 @@ def table(tmp_path: Path, text: str) -> dict[str, object]:
     return {"path": str(tmp_path / "m.csv"), "keywords": ("stop",)}
 
 
+def test_training_clips_of_a_source_may_count_several_times(tmp_path: Path) -> None:
+    for split in ("train", "validation", "test"):
+        write_wav(tmp_path / f"{split}.wav", np.ones(1600, np.int16))
+    rows = "".join(f"{s}.wav,stop,{s},{s}\n" for s in ("train", "validation", "test"))
+    path = table(tmp_path, f"path,label,speaker,split\n{rows}")["path"]
+    tables = [{"kind": "manifest", "path": path, "train_repeat": 3}]
+    counts = Counter(row.split for row in prepare(tables, ["stop"], tmp_path / "data").rows)
+    assert counts == {"train": 3, "validation": 1, "test": 1}
+    with pytest.raises(EdgernnError, match="source 1 has train_repeat = 0"):
+        prepare([tables[0] | {"train_repeat": 0}], ["stop"], tmp_path / "none")
+
+
+def test_manifest_takes_few_of_each_label(tmp_path: Path) -> None:
+    rows = [f"{split}/{label}{i}.wav,{label},{split}{i},{split}" for split in ("train", "test", "dev")
+            for label in ("stop", "cat") for i in range(9)]  # fmt: skip
+    config = table(tmp_path, "\n".join(["path,label,speaker,split", *rows]))
+    few = manifest.scan(config | {"train_per_label": 4, "seed": 1})
+    counts = Counter((item.label, item.split) for item in few)
+    assert counts == {(label, split): 4 if split == "train" else 9
+                      for label in ("stop", "cat") for split in ("train", "test", "validation")}  # fmt: skip
+    assert few == manifest.scan(config | {"train_per_label": 4, "seed": 1})
+    assert few != manifest.scan(config | {"train_per_label": 4, "seed": 2})
+    assert {item.label for item in manifest.scan(config | {"only_keywords": True})} == {"stop"}
+
+
 def test_manifest_columns_filters_and_labels(tmp_path: Path) -> None:
     config = table(
         tmp_path,
@@ -117,6 +142,12 @@ def test_manifest_columns_filters_and_labels(tmp_path: Path) -> None:
         Item("a/2.wav", "cat", "bob", "validation", "listed in m.csv"),
     ]
     assert [item.label for item in manifest.scan(config | {"noise": True})] == [NOISE] * 4
+    assert [item.source for item in manifest.scan(config | {"filter": {"path": "!a/*"}})] == ["b/3.wav"]
+    not_cat = manifest.scan(config | {"filter": {"label": "!cat", "path": "a/*"}})
+    assert [item.source for item in not_cat] == ["a/1.wav", "a/4.wav"]
+        "a/1.wav",
+        "a/4.wav",
+    ]
     with pytest.raises(EdgernnError, match="no column 'colour'"):
         manifest.scan(config | {"filter": {"colour": "x"}})
     with pytest.raises(EdgernnError, match="no row"):

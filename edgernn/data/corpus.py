@@ -95,7 +95,7 @@ def assign_splits(items: Sequence[Item], keywords: Sequence[str], seed: int) -> 
     """
     named = [item if item.speaker else replace(item, speaker=item.source) for item in items]
     fixed = {item.speaker: item.split for item in named if item.split}
-    hashes = {item.speaker: _hash(seed, item.speaker) for item in named if item.speaker not in fixed}
+    hashes = {item.speaker: hashed(seed, item.speaker) for item in named if item.speaker not in fixed}
     split = fixed | {speaker: _bucket(value) for speaker, value in hashes.items()}
     groups: dict[str, set[str]] = {label: set() for label in (*keywords, UNKNOWN, *RESERVED)}
     for item in named:
@@ -114,7 +114,8 @@ def _cover(speakers: list[str], movable: Mapping[str, float], split: dict[str, s
             split[max(spare, key=lambda speaker: count[split[speaker]])] = wanted
 
 
-def _hash(seed: int, speaker: str) -> float:
+def hashed(seed: int, speaker: str) -> float:
+    """A number in [0, 1) that follows a seed and a name and nothing else."""
     return int(hashlib.sha256(f"{seed}:{speaker}".encode()).hexdigest()[:13], 16) / 16**13
 
 

@@ -1,6 +1,8 @@
 """Where clips come from: one file per kind of source, found by its file name, and the merge of several.
 
-A source module holds `items(config, progress) -> Iterator[Clip]`; its `Options` is its configuration.
+A source module holds `items(config, progress) -> Iterator[Clip]`; its `Options` is its configuration. Two keys belong to
+every source's table: `kind`, its file name, and `train_repeat`, how often each of its training clips counts (1): for a few
+recordings of one's own among thousands of others.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +32,17 @@ def collect(
         if kind not in kinds():
             raise EdgernnError(f"data source {number} has kind {kind!r}; the kinds are {', '.join(kinds())}")
         module = importlib.import_module(f"{__name__}.{kind}")
-        options = {key: value for key, value in table.items() if key != "kind"}
-        yield from module.items({"seed": seed, **options, "keywords": tuple(keywords)}, progress)
+        options = {key: value for key, value in table.items() if key not in ("kind", "train_repeat")}
+        times = _train_repeat(table, number)
+        for clip in module.items({"seed": seed, **options, "keywords": tuple(keywords)}, progress):
+            yield from repeat(clip, times if clip.item.split == "train" else 1)
+
+
+def _train_repeat(table: Mapping[str, Any], number: int) -> int:
+    times = table.get("train_repeat", 1)
+    if not isinstance(times, int) or isinstance(times, bool) or times < 1:
+        raise EdgernnError(f"data source {number} has train_repeat = {times!r}; it must be an integer of at least 1")
+    return times
 
 
 def prepare(

@@ -1,18 +1,19 @@
 """Recordings listed in a CSV file: columns path and label, optionally speaker, split, source, licence.
 
 Paths are relative to the CSV file. `filter` keeps the rows whose columns equal the given values, or start
-with them where the value ends in `*`: `filter = { path = "speech_commands/*", kind = "noise" }`.
+with them where the value ends in `*`; `!` in front turns it round: `filter = { path = "speech_commands/*", label = "!bed" }`.
 """
 
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgernn.data.corpus import Clip, Item, Progress, assign_splits, load_clips, quiet, reserved_label
+from edgernn.data.corpus import RESERVED, Clip, Item, Progress, assign_splits, hashed, load_clips, quiet, reserved_label
 from edgernn.data.options import SourceOptions, parse
 from edgernn.errors import EdgernnError
 
@@ -34,10 +35,12 @@ class Options(SourceOptions):
     """Configuration of this source."""
 
     path: str
-    filter: Mapping[str, str] = field(default_factory=dict)  # column -> value, or prefix ending in *
+    filter: Mapping[str, str] = field(default_factory=dict)  # column -> value, prefix ending in *, or ! and either
     labels: Mapping[str, str] = field(default_factory=dict)  # label in the file -> label in the dataset
     noise: bool = False  # every row is noise
     speech: bool = False  # every row is running speech, of any length
+    only_keywords: bool = False  # leave out every word that is no keyword
+    train_per_label: int = 0  # at most so many train recordings of each label, chosen by the seed; 0: all
 
 
 def scan(config: Mapping[str, Any]) -> list[Item]:
@@ -48,7 +51,22 @@ def scan(config: Mapping[str, Any]) -> list[Item]:
     if not rows:
         raise EdgernnError(f"no row of {path} passes the filter {dict(options.filter)}; check its values")
     items = [_item(row, path, options) for row in rows]
-    return assign_splits(items, options.keywords, options.seed)
+    if options.only_keywords:
+        items = [item for item in items if item.label in (*options.keywords, *RESERVED)]
+    items = assign_splits(items, options.keywords, options.seed)
+    return _few(items, options.train_per_label, options.seed) if options.train_per_label else items
+
+
+def _few(items: list[Item], count: int, seed: int) -> list[Item]:
+    """All items but those of the train split that exceed `count` a label, in their order."""
+    train = sorted((item for item in items if item.split == "train"), key=lambda item: hashed(seed, item.source))
+    taken: Counter[str] = Counter()
+    chosen = set()
+    for item in train:
+        if taken[item.label] < count:
+            taken[item.label] += 1
+            chosen.add(item.source)
+    return [item for item in items if item.split != "train" or item.source in chosen]
 
 
 def _rows(path: Path, options: Options) -> list[dict[str, str]]:
@@ -67,10 +85,13 @@ def _rows(path: Path, options: Options) -> list[dict[str, str]]:
 
 
 def _kept(row: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    return all(
-        (row[column] or "").startswith(value[:-1]) if value.endswith("*") else row[column] == value
-        for column, value in wanted.items()
-    )
+    return all(_equal(row[column] or "", value) for column, value in wanted.items())
+
+
+def _equal(text: str, wanted: str) -> bool:
+    if wanted.startswith("!"):
+        return not _equal(text, wanted[1:])
+    return text.startswith(wanted[:-1]) if wanted.endswith("*") else text == wanted
 
 
 def _item(row: Mapping[str, str], path: Path, options: Options) -> Item:
