@@ -1,0 +1,238 @@
+"""The keyword-spotting report: trains every model of it, then runs the test recordings once and writes the figures.
+
+    EDGERNN_DATA=... python tools/bench_kws.py train DIR     about an hour on two cores; resumes
+    EDGERNN_DATA=... python tools/bench_kws.py measure DIR   writes docs/results/kws.json; tools/readme.py shows it
+
+EDGERNN_DATA names a folder with kws/manifest.csv and denoise/manifest.csv, see the recipes sc12-*.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgernn import graph, pipeline
+from edgernn.artifacts import write_json
+from edgernn.clips import clip_pcm, label_indices, training_set
+from edgernn.data.augment import StreamConfig, make_stream
+from edgernn.data.corpus import SPEECH, UNKNOWN, Dataset
+from edgernn.features import make_tables
+from edgernn.floatnet import load_checkpoint
+from edgernn.graph import SCHEMES
+from edgernn.recipe import Recipe
+from edgernn.runtimes import Runtime, make_runtime
+from edgernn.scoring import StreamScore, poisson_interval, score_clips
+from edgernn.simulate import compare_clips, embedded_accuracy, integer_clip_logits, speed, sweep_thresholds
+
+OUT = Path(__file__).resolve().parent.parent / "docs" / "results" / "kws.json"
+FALSE_ACCEPTS_PER_HOUR = 2.0
+NEGATIVE_HOURS = 5.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: recipe, seed, and whether the teachers take part."""
+
+    recipe: str
+    seed: int
+    taught: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.recipe}-s{self.seed}"
+
+
+STUDENTS = [Run(f"sc12-{size}", seed, True) for size in ("40k", "20k", "20k-lstm", "20k-rnn") for seed in range(3)]
+OTHERS = [Run("sc12-20k-nobed", 0), Run("sc10-voices", 0), Run("sc10-voices-and-20", 0)]
+TEACHERS = [Run("sc12-teacher", 0), Run("sc12-teacher", 1)]
+NOBED, VOICES = OTHERS[0], OTHERS[1:]
+
+
+def quiet(*_: object) -> None:
+    """No progress."""
+
+
+# Training ---------------------------------------------------------------------------
+
+
+def train_all(root: Path) -> None:
+    """Teachers, then the rest, two at a time; the runs of one dataset share it and its prepared features."""
+    dataset = pipeline.prepare_data(recipe_of(TEACHERS[0]), root / TEACHERS[0].name, quiet)
+    training_set(dataset, recipe_of(TEACHERS[0]), make_tables(recipe_of(TEACHERS[0]).frontend), quiet)
+    for group in (TEACHERS, [*STUDENTS, *OTHERS]):
+        with ProcessPoolExecutor(2) as pool:
+            list(pool.map(train_one, [root] * len(group), group))
+
+
+def recipe_of(run: Run) -> Recipe:
+    return replace(pipeline.find_recipe(run.recipe), seed=run.seed)
+
+
+def train_one(root: Path, run: Run) -> None:
+    folder = root / run.name
+    share_data(root, run, folder)
+    pipeline.prepare_data(recipe_of(run), folder, quiet)
+    if not (folder / "model.safetensors").exists():
+        pipeline.train_model(folder, quiet, teachers=[root / t.name for t in TEACHERS] if run.taught else [])
+    print(f"trained {run.name}", flush=True)
+
+
+def share_data(root: Path, run: Run, folder: Path) -> None:
+    """Runs of sc12 read one dataset: it does not depend on the seed, all its splits are given."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if run != TEACHERS[0] and (run.taught or run in TEACHERS) and not (folder / "data").exists():
+        (folder / "data").symlink_to((root / TEACHERS[0].name / "data").resolve())
+
+
+# Measuring ---------------------------------------------------------------------------
+
+
+def measure_all(root: Path) -> dict[str, Any]:
+    """Everything the report shows."""
+    dataset = Dataset.load(root / TEACHERS[0].name / "data")
+    streams = negative_streams(dataset)
+    return {
+        "date": datetime.date.today().isoformat(),
+        "dataset": dataset.id,
+        "clips": len(dataset.clips("test")),
+        "negative_hours": round(sum(len(s) for s in streams) / 16000 / 3600, 2),
+        "runs": [measure(root / run.name, run, dataset, streams) for run in STUDENTS],
+        "teachers": [clip_figures(root / run.name, dataset, "int8x16") for run in TEACHERS],
+        "nobed": nobed(root / NOBED.name, dataset),
+        "voices": {run.recipe: voices(root / run.name, dataset) for run in VOICES},
+        "boards": {r: board_figures(root / f"{r}-s0") for r in ("sc12-40k", "sc12-20k")},
+    }
+
+
+def quantized(folder: Path, scheme: str) -> Runtime:
+    pipeline.quantize_model(folder, scheme)
+    return make_runtime("c", graph.load(folder / f"graph-{scheme}.ern"))
+
+
+def measure(folder: Path, run: Run, dataset: Dataset, negatives: list[Any]) -> dict[str, Any]:
+    print(f"measuring {run.name}", flush=True)
+    result: dict[str, Any] = {"recipe": run.recipe, "seed": run.seed, "schemes": {}}
+    for scheme in SCHEMES:
+        figures = clip_figures(folder, dataset, scheme)
+        runtime = quantized(folder, scheme)
+        figures["embedded"] = round(embedded(runtime, dataset), 5)
+        figures["spotting"] = spotting(runtime, dataset, negatives)
+        result["schemes"][scheme] = figures
+    return result
+
+
+def clip_figures(folder: Path, dataset: Dataset, scheme: str) -> dict[str, Any]:
+    """Clip accuracy, float and integer, silence, words never trained; sizes."""
+    runtime, net = quantized(folder, scheme), load_checkpoint(folder / "model.safetensors")
+    g, c = runtime.graph, compare_clips(net, runtime, dataset, "test", quiet)
+    return {
+        "float": c["float"]["accuracy"], "integer": c["integer"]["accuracy"], "agreement": c["agreement"],
+        "per_class": c["integer"]["per_class"], "silence": c["silence"], "never_trained": c["never_trained"],
+        "weight_bytes": g.weight_bytes, "table_bytes": g.table_bytes, "macs_per_step": g.macs_per_step,
+        "steps_per_second": g.steps_per_second, "latency_ms": round(g.latency_ms, 1),
+    }  # fmt: skip
+
+
+def embedded(runtime: Runtime, dataset: Dataset) -> float:
+    """Accuracy over the test clips in one stream without a reset, with pauses of 0.3 to 1.5 s."""
+    config = StreamConfig(run_on_probability=0.0, noise_snr_db=None)
+    pcm, spans = make_stream(dataset.clips("test"), dataset, np.random.default_rng(5), None, config)
+    return embedded_accuracy(runtime, pcm, spans, dataset.clip_samples).accuracy
+
+
+def negative_streams(dataset: Dataset) -> list[Any]:
+    """Half-hour streams of unknown test words and running test speech in test noise, none of them a keyword."""
+    rows = [r for r in (*dataset.clips("test"), *dataset.speech("test")) if r.label in (UNKNOWN, SPEECH)]
+    count = round(2 * NEGATIVE_HOURS) + 1
+    return [make_stream(rows, dataset, np.random.default_rng([6, i]), 1800.0)[0] for i in range(count)]
+
+
+def spotting(runtime: Runtime, dataset: Dataset, negatives: list[Any]) -> dict[str, Any]:
+    """False rejects at the lowest threshold that keeps false accepts within the goal."""
+    pcm, spans = make_stream(dataset.clips("test"), dataset, np.random.default_rng(7))
+    thresholds = [round(32768 * t / 100) for t in range(30, 100)]
+    positive = sweep_thresholds([posteriors(runtime, pcm)], [spans], runtime.graph, thresholds)
+    parts = [posteriors(runtime, n) for n in negatives]
+    negative = sweep_thresholds(parts, [[]] * len(parts), runtime.graph, thresholds)
+    curve = [point(t, p, n) for (t, p), (_, n) in zip(positive, negative, strict=True)]
+    chosen = next((c for c in curve if c["fa_per_hour"] <= FALSE_ACCEPTS_PER_HOUR), curve[-1])
+    return {"chosen": chosen, "curve": curve[::5]}
+
+
+def posteriors(runtime: Runtime, pcm: Any) -> Any:
+    runtime.reset()
+    return runtime.run(pcm).posteriors
+
+
+def point(threshold: int, positive: StreamScore, negative: StreamScore) -> dict[str, Any]:
+    """One point of the curve: keywords from the stream that has some, false accepts from both."""
+    both = positive + negative
+    low, high = poisson_interval(both.false_accepts)
+    return {
+        "threshold": round(threshold / 32768, 3), "frr": round(positive.frr, 4), "keywords": positive.keywords,
+        "false_accepts": both.false_accepts, "hours": round(both.hours, 2), "fa_per_hour": round(both.fa_per_hour, 2),
+        "fa_per_hour_95": [round(low / both.hours, 2), round(high / both.hours, 2)],
+    }  # fmt: skip
+
+
+def nobed(folder: Path, dataset: Dataset) -> dict[str, Any]:
+    """How many test clips of the word left out are taken for unknown or silence."""
+    runtime = quantized(folder, "int8x16")
+    rows = [row for row in dataset.clips("test") if row.word == "bed"]
+    logits = integer_clip_logits(runtime, clip_pcm(dataset, rows))
+    g = runtime.graph
+    score = score_clips(logits, label_indices(dataset, rows), g.labels, g.decision.clip_steps)
+    whole = clip_figures(folder, dataset, "int8x16")
+    rejected = int(np.sum(score.predicted >= len(g.decision.thresholds)))
+    return {"clips": len(rows), "rejected": rejected, "accuracy": whole["integer"], "float": whole["float"]}
+
+
+def voices(folder: Path, dataset: Dataset) -> dict[str, Any]:
+    """A net trained on synthetic voices, on the recordings."""
+    runtime, net = quantized(folder, "int8x16"), load_checkpoint(folder / "model.safetensors")
+    c = compare_clips(net, runtime, dataset, "test", quiet)
+    rows = dataset.clips("test")
+    unknown = sum(row.label == UNKNOWN for row in rows)
+    right = c["integer"]["correct"] - round(c["integer"]["per_class"][UNKNOWN] * unknown)
+    return {
+        "float": c["float"]["accuracy"], "integer": c["integer"]["accuracy"], "clips": len(rows),
+        "keyword_clips": len(rows) - unknown, "keyword_accuracy": round(right / (len(rows) - unknown), 5),
+        "per_class": c["integer"]["per_class"], "train_clips": len(Dataset.load(folder / "data").clips("train")),
+    }  # fmt: skip
+
+
+def board_figures(folder: Path) -> dict[str, Any]:
+    """Cost on emulated cores, and speed on this host."""
+    out: dict[str, Any] = {}
+    for board in ("microbit", "mps2-an386", "riscv32-virt"):
+        r = pipeline.run_board(folder, board, folder)
+        keys = ("cpu", "toolchain", "flash_bytes", "ram_bytes", "stack_bytes", "instructions_per_second")
+        out[board] = {key: r[key] for key in (*keys, "bits_differing", "steps")}
+    dataset, g = pipeline.load_data(folder), graph.load(folder / "graph-int8x16.ern")
+    pcm = clip_pcm(dataset, dataset.clips("test")).ravel()
+    out["host"] = speed(load_checkpoint(folder / "model.safetensors"), g, pcm)
+    return out
+
+
+def main() -> int:
+    if len(sys.argv) != 3 or sys.argv[1] not in ("train", "measure") or "EDGERNN_DATA" not in os.environ:
+        print(__doc__, file=sys.stderr)
+        return 2
+    root = Path(sys.argv[2])
+    if sys.argv[1] == "train":
+        train_all(root)
+        return 0
+    write_json(OUT, measure_all(root))
+    print(f"wrote {OUT}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

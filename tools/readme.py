@@ -1,0 +1,207 @@
+"""Write the figures of README.md and docs/ from docs/results/*.
+
+python tools/readme.py          fill the blocks between <!-- name --> and <!-- /name -->
+python tools/readme.py --check  exit 1 if a page differs from what it should be
+python tools/readme.py --demo   run the demo first and keep what it prints
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgernn.scoring import paired_interval
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "docs" / "results"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "keyword-spotting.md")
+NETS = {"sc12-40k": "GRU-72", "sc12-20k": "GRU-47", "sc12-20k-lstm": "LSTM-39", "sc12-20k-rnn": "RNN-92 (tanh)"}
+
+
+def keep_demo() -> None:
+    """Run `make demo`'s command and keep its table."""
+    command = [sys.executable, "-m", "edgernn.cli", "kws", "--out", "run/demo"]
+    text = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+    (RESULTS / "demo.txt").write_text(text)
+
+
+# Tables ---------------------------------------------------------------------------
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table; all columns but the first are right-aligned."""
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def percent(x: float) -> str:
+    return f"{100 * x:.2f} %"
+
+
+def thousands(x: float) -> str:
+    return f"{x:,.0f}"
+
+
+def mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def results() -> dict[str, Any]:
+    return json.loads((RESULTS / "kws.json").read_text())  # type: ignore[no-any-return]
+
+
+def runs_of(recipe: str) -> list[dict[str, Any]]:
+    return [run for run in results()["runs"] if run["recipe"] == recipe]
+
+
+def column(recipe: str, scheme: str, pick: Callable[[dict[str, Any]], float]) -> list[float]:
+    return [pick(run["schemes"][scheme]) for run in runs_of(recipe)]
+
+
+def interval(recipe: str, scheme: str, a: str, b: str) -> str:
+    """Mean of a - b over the seeds in points, with its 95 % interval."""
+    differences = [100 * (x - y) for x, y in zip(
+        column(recipe, scheme, lambda s: s[a]), column(recipe, scheme, lambda s: s[b]), strict=True)]  # fmt: skip
+    middle, low, high = paired_interval(differences)
+    return f"{middle:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+# Blocks ---------------------------------------------------------------------------
+
+
+def demo() -> str:
+    return f"```\n{(RESULTS / 'demo.txt').read_text().rstrip()}\n```"
+
+
+def kws() -> str:
+    """The README's table: accuracy and size, mean of the seeds."""
+    rows = []
+    for recipe, net in NETS.items():
+        first = runs_of(recipe)[0]["schemes"]["int8x16"]
+        rows.append([
+            net, thousands(first["weight_bytes"]), percent(mean(column(recipe, "int8x16", lambda s: s["float"]))),
+            *(percent(mean(column(recipe, scheme, lambda s: s["integer"]))) for scheme in ("int8x16", "int8")),
+            percent(mean(column(recipe, "int8x16", lambda s: s["embedded"]))),
+        ])  # fmt: skip
+    r, spoken = results(), results()["voices"]
+    alone, helped = (percent(spoken[name]["keyword_accuracy"]) for name in ("sc10-voices", "sc10-voices-and-20"))
+    text = table(["net", "weights, bytes", "float", "int8x16", "int8", "int8x16, one stream without reset"], rows)
+    return (
+        f"Twelve classes (ten words, unknown, silence), {r['clips']:,} real test clips, mean of three trainings, "
+        f"{r['date']}:\n\n{text}\n\n"
+        f"The same ten words learnt from espeak-ng's voices alone are recognised in {alone} of "
+        f"{spoken['sc10-voices']['keyword_clips']} real recordings; with twenty recordings of each word added to the "
+        f"training, in {helped}. Synthetic voices are a start; record your own."
+    )
+
+
+def clips() -> str:
+    """Every run, every figure over clips."""
+    rows = []
+    for run in results()["runs"]:
+        for scheme, s in run["schemes"].items():
+            silence, new = s["silence"]["taken_for_keyword"], s["never_trained"]
+            rows.append([
+                run["recipe"], run["seed"], scheme, percent(s["float"]), percent(s["integer"]), percent(s["agreement"]),
+                percent(s["embedded"]), f"{silence['float']}, {silence['integer']} of {s['silence']['cuts']}",
+                f"{new['correct']} of {new['clips']}",
+            ])  # fmt: skip
+    return table(["recipe", "seed", "scheme", "float", "int8", "agreement", "one stream", "silence as keyword: float, int8",
+                  "words never trained, right"], rows)  # fmt: skip
+
+
+def intervals() -> str:
+    """Differences between float and integer, and between stream and clips, paired by seed."""
+    rows = [
+        [NETS[recipe], scheme, interval(recipe, scheme, "integer", "float"), interval(recipe, scheme, "embedded", "integer")]
+        for recipe in NETS
+        for scheme in ("int8x16", "int8")
+    ]
+    return table(["net", "scheme", "int8 - float, points", "one stream - reset for each clip, points"], rows)
+
+
+def sizes() -> str:
+    """Constant bytes and work."""
+    rows = []
+    for recipe, net in NETS.items():
+        s = runs_of(recipe)[0]["schemes"]["int8x16"]
+        rows.append([net, thousands(s["weight_bytes"]), thousands(s["table_bytes"]), thousands(s["macs_per_step"]),
+                     s["steps_per_second"], s["latency_ms"]])  # fmt: skip
+    return table(["net", "weights, bytes", "front end's tables, bytes", "MACs a step", "steps a second", "latency, ms"], rows)
+
+
+def spotting() -> str:
+    """False rejects at no more than two false accepts an hour."""
+    rows = []
+    for run in results()["runs"]:
+        for scheme, s in run["schemes"].items():
+            c = s["spotting"]["chosen"]
+            low, high = c["fa_per_hour_95"]
+            rows.append([run["recipe"], run["seed"], scheme, c["threshold"], percent(c["frr"]), c["keywords"],
+                         f"{c['false_accepts']} in {c['hours']} h", f"{c['fa_per_hour']} ({low} to {high})"])  # fmt: skip
+    columns = ["recipe", "seed", "scheme", "threshold", "false rejects", "keywords", "false accepts", "an hour (95 %)"]
+    return table(columns, rows)
+
+
+def boards() -> str:
+    """Cost on emulated cores."""
+    rows = []
+    for recipe, figures in results()["boards"].items():
+        for board, b in figures.items():
+            if board != "host":
+                rows.append([NETS[recipe], board, b["cpu"], thousands(b["flash_bytes"]), thousands(b["ram_bytes"]),
+                             thousands(b["stack_bytes"]), f"{b['instructions_per_second'] / 1e6:.2f} M",
+                             f"{b['bits_differing']} in {b['steps']} steps"])  # fmt: skip
+    text = table(["net", "board", "core", "flash", "RAM", "stack", "instructions a second of audio", "bits differing"], rows)
+    speeds = ", ".join(f"{NETS[r]} {f['host']['real_time_factor_c']:,.0f} times" for r, f in results()["boards"].items())
+    return f"{text}\n\nOn the PC that made these figures, one thread, from samples to posteriors in C: {speeds} real time."
+
+
+def harder() -> str:
+    """Teachers, a word left out, synthetic voices."""
+    r = results()
+    bed = r["nobed"]
+    rows = [
+        *([f"teacher, GRU-128, seed {i}", f"{percent(t['float'])} float, {percent(t['integer'])} int8x16"]
+          for i, t in enumerate(r["teachers"])),
+        ["no clip of *bed* trained (GRU-47, no teacher)",
+         f"{bed['rejected']} of {bed['clips']} clips of *bed* rejected; {percent(bed['accuracy'])} of all clips right"],
+        *([f"{name} ({v['train_clips']:,} training clips)",
+           f"{percent(v['keyword_accuracy'])} of {v['keyword_clips']} real keyword clips, "
+           f"{percent(v['integer'])} of all {v['clips']:,} (float {percent(v['float'])})"]
+          for name, v in r["voices"].items()),
+    ]  # fmt: skip
+    return table(["trained on", "test clips"], rows)
+
+
+BLOCKS: dict[str, Callable[[], str]] = {f.__name__: f for f in (demo, kws, clips, intervals, sizes, spotting, boards, harder)}
+
+
+def filled(text: str) -> str:
+    """The page with every block written anew; an unknown block is an error."""
+
+    def write(match: re.Match[str]) -> str:
+        name = match[1]
+        return f"<!-- {name} -->\n{BLOCKS[name]()}\n<!-- /{name} -->"
+
+    return re.sub(r"<!-- (\w+) -->\n.*?<!-- /\1 -->", write, text, flags=re.DOTALL)
+
+
+def main() -> int:
+    if "--demo" in sys.argv:
+        keep_demo()
+    stale = [page for page in PAGES if filled(page.read_text()) != page.read_text()]
+    for page in stale:
+        if "--check" not in sys.argv:
+            page.write_text(filled(page.read_text()))
+        print(f"{'stale' if '--check' in sys.argv else 'wrote'} {page.relative_to(ROOT)}")
+    return 1 if stale and "--check" in sys.argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
