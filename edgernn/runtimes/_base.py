@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgernn import features
 from edgernn.graph import Graph
 
 Int16 = NDArray[np.int16]
@@ -43,6 +44,27 @@ def _differing(a: NDArray[np.generic], b: NDArray[np.generic] | None) -> int:
     if b is None or a.shape != b.shape:
         return max(1, a.size)
     return int(np.count_nonzero(a != b))
+
+
+class FrontEnd:
+    """The definition's front end with its carried samples, for every runtime that has none of its own."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything heard."""
+        p = self._graph.frontend
+        self._history = np.zeros(p.window - p.hop, np.int16)
+
+    def __call__(self, pcm: Int16) -> Int16:
+        """PCM [n] -> normalised features [n // hop, bands], continuing the stream."""
+        g = self._graph
+        out = features.log_mel(pcm, g.frontend, g.tables, self._history)
+        heard = np.concatenate([self._history, pcm[: len(out) * g.frontend.hop]])
+        self._history = heard[len(heard) - len(self._history) :].astype(np.int16)
+        return g.affine.apply(out)
 
 
 class Runtime(ABC):

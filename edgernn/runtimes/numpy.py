@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn import features, qmath
+from edgernn import qmath
 from edgernn.graph import Graph, Op
 from edgernn.qmath import Ints
-from edgernn.runtimes._base import Runtime, Trace
+from edgernn.runtimes._base import FrontEnd, Runtime, Trace
 
 Constants = Mapping[str, NDArray[np.generic]]
 Kernel = Callable[[list[Ints], Op, dict[str, Ints]], Ints]
@@ -95,21 +95,17 @@ class NumpyRuntime(Runtime):
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)
         self._net = IntegerNet(graph)
+        self._front = FrontEnd(graph)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything heard."""
-        p = self.graph.frontend
-        self._history = np.zeros(p.window - p.hop, np.int16)
+        self._front.reset()
         self._state = self._net.zero_state(1)
 
     def features(self, pcm: NDArray[np.int16]) -> NDArray[np.int16]:
         """PCM [n] -> normalised features [n // hop, bands], continuing the stream."""
-        g = self.graph
-        out = features.log_mel(pcm, g.frontend, g.tables, self._history)
-        heard = np.concatenate([self._history, pcm[: len(out) * g.frontend.hop]])
-        self._history = heard[len(heard) - len(self._history) :].astype(np.int16)
-        return g.affine.apply(out)
+        return self._front(pcm)
 
     def run_features(self, frames: NDArray[np.int16]) -> Trace:
         """Features [T, bands] through the net, continuing the stream."""
