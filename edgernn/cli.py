@@ -187,6 +187,9 @@ def _show_simulated(r: dict[str, Any]) -> None:
     rows += [[x, *(_percent(clips[k]["per_class"][x]) for k in ("float", "integer"))] for x in labels]
     _table(f"graph {r['graph'][:12]} ({r['scheme']}): accuracy over {clips['float']['clips']} {clips['split']} clips",
            ["label", "float", "int8"], rows)  # fmt: skip
+    matrix = zip(clips["labels"], clips["integer"]["confusion"], strict=True)
+    _table("confusion of the int8 model: said in rows, heard in columns", ["", *clips["labels"]],
+           [[label, *(n or "" for n in row)] for label, row in matrix if any(row)])  # fmt: skip
     typer.echo(f"agreement {_percent(clips['agreement'])}, logit SNR {clips['logit_snr_db']} dB")
     if clips["silence"]["cuts"]:
         taken = clips["silence"]["taken_for_keyword"]
@@ -325,6 +328,8 @@ def _show_summary(s: dict[str, Any]) -> None:
         ["weights", f"{s['weight_bytes']} bytes"],
         ["algorithmic latency", f"{s['latency_ms']} ms"],
     ]
+    if s["real_time_factor"]:
+        rows.append(["this PC, the same C", f"{s['real_time_factor']:.0f} x real time"])
     for r in s["boards"]:
         core = f"{r['cpu']}: "
         rows += [

@@ -23,6 +23,7 @@ from edgernn.decision import Decision
 from edgernn.errors import EdgernnError
 from edgernn.features import Affine, FrontEndParams, FrontEndTables
 from edgernn.primitives import LINEAR_CONSTANTS, PREACT, PRIMITIVES, Shape
+from edgernn.qmath import PREACT_SCALE
 
 FORMAT_VERSION = 1
 METADATA_KEY = "edgernn"
@@ -40,7 +41,7 @@ class Value:
     @property
     def step(self) -> float:
         """What one integer step is worth."""
-        return 3.0 * 2.0**-13 if self.scale == PREACT else 2.0 ** -int(self.scale)
+        return PREACT_SCALE if self.scale == PREACT else 2.0 ** -int(self.scale)
 
     @property
     def largest(self) -> int:

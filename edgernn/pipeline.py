@@ -278,5 +278,5 @@ def summarize(folder: Path, simulated: Mapping[str, Any], runs: list[dict[str, A
         "clips": clips["float"]["clips"], "float_accuracy": clips["float"]["accuracy"],
         "int8_accuracy": clips["integer"]["accuracy"], "agreement": clips["agreement"],
         "weight_bytes": simulated["weight_bytes"], "latency_ms": simulated["latency_ms"],
-        "boards": runs, "folder": str(folder),
+        "real_time_factor": simulated.get("speed", {}).get("real_time_factor_c"), "boards": runs, "folder": str(folder),
     }  # fmt: skip

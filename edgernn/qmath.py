@@ -13,7 +13,6 @@ Ints = NDArray[np.int64]
 
 INT8_MIN, INT8_MAX = -128, 127
 INT16_MIN, INT16_MAX = -32768, 32767
-INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 
 #: A pre-activation of value 1.0 in its own integer format 3*2^-13 is 8192/3; the range is +-12.
 PREACT_SCALE = 3.0 * 2.0**-13

@@ -6,7 +6,7 @@ A "scorer" turns features into logits or posteriors; what is measured here knows
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,12 +169,3 @@ def paired_interval(differences: Sequence[float]) -> tuple[float, float, float]:
     t = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}.get(len(d), 1.96)
     half = t * float(d.std(ddof=1)) / math.sqrt(len(d))
     return float(d.mean()), float(d.mean()) - half, float(d.mean()) + half
-
-
-def confusion_rows(score: ClipScore) -> list[Mapping[str, Any]]:
-    """The confusion matrix as rows for a table."""
-    return [
-        {"truth": label, **dict(zip(score.labels, map(int, row), strict=True))}
-        for label, row in zip(score.labels, score.confusion, strict=True)
-        if row.sum()
-    ]

@@ -17,6 +17,7 @@ from edgernn.decision import Decision
 from edgernn.features import Int16
 from edgernn.floatnet import FloatNet
 from edgernn.graph import Graph
+from edgernn.qmath import PREACT_SCALE
 from edgernn.runtimes import Runtime, make_runtime
 from edgernn.scoring import (
     ClipScore,
@@ -55,10 +56,11 @@ def compare_clips(net: FloatNet, runtime: Runtime, dataset: Dataset, split: str,
     scores = [score_clips(x, truth, g.labels, g.decision.clip_steps) for x in (f, q)]
     result = {
         "split": split,
+        "labels": list(g.labels),
         "float": scores[0].to_dict(),
         "integer": scores[1].to_dict(),
         "agreement": round(float(np.mean(scores[0].predicted == scores[1].predicted)), 5),
-        "logit_snr_db": round(snr_db(f, q * (3.0 * 2.0**-13)), 2),
+        "logit_snr_db": round(snr_db(f, q * PREACT_SCALE), 2),
         "never_trained": _never_trained(dataset, split, scores[1]),
     }
     return {**result, "silence": _silence(net, runtime, dataset, split)}
@@ -127,7 +129,7 @@ def _float_trace(net: FloatNet, pcm: Int16, runtime: Runtime) -> dict[str, NDArr
 
 def _snrs(g: Graph, floats: dict[str, NDArray[np.float32]], trace: Any, part: slice) -> dict[str, float]:
     """SNR in dB of the logits and of each carried state."""
-    out = {"logits": round(snr_db(floats["logits"][part], trace.logits[part] * (3.0 * 2.0**-13)), 2)}
+    out = {"logits": round(snr_db(floats["logits"][part], trace.logits[part] * PREACT_SCALE), 2)}
     for name, state in trace.states.items():
         out[name] = round(snr_db(floats[name][part], state[part] * g.values[name].step), 2)
     return out

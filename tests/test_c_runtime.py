@@ -208,3 +208,28 @@ def test_budgets_are_checked_by_the_compiler(graph: Graph, tmp_path: Path) -> No
         old = f"#define KWS_{name} {value}"
         (tmp_path / "model.h").write_text(text.replace(old, f"#define KWS_{name} {value + change}"))
         assert call([*host_compiler(), f"-I{tmp_path}", "-c", str(tmp_path / "t.c"), "-o", "/dev/null"]).returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong"),
+    [
+        ("", "", ""),
+        ("ern_math.h", "((int64_t)1 << (k - 1))", "((int64_t)1 << (k - 2))"),
+        ("ern_math.h", "(t + 64 - (t < 0)) >> 7", "(t + 96 - (t < 0)) >> 7"),
+        ("ern_decide.c", "held[event->label] = 1;", ""),
+        ("ern_decide.c", "4 * sum < 3 * goal", "4 * sum < 4 * goal"),
+        ("ern_net.c", "0xEDB88320u", "0xEDB88321u"),
+    ],
+)
+def test_the_runtime_tests_itself_without_python(file: str, right: str, wrong: str, tmp_path: Path) -> None:
+    from edgernn.native import runtime_dir
+
+    need_tool("make")
+    folder = tmp_path / "runtime"
+    shutil.copytree(runtime_dir(), folder)
+    if file:
+        text = (folder / file).read_text()
+        assert text.count(right) == 1
+        (folder / file).write_text(text.replace(right, wrong))
+    done = call(["make", "test"], cwd=folder)
+    assert (done.returncode == 0) == (not file), done.stdout.decode() + done.stderr.decode()

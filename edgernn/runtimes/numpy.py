@@ -15,7 +15,6 @@ from edgernn.graph import Graph, Op
 from edgernn.qmath import Ints
 from edgernn.runtimes._base import FrontEnd, Runtime, Trace
 
-Constants = Mapping[str, NDArray[np.generic]]
 Kernel = Callable[[list[Ints], Op, dict[str, Ints]], Ints]
 
 
