@@ -105,7 +105,7 @@ static void test_decide(void)
     static const int16_t thresholds[2] = { 1000, 2000 };
     static const ern_decision d = { 3, 2, 2, 3, thresholds };
     static const int16_t rows[12][3] = { { 999, 0, 0 },  { 1000, 0, 0 }, { 1000, 0, 0 }, { 1000, 0, 0 },
-                                         { 1000, 0, 0 }, { 1000, 0, 0 }, { 1000, 0, 0 }, { 1000, 3000, 0 },
+                                         { 1000, 0, 0 }, { 600, 0, 0 },  { 1000, 0, 0 }, { 1000, 3000, 0 },
                                          { 400, 3000, 0 }, { 0, 0, 0 },  { 2000, 0, 0 }, { 2000, 0, 0 } };
     static const int expected[12] = { -1, -1, 0, -1, -1, -1, -1, -1, 1, -1, -1, -1 };
     ern_decider decider = { 0, 0, 0 };
