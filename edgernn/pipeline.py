@@ -101,12 +101,13 @@ def train_model(folder: Path, progress: Progress, device: str = "auto", teachers
     """Train on the run folder's data, taught by the models of other run folders if given; resumes what was interrupted."""
     from edgernn.floatnet import load_checkpoint
 
+    recipe, dataset = run_recipe(folder), load_data(folder)
     try:
         from edgernn.train import train
     except ImportError as error:
         raise EdgernnError(f"training needs PyTorch ({error}): `pip install edgernn[train]`") from None
     taught = [load_checkpoint(t / "model.safetensors") for t in teachers]
-    net = train(run_recipe(folder), load_data(folder), folder, progress, device, taught)
+    net = train(recipe, dataset, folder, progress, device, taught)
     parameters = sum(w.size for w in net.weights.values())
     return {"checkpoint": str(folder / "model.safetensors"), "parameters": parameters, "labels": list(net.labels)}
 
