@@ -29,6 +29,9 @@ Scheme = Annotated[str | None, typer.Option(help="int8x16 (int16 operands) or in
 BoardName = Annotated[str, typer.Option("--board", help="Board name or TOML file; `edgernn boards` lists them.")]
 Compiler = Annotated[str, typer.Option("--toolchain", help="gcc, zig, or auto: the first that is installed.")]
 Optimize = Annotated[str, typer.Option("--optimize", help="Compiler optimization, such as -O2 or -Os.")]
+_RUNTIMES = (
+    "numpy (the definition), c, litert, tflm, tflite_runtime, tensorflow, onnx, or auto: c where it compiles, else numpy."
+)
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
 
 
@@ -169,15 +172,45 @@ def simulate(
     scheme: Scheme = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     seconds: Annotated[float, typer.Option(help="Length of the stream without a reset.")] = 600.0,
-    runtime: Annotated[str, typer.Option(help="numpy (the definition), c, or auto.")] = "auto",
+    runtime: Annotated[str, typer.Option(help=_RUNTIMES)] = "auto",
+    compare: Annotated[str | None, typer.Option(help="Runtimes to run side by side: numpy,c,litert or all.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Check the integer model against the float model: accuracy, agreement, drift, latency."""
+    """Check the integer model against the float model: accuracy, agreement, drift, latency.
+
+    With --compare: the integer model in several runtimes. Exits 1 when a bit differs.
+    """
     from edgernn import pipeline
 
+    if compare:
+        with _progress() as progress:
+            compared = pipeline.compare_model(run, compare, progress, scheme, split, seconds)
+        _print(compared, as_json, lambda: _show_compared(compared))
+        raise typer.Exit(int(any(row["differing"] for row in compared["rows"])))
     with _progress() as progress:
         result = pipeline.simulate_model(run, progress, scheme, split, seconds, runtime)
     _print(result, as_json, lambda: _show_simulated(result))
+
+
+def _show_compared(r: dict[str, Any]) -> None:
+    rows = [
+        [x["runtime"], _percent(x["accuracy"]), f"{x['differing']} of {x['entries']}", x["events_differing"],
+         "step {}, {}".format(*x["first"]) if x["first"] else "", x["us_per_step"], x["file_bytes"] or "", x["arena_bytes"] or ""]
+        for x in r["rows"]
+    ]  # fmt: skip
+    columns = [
+        "runtime",
+        "accuracy",
+        "entries differing",
+        "events differing",
+        "first in the stream",
+        "us a step",
+        "file",
+        "arena",
+    ]
+    _table(f"graph {r['graph'][:12]} ({r['scheme']}): {r['rows'][0]['steps']} steps of the {r['split']} split", columns, rows)
+    for name, reason in r["skipped"].items():
+        typer.echo(f"{name} skipped: {reason}")
 
 
 def _show_simulated(r: dict[str, Any]) -> None:

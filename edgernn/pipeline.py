@@ -2,6 +2,7 @@
 
 recipe.json            the resolved recipe              quantize-<scheme>.json   tensor by tensor
 data/                  prepared dataset                 simulate-<scheme>.json   float against integer
+                                                        compare-<scheme>.json    runtimes side by side
 model.safetensors      float checkpoint                 build-<board>.json       flash, RAM
 metrics.csv            training, one line an epoch      run-<board>.json         bits, instructions, stack
 graph-<scheme>.ern     quantized graph                  c/                       exported C
@@ -171,6 +172,19 @@ def simulate_model(
     if fast_runtime() == "c":
         result["speed"] = speed(net, graph, clip_pcm(dataset, rows[:60]).ravel())
     write_json(folder / f"simulate-{graph.scheme}.json", result)
+    return result
+
+
+def compare_model(
+    folder: Path, names: str, progress: Progress, scheme: str | None = None, split: str = "test", seconds: float = 600.0
+) -> dict[str, Any]:
+    """The graph in several runtimes ("all", or names with commas), side by side."""
+    from edgernn import graph as graphs
+    from edgernn.compare import compare_runtimes
+
+    graph = graphs.load(find_graph(folder, scheme))
+    result = compare_runtimes(graph, names, load_data(folder), split, seconds, progress)
+    write_json(folder / f"compare-{graph.scheme}.json", result)
     return result
 
 

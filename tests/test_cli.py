@@ -85,6 +85,16 @@ def test_simulate_compares_float_and_integer(run: Path) -> None:
     assert "agreement" in ok("simulate", run, "--seconds", 20)
 
 
+def test_simulate_compares_runtimes(run: Path) -> None:
+    result = json.loads(ok("simulate", run, "--compare", "c", "--seconds", 60, "--json"))
+    assert [row["runtime"] for row in result["rows"]] == ["numpy", "c"]
+    for row in result["rows"]:
+        assert (row["differing"], row["events_differing"], row["first"], row["clips"]) == (0, 0, None, 48)
+        assert row["entries"] > 48 * 25 * 50
+    assert "entries differing" in ok("simulate", run, "--compare", "numpy", "--seconds", 20)
+    assert "unknown runtime 'rust'" in refused("simulate", run, "--compare", "c,rust")
+
+
 def test_export_build_run(run: Path, tmp_path: Path) -> None:
     files = json.loads(ok("export", run, "--out", tmp_path / "c", "--json"))["files"]
     assert {"model.h", "ern_net.c", "main.c"} <= {Path(f).name for f in files}

@@ -39,6 +39,15 @@ class Trace:
         theirs = dict(other.arrays())
         return {name: _differing(a, theirs.get(name)) for name, a in self.arrays()}
 
+    def first_difference(self, other: Trace, frames_per_step: int) -> tuple[int, str] | None:
+        """(step, name) of the first entry that differs; on equal steps the first of `arrays`. Shapes must agree."""
+        theirs, found = dict(other.arrays()), []
+        for name, a in self.arrays():
+            rows = np.flatnonzero(np.any(a != theirs[name], axis=tuple(range(1, a.ndim))))
+            if len(rows):
+                found.append((int(rows[0]) // (frames_per_step if name == "features" else 1), name))
+        return min(found, key=lambda x: x[0], default=None)
+
 
 def _differing(a: NDArray[np.generic], b: NDArray[np.generic] | None) -> int:
     if b is None or a.shape != b.shape:
@@ -68,9 +77,14 @@ class FrontEnd:
 
 
 class Runtime(ABC):
-    """A quantized model somewhere: NumPy, C on this host, or another interpreter."""
+    """A quantized model somewhere: NumPy, C on this host, or another interpreter.
+
+    file_bytes: size of the exported model file; arena_bytes: working memory the interpreter measured; None: has none.
+    """
 
     name: str
+    file_bytes: int | None = None
+    arena_bytes: int | None = None
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph

@@ -1,0 +1,72 @@
+"""Runtimes side by side: one that is wrong must show, with the place where it went wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import fixture_run
+
+from edgernn import compare, graph, pipeline
+from edgernn.data.corpus import Dataset
+from edgernn.errors import EdgernnError
+from edgernn.graph import Graph
+from edgernn.runtimes import Runtime, Trace, make_runtime
+
+
+class _OneBitWrong(Runtime):
+    """The definition with one entry of one step changed, in streams of more than 40 steps."""
+
+    name = "wrong"
+
+    def __init__(self, g: Graph) -> None:
+        super().__init__(g)
+        self._right = make_runtime("numpy", g)
+
+    def reset(self) -> None:
+        self._right.reset()
+
+    def features(self, pcm: np.ndarray) -> np.ndarray:
+        return self._right.features(pcm)
+
+    def run_features(self, frames: np.ndarray) -> Trace:
+        trace = self._right.run_features(frames)
+        if len(trace.logits) > 40:
+            trace.states["gru1.h"][40, 0, 3] ^= 1
+            trace.logits[41, 1] += 1
+        return trace
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = fixture_run(tmp_path_factory.mktemp("compare") / "run")
+    pipeline.quantize_model(folder, "int8")
+    return folder
+
+
+def test_differences_are_counted_and_placed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    g, dataset = graph.load(run / "graph-int8.ern"), Dataset.load(run / "data")
+    real = make_runtime
+    monkeypatch.setattr(compare, "make_runtime", lambda name, g: _OneBitWrong(g) if name == "wrong" else real(name, g))
+    rows = compare.compare_runtimes(g, "wrong,c", dataset, "test", 30.0, lambda *_: None)["rows"]
+    assert [row["runtime"] for row in rows] == ["numpy", "wrong", "c"]
+    assert [row["differing"] for row in rows] == [0, 2, 0]
+    assert [row["first"] for row in rows] == [None, (40, "gru1.h"), None]
+    assert len({row["accuracy"] for row in rows}) == 1
+
+
+def test_all_skips_by_name_and_a_list_does_not(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def only_c(name: str, g: Graph) -> Runtime:
+        if name not in ("numpy", "c"):
+            raise EdgernnError(f"{name} is missing")
+        return make_runtime(name, g)
+
+    g, dataset = graph.load(run / "graph-int8.ern"), Dataset.load(run / "data")
+    monkeypatch.setattr(compare, "make_runtime", only_c)
+    monkeypatch.setattr(compare, "runtime_names", lambda: ["c", "elsewhere", "numpy"])
+    result = compare.compare_runtimes(g, "all", dataset, "test", 20.0, lambda *_: None)
+    assert result["skipped"] == {"elsewhere": "elsewhere is missing"}
+    assert [row["runtime"] for row in result["rows"]] == ["numpy", "c"]
+    with pytest.raises(EdgernnError, match="elsewhere is missing"):
+        compare.compare_runtimes(g, "elsewhere", dataset, "test", 20.0, lambda *_: None)
