@@ -29,9 +29,7 @@ Scheme = Annotated[str | None, typer.Option(help="int8x16 (int16 operands) or in
 BoardName = Annotated[str, typer.Option("--board", help="Board name or TOML file; `edgernn boards` lists them.")]
 Compiler = Annotated[str, typer.Option("--toolchain", help="gcc, zig, or auto: the first that is installed.")]
 Optimize = Annotated[str, typer.Option("--optimize", help="Compiler optimization, such as -O2 or -Os.")]
-_RUNTIMES = (
-    "numpy (the definition), c, litert, tflm, tflite_runtime, tensorflow, onnx, or auto: c where it compiles, else numpy."
-)
+_RUNTIMES = "numpy, c, litert, tflm, tflite_runtime, tensorflow, onnx; auto: c where it compiles, else numpy."
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
 
 
@@ -193,21 +191,13 @@ def simulate(
 
 
 def _show_compared(r: dict[str, Any]) -> None:
+    sizes = ("file_bytes", "arena_bytes")
     rows = [
         [x["runtime"], _percent(x["accuracy"]), f"{x['differing']} of {x['entries']}", x["events_differing"],
-         "step {}, {}".format(*x["first"]) if x["first"] else "", x["us_per_step"], x["file_bytes"] or "", x["arena_bytes"] or ""]
+         "step {}, {}".format(*x["first"]) if x["first"] else "", x["us_per_step"], *(x[k] or "" for k in sizes)]
         for x in r["rows"]
     ]  # fmt: skip
-    columns = [
-        "runtime",
-        "accuracy",
-        "entries differing",
-        "events differing",
-        "first in the stream",
-        "us a step",
-        "file",
-        "arena",
-    ]
+    columns = ["runtime", "accuracy", "entries differing", "events differing", "first difference", "us a step", "file", "arena"]
     _table(f"graph {r['graph'][:12]} ({r['scheme']}): {r['rows'][0]['steps']} steps of the {r['split']} split", columns, rows)
     for name, reason in r["skipped"].items():
         typer.echo(f"{name} skipped: {reason}")
