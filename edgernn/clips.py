@@ -171,7 +171,7 @@ def _augmented(dataset: Dataset, recipe: Recipe, tables: FrontEndTables, context
         rng = np.random.default_rng([2, variant])
         augment = Augmenter(recipe.augment, noise, rng)
         for row in rows:
-            clip = padded(dataset.pcm(row), dataset.clip_samples)
+            clip = padded(_placed(dataset.pcm(row), dataset.clip_samples, recipe, rng), dataset.clip_samples)
             before = _before(dataset, rows, context, rng)
             frontend.reset()
             yield frontend(augment(clip, np.zeros(context, np.int16) if before is None else before))
@@ -182,6 +182,14 @@ def _augmented(dataset: Dataset, recipe: Recipe, tables: FrontEndTables, context
                 before = _before(dataset, rows, context, rng)
                 frontend.reset()
                 yield frontend(augment(whole[context:], whole[:context] if before is None else before))
+
+
+def _placed(pcm: Int16, samples: int, recipe: Recipe, rng: np.random.Generator) -> Int16:
+    """The recording with a random part of the clip's spare time before it: in a stream, words are not followed by silence."""
+    spare = samples - len(pcm)
+    if not recipe.augment.place or spare <= 0:
+        return pcm
+    return np.concatenate([np.zeros(int(rng.integers(spare + 1)), np.int16), pcm])
 
 
 def _before(dataset: Dataset, rows: Sequence[Row], context: int, rng: np.random.Generator) -> Int16 | None:

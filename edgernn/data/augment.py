@@ -18,6 +18,7 @@ _FRAME = SAMPLE_RATE // 50  # 20 ms: the grain in which speech is told from the 
 class AugmentConfig:
     """Ranges are uniform, probabilities 0 to 1. All zero (and gain 0) leaves a clip as it is."""
 
+    place: bool = True  # a recording shorter than the clip lies anywhere in it, not only at its start
     shift_ms: float = 100.0  # ± shift in time, zeros filled in
     speed: float = 0.15  # ± fraction; pitch follows
     room_probability: float = 0.2
