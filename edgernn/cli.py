@@ -96,7 +96,10 @@ def _percent(x: float) -> str:
 @app.command()
 def data(
     run: RunDir,
-    recipe: Annotated[str, typer.Option(help="Recipe file, or the name of one that comes with edgernn.")] = "demo",
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Recipe file or name of one that comes along; default: the run's own, or demo."),
+    ] = None,
     keywords: Annotated[
         str | None, typer.Option(help='Comma-separated words instead of the recipe\'s: "hey robin,stop".')
     ] = None,
@@ -107,7 +110,7 @@ def data(
     from edgernn import pipeline
 
     with _progress() as progress:
-        chosen = pipeline.demo_recipe(_words(keywords), recipe, seed, None)
+        chosen = pipeline.data_recipe(run, recipe, _words(keywords), seed)
         dataset = pipeline.prepare_data(chosen, run, progress)
     rows = dataset.summary()
     splits = ("train", "validation", "test")
@@ -241,16 +244,104 @@ def _show_simulated(r: dict[str, Any]) -> None:
 def export(
     where: Where,
     out: Annotated[Path | None, typer.Option(help="Folder to write to; default: c/ beside the graph.")] = None,
-    form: Annotated[str, typer.Option("--format", help="c: model.h, the C99 runtime and examples.")] = "c",
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="c: model.h, runtime, examples. tflite: model, C array, TFLM example. onnx: integer and float.",
+        ),
+    ] = "c",
     scheme: Scheme = None,
     prefix: Annotated[str, typer.Option(help="Prefix of every public C name.")] = "kws",
+    stateful: Annotated[bool, typer.Option("--stateful", help="tflite: keep the state in resource variables.")] = False,
+    clip: Annotated[bool, typer.Option("--clip", help="tflite: a whole clip in one call, for hosts; large.")] = False,
+    qdq: Annotated[bool, typer.Option("--qdq", help="onnx: also a QDQ model, close but not exact, for NPU compilers.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write the graph as C."""
+    """Write the graph as C, TFLite or ONNX. C, .tflite and the integer .onnx compute the same bits."""
     from edgernn import pipeline
 
-    result = pipeline.export_graph(where, out or _beside(where) / form, form, scheme, prefix)
-    _print(result, as_json, lambda: typer.echo("\n".join(["wrote", *result["files"]])))
+    options = pipeline.ExportOptions(prefix, stateful, clip, qdq)
+    result = pipeline.export_graph(where, out or _beside(where) / form, form, scheme, options)
+    _print(result, as_json, lambda: _show_exported(result))
+
+
+def _show_exported(r: dict[str, Any]) -> None:
+    typer.echo("\n".join(["wrote", *r["files"]]))
+    for name, size in r.get("bytes", {}).items():
+        typer.echo(f"{name}: {size} bytes")
+    if r.get("arena_bytes"):
+        typer.echo(f"TFLM arena, measured on this host: {r['arena_bytes']} bytes")
+    if r.get("clip_steps"):
+        typer.echo(f"warning: {r['clip_steps']} steps unrolled; on a device run one step at a time (without --clip)")
+    if "qdq_snr_db" in r:
+        distances = ", ".join(f"{k} {v} dB" for k, v in r["qdq_snr_db"].items())
+        typer.echo(f"the QDQ model is not exact; SNR to the integer model: {distances}")
+
+
+@app.command()
+def inspect(
+    files: Annotated[list[Path], typer.Argument(help=".ern, .tflite or .onnx files; several must come from one graph.")],
+    as_json: Json = False,
+) -> None:
+    """Show what is in a model file: operators, tensors, scales, sizes, state, graph id."""
+    from edgernn import pipeline
+
+    result = pipeline.inspect_files(files)
+    _print(result, as_json, lambda: _show_files(result))
+
+
+def _show_files(result: dict[str, Any]) -> None:
+    for path, found in result.items():
+        _show_file(path, found)
+
+
+def _show_file(path: str, r: dict[str, Any]) -> None:
+    typer.echo(f"{path}: {r['kind']}, {r['bytes']} bytes, by {r['producer']}, graph {r['graph_id'] or 'unknown'}")
+    if r["labels"]:
+        typer.echo(f"labels: {', '.join(r['labels'])}")
+    for state in r["states"]:
+        typer.echo("state: {} -> {}".format(*state))
+    _table("operators", ["operator", "count"], [[k, n] for k, n in r["operators"].items()])
+    rows = [
+        [t["name"], t["dtype"], "x".join(map(str, t["shape"])), t["bytes"] or "", _scale(t.get("scale"))] for t in r["tensors"]
+    ]
+    _table("tensors", ["tensor", "type", "shape", "constant bytes", "scale"], rows)
+
+
+def _scale(scale: Any) -> str:
+    if scale is None:
+        return ""
+    return " to ".join(f"{x:.4g}" for x in (scale if isinstance(scale, list) else [scale]))
+
+
+@app.command("import")
+def import_model(
+    model: Annotated[Path, typer.Argument(help=".pt or .safetensors state dict, .keras, .h5 or .onnx.")],
+    run: RunDir,
+    labels: Annotated[str, typer.Option(help="Comma-separated meanings of the model's outputs, in its order.")],
+    recipe: Annotated[str, typer.Option(help="Recipe whose front end and recordings belong to the model.")] = "demo",
+    normalization: Annotated[
+        Path | None, typer.Option(help='JSON {"mean": [...], "deviation": [...]} a band, log2 units.')
+    ] = None,
+    layers: Annotated[str, typer.Option(help="PyTorch: what a state dict cannot tell, such as rnn:tanh,fc1:relu,fc2.")] = "",
+    check: Annotated[Path | None, typer.Option(help=".npz with inputs x and the model's own outputs y, to compare.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Put a trained GRU, LSTM or RNN from PyTorch, Keras or ONNX into a run folder, ready for `edgernn quantize`."""
+    from edgernn.imports.run import import_model as bring
+
+    with _progress() as progress:
+        result = bring(model, recipe, _words(labels) or [], run, progress, normalization, layers, check)
+    _print(result, as_json, lambda: _show_imported(result))
+
+
+def _show_imported(r: dict[str, Any]) -> None:
+    typer.echo(f"{r['parameters']} parameters -> {r['checkpoint']}; layers: {', '.join(x['cell'] for x in r['layers'])}")
+    if r["largest_difference"] is not None:
+        typer.echo(f"largest difference to the model's own outputs: {r['largest_difference']:.3g}")
+    for note in r["notes"]:
+        typer.echo(f"note: {note}")
 
 
 def _beside(where: Path) -> Path:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +34,19 @@ def recipe_dir() -> Path:
     return Path(__file__).parent / "recipes"
 
 
-def find_recipe(name_or_path: str) -> Recipe:
-    """A recipe that comes with edgernn, by name, or a file."""
+def recipe_path(name_or_path: str) -> Path:
+    """The file of a recipe that comes with edgernn, by name, or of the user's own."""
     known = sorted(p.stem for p in recipe_dir().glob("*.toml"))
     if name_or_path in known:
-        return load_recipe(recipe_dir() / f"{name_or_path}.toml")
+        return recipe_dir() / f"{name_or_path}.toml"
     if not Path(name_or_path).is_file():
         raise EdgernnError(f"no recipe {name_or_path!r}: neither a file nor one of {', '.join(known)}")
-    return load_recipe(Path(name_or_path))
+    return Path(name_or_path)
+
+
+def find_recipe(name_or_path: str) -> Recipe:
+    """A recipe that comes with edgernn, by name, or a file."""
+    return load_recipe(recipe_path(name_or_path))
 
 
 def keep_recipe(recipe: Recipe, folder: Path) -> None:
@@ -199,16 +204,73 @@ def fast_runtime() -> str:
     return "c"
 
 
-def export_graph(where: Path, out: Path, form: str = "c", scheme: str | None = None, prefix: str = "kws") -> dict[str, Any]:
-    """Write the graph in another form; `c`: model.h, runtime and examples."""
+@dataclass(frozen=True)
+class ExportOptions:
+    """What an export may be asked for: prefix of C names (c, tflite); stateful or clip (tflite); qdq (onnx)."""
+
+    prefix: str = "kws"
+    stateful: bool = False
+    clip: bool = False
+    qdq: bool = False
+
+
+def export_graph(
+    where: Path, out: Path, form: str = "c", scheme: str | None = None, options: ExportOptions | None = None
+) -> dict[str, Any]:
+    """Write the graph in another form: `c`, `tflite` or `onnx`."""
     from edgernn import graph as graphs
+
+    writers = {"c": _export_c, "tflite": _export_tflite, "onnx": _export_onnx}
+    if form not in writers:
+        raise EdgernnError(f"unknown export format {form!r}; known: {', '.join(writers)}")
+    options = options or ExportOptions()
+    wrong = [name for name, forms in _OPTION_FORMS.items() if getattr(options, name) and form not in forms]
+    if wrong:
+        raise EdgernnError(f"--{wrong[0]} belongs to --format {' or '.join(_OPTION_FORMS[wrong[0]])}, not to {form}")
+    graph = graphs.load(find_graph(where, scheme))
+    files, report = writers[form](graph, where, out, options)
+    return {"graph": graph.id, "format": form, "files": [str(f) for f in files], **report}
+
+
+_OPTION_FORMS = {"stateful": ["tflite"], "clip": ["tflite"], "qdq": ["onnx"]}
+Written = tuple[list[Path], dict[str, Any]]
+
+
+def _export_c(graph: Graph, where: Path, out: Path, options: ExportOptions) -> Written:
     from firmware_export.emit import export_c
 
-    graph = graphs.load(find_graph(where, scheme))
-    if form != "c":
-        raise EdgernnError(f"unknown export format {form!r}; known: c")
-    files = export_c(graph, out, prefix)
-    return {"graph": graph.id, "format": form, "files": [str(f) for f in files]}
+    return export_c(graph, out, options.prefix), {}
+
+
+def _export_tflite(graph: Graph, where: Path, out: Path, options: ExportOptions) -> Written:
+    from edgernn.export.tflite import export_tflite, tflite_report
+
+    steps = clip_steps(graph, where) if options.clip else None
+    files = export_tflite(graph, out, stateful=options.stateful, clip_steps=steps, prefix=options.prefix)
+    return files, tflite_report(files[0])
+
+
+def clip_steps(graph: Graph, where: Path) -> int:
+    """Steps of one clip of the run folder's data; one second for a lone graph file."""
+    samples = load_data(where).clip_samples if where.is_dir() else graph.frontend.sample_rate
+    return int(samples) // graph.step_samples
+
+
+def _export_onnx(graph: Graph, where: Path, out: Path, options: ExportOptions) -> Written:
+    from edgernn.export.onnx import export_onnx
+    from edgernn.floatnet import load_checkpoint
+
+    checkpoint = where / "model.safetensors"
+    return export_onnx(graph, out, load_checkpoint(checkpoint) if checkpoint.is_file() else None, options.qdq)
+
+
+def inspect_files(paths: Sequence[Path]) -> dict[str, Any]:
+    """What is in model files; several must come from one graph."""
+    from edgernn.inspect import inspect, same_graph
+
+    if len(paths) > 1:
+        same_graph(paths)
+    return {str(path): inspect(path) for path in paths}
 
 
 def build_board(
@@ -256,6 +318,13 @@ def _test_sound(where: Path, graph: Graph) -> Any:
         every = max(1, len(rows) // RUN_CLIPS)
         return clip_pcm(dataset, rows[::every][:RUN_CLIPS]).ravel()
     return golden_signal(graph.step_samples, 250)
+
+
+def data_recipe(folder: Path, recipe: str | None, keywords: list[str] | None, seed: int) -> Recipe:
+    """The recipe of `edgernn data`: the one asked for, that of the run folder, or the embedded one."""
+    if recipe is None and not keywords and (folder / "recipe.json").is_file():
+        return run_recipe(folder)
+    return demo_recipe(keywords, recipe, seed, None)
 
 
 def demo_recipe(keywords: list[str] | None, recipe: str | None, seed: int, epochs: int | None) -> Recipe:

@@ -120,13 +120,17 @@ class Recipe:
 
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe file."""
+    return make_recipe(read_recipe(path), str(path))
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The values of a recipe file, not yet checked."""
     try:
-        values = tomllib.loads(Path(path).read_text())
+        return tomllib.loads(Path(path).read_text())
     except OSError as error:
         raise EdgernnError(f"cannot read recipe {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise EdgernnError(f"recipe {path} is not valid TOML: {error}") from None
-    return make_recipe(values, str(path))
 
 
 def make_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:

@@ -564,7 +564,7 @@ def test_what_does_not_fit_the_recipe_is_named(run: Path, tmp_path: Path) -> Non
     refused("5 outputs, but 2 labels", labels=["rise", "fall"])
     refused("'loud' does not fit", labels=["rise", "fall", "hill", "unknown", "loud"])
     refused("'rise' does not fit", labels=["rise", "rise", "hill", "fall", "unknown"])
-    refused("cannot read recipe", tmp_path / "absent.toml")
+    refused("no recipe", tmp_path / "absent.toml")
     for text, words in (
         ('{"mean": 35}', "no 'deviation'"),
         ('{"mean": [1, 2], "deviation": 1}', r"'mean' has shape \(2,\)"),

@@ -7,7 +7,6 @@ over 512), either as it is or per band as (log2 - mean) / deviation. Everything 
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +23,8 @@ from edgernn.features import LOG_FRACTION_BITS, make_tables
 from edgernn.floatnet import FloatNet
 from edgernn.imports import read_model
 from edgernn.imports._base import Imported, decoding
-from edgernn.pipeline import Progress, keep_recipe, load_data, prepare_data, recipe_dir
-from edgernn.recipe import Recipe, make_recipe
+from edgernn.pipeline import Progress, keep_recipe, load_data, prepare_data, recipe_path
+from edgernn.recipe import Recipe, make_recipe, read_recipe
 
 SILENCE = "silence"
 LOUDEST_LOG2 = 59.0  #: no band's log2 energy exceeds it (SPEC.md, 5.3)
@@ -70,14 +69,7 @@ def import_model(
 
 def _recipe(where: str, imported: Imported, labels: Sequence[str]) -> tuple[Recipe, list[str]]:
     """The user's recipe with the model's layers, and keywords from the labels where it names none."""
-    named = recipe_dir() / f"{where}.toml"
-    path = named if named.is_file() else Path(where)
-    try:
-        values = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise EdgernnError(f"cannot read recipe {where}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise EdgernnError(f"recipe {where} is not valid TOML: {error}") from None
+    values = read_recipe(recipe_path(where))
     notes = ["the recipe's own layers are replaced by the model's"] if "layers" in values else []
     layers = [{"cell": x.cell, **x.options} for x in imported.layers]
     recipe = make_recipe({**values, "layers": layers}, where)
