@@ -243,11 +243,11 @@ def _export_c(graph: Graph, where: Path, out: Path, options: ExportOptions) -> W
 
 
 def _export_tflite(graph: Graph, where: Path, out: Path, options: ExportOptions) -> Written:
-    from edgernn.export.tflite import export_tflite, tflite_report
+    from edgernn.export.tflite import export_tflite
 
     steps = clip_steps(graph, where) if options.clip else None
-    files = export_tflite(graph, out, stateful=options.stateful, clip_steps=steps, prefix=options.prefix)
-    return files, tflite_report(files[0])
+    files, report = export_tflite(graph, out, stateful=options.stateful, clip_steps=steps, prefix=options.prefix)
+    return files, {**report, "clip_steps": steps}
 
 
 def clip_steps(graph: Graph, where: Path) -> int:

@@ -50,7 +50,7 @@ class _Array:
 
     @property
     def text(self) -> str:
-        return _wrapped(str(int(v)) for v in self.data.ravel())
+        return wrapped(str(int(v)) for v in self.data.ravel())
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class _Linear:
     floor: int
 
 
-def _wrapped(words: Iterable[str], width: int = 116) -> str:
+def wrapped(words: Iterable[str], width: int = 116) -> str:
+    """Words with commas between them, in indented lines."""
     lines, line = [], "   "
     for word in words:
         if len(line) + len(word) + 2 > width:
@@ -101,7 +102,7 @@ def constants_crc32(g: Graph) -> int:
     return crc
 
 
-def _c_string(text: str) -> str:
+def c_string(text: str) -> str:
     """A C string literal; non-ASCII as octal escapes, which unlike hex ones end after three digits."""
     return (
         '"'
@@ -143,7 +144,7 @@ def _template(name: str) -> Any:
 
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     environment.filters["macro"] = _macro
-    environment.filters["cstring"] = _c_string
+    environment.filters["cstring"] = c_string
     return environment.from_string((files("firmware_export") / "templates" / name).read_text())
 
 

@@ -16,7 +16,8 @@ def runtime_names() -> list[str]:
 
 
 def make_runtime(name: str, graph: Graph) -> Runtime:
-    """The graph in the named runtime."""
+    """The graph in the named runtime; `tflite-runtime` and `tflite_runtime` are one."""
+    name = name.replace("-", "_")
     if name not in runtime_names():
         raise EdgernnError(f"unknown runtime {name!r}; known: {', '.join(runtime_names())}")
     runtime: Runtime = importlib.import_module(f"{__name__}.{name}").RUNTIME(graph)

@@ -79,15 +79,19 @@ class FrontEnd:
 class Runtime(ABC):
     """A quantized model somewhere: NumPy, C on this host, or another interpreter.
 
-    file_bytes: size of the exported model file; arena_bytes: working memory the interpreter measured; None: has none.
+    file_bytes: size of the exported model file, None where there is no such file.
     """
 
     name: str
     file_bytes: int | None = None
-    arena_bytes: int | None = None
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+
+    @property
+    def arena_bytes(self) -> int | None:
+        """Working memory the interpreter was measured to need; None where that is not a question."""
+        return None
 
     @abstractmethod
     def reset(self) -> None:

@@ -1,0 +1,148 @@
+"""The graph as ONNX with QuantizeLinear and DequantizeLinear around float operators, for compilers that want that form.
+
+It has the integer export's inputs, outputs, scales and weights, but rounds as floats do, and each compiler rewrites it in
+its own way: the bits differ. So `distance` measures by how much, in ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgernn.export._onnx_file import seal
+from edgernn.export._onnx_writer import Writer, dims
+from edgernn.export.metadata import input_ports, metadata, output_ports
+from edgernn.graph import Graph, Op, Value
+from edgernn.scoring import snr_db
+
+Lowering = Callable[["_Pairs", list[str], Op], str]
+
+
+class _Pairs(Writer):
+    """An ONNX graph whose tensors are float32 that went through the graph's integer types."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.graph = graph
+
+    def quantize(self, x: str, value: Value, output: str = "") -> str:
+        """Float to the value's integers."""
+        return self.node("QuantizeLinear", x, *self._scale(value), output=output)
+
+    def dequantize(self, x: str, value: Value) -> str:
+        """The value's integers to float."""
+        return self.node("DequantizeLinear", x, *self._scale(value))
+
+    def _scale(self, value: Value) -> tuple[str, str]:
+        return self.constant(value.step, np.float32), self.constant(0, value.dtype)
+
+    def rows(self, values: NDArray[Any], scales: NDArray[np.float64], axis: int = 0) -> str:
+        """An integer constant with one scale an output row, as float.
+
+        The zero point is spelled out: ONNX Runtime's optimiser takes int8 weights without one for uint8
+        (onnxruntime #28716, #27845).
+        """
+        zeros = self.constant(np.zeros(len(scales), values.dtype), values.dtype)
+        inputs = self.constant(values, values.dtype), self.constant(scales, np.float32), zeros
+        return self.node("DequantizeLinear", *inputs, axis=axis)
+
+    def arranged(self, kind: str, x: str, op: Op, *inputs: str, **attrs: Any) -> str:
+        """The operand in another arrangement, with a pair of its own: ONNX Runtime adds one where there is none, with a
+        type that does not fit (onnxruntime #25526)."""
+        value = self.graph.values[op.inputs[0]]
+        return self.dequantize(self.quantize(self.node(kind, x, *inputs, **attrs), value), value)
+
+
+def row_steps(g: Graph, op: Op) -> NDArray[np.float64]:
+    """What one step of each weight row is worth: m 2^-k s_out / s_in."""
+    c = g.linear(op.output)
+    ratio = c["multiplier"].astype(np.float64) * 2.0 ** -c["shift"].astype(np.float64)
+    return np.asarray(ratio * g.values[op.output].step / g.values[op.inputs[0]].step)
+
+
+def _matvec(w: _Pairs, x: list[str], op: Op) -> str:
+    c, steps = w.graph.linear(op.output), row_steps(w.graph, op)
+    return _finish(w, w.node("MatMul", x[0], w.rows(c["weight"].T, steps, axis=1)), op, steps)
+
+
+def _finish(w: _Pairs, product: str, op: Op, steps: NDArray[np.float64]) -> str:
+    bias = w.rows(w.graph.linear(op.output)["bias"], steps * w.graph.values[op.inputs[0]].step)
+    y = w.node("Add", product, bias)
+    return w.node("Relu", y) if op.attrs["relu"] else y
+
+
+def _conv(w: _Pairs, x: list[str], op: Op) -> str:
+    return _matvec(w, [w.arranged("Reshape", x[0], op, w.constant([0, 1, -1], np.int64))], op)
+
+
+def _depthwise(w: _Pairs, x: list[str], op: Op) -> str:
+    """Conv over the whole window, one group a channel."""
+    c, steps = w.graph.linear(op.output), row_steps(w.graph, op)
+    channels = w.graph.values[op.inputs[0]].shape[1]
+    window = w.arranged("Transpose", x[0], op, perm=[0, 2, 1])
+    filters = w.rows(c["weight"][:, None], steps)
+    y = w.node("Conv", window, filters, group=channels, kernel_shape=[c["weight"].shape[1]])
+    return _finish(w, w.node("Transpose", y, perm=[0, 2, 1]), op, steps)
+
+
+#: one row a primitive, in float; the pair after each result brings it to its integers
+LOWER: Mapping[str, Lowering] = {
+    "matvec": _matvec,
+    "conv": _conv,
+    "depthwise": _depthwise,
+    "add": lambda w, x, op: w.node("Add", *x),
+    "sub": lambda w, x, op: w.node("Sub", *x),
+    "add_relu": lambda w, x, op: w.node("Relu", w.node("Add", *x)),
+    "mul": lambda w, x, op: w.node("Mul", *x),
+    "sigmoid": lambda w, x, op: w.node("Sigmoid", x[0]),
+    "tanh": lambda w, x, op: w.node("Tanh", x[0]),
+    "narrow": lambda w, x, op: x[0],
+    "cell_to_preact": lambda w, x, op: x[0],
+    "concat": lambda w, x, op: w.node("Concat", *x, axis=1),
+    "slice_rows": lambda w, x, op: w.slice(x[0], 1, op.attrs["begin"], op.attrs["size"]),
+    "slice_columns": lambda w, x, op: w.slice(x[0], 2, op.attrs["begin"], op.attrs["size"]),
+}
+
+
+def qdq_model(g: Graph) -> bytes:
+    """The graph in QDQ form as an ONNX file's bytes; inputs and outputs as in the integer export."""
+    w, integers, floats = _Pairs(g), dict[str, str](), dict[str, str]()
+    for port in input_ports(g):
+        integers[port.value] = w.input(port.name, port.type.dtype, dims(port))
+        floats[port.value] = w.dequantize(integers[port.value], port.type)
+    for op in g.ops:
+        result, value = LOWER[op.kind](w, [floats[i] for i in op.inputs], op), g.values[op.output]
+        integers[op.output] = w.quantize(result, value)
+        floats[op.output] = w.dequantize(integers[op.output], value)
+    for port in output_ports(g):
+        w.node("Identity", integers[port.value], output=port.name)
+        w.output(port.name, port.type.dtype, dims(port))
+    return seal(w.model(g.name), metadata(g), "qdq")
+
+
+def distance(g: Graph, steps: int = 500) -> dict[str, float]:
+    """SNR in dB of the QDQ form's logits in ONNX Runtime against the integer model's, both with their own carried state.
+
+    `as_written` runs the file's operators; `optimised` lets ONNX Runtime rewrite them, which may narrow int16 operands of
+    matrix products to int8. The stream is noise with the mean, spread and slow movement of normalised features.
+    """
+    from edgernn.runtimes import make_runtime
+    from edgernn.runtimes.onnx import OnnxRuntime
+
+    frames = _noise(g, steps * g.frames_per_step)
+    exact = make_runtime("numpy", g).run_features(frames).logits
+    levels = {"as_written": "disable_all", "optimised": "enable_all"}
+    runs = {name: OnnxRuntime(g, level=level, form="qdq").run_features(frames) for name, level in levels.items()}
+    return {name: round(snr_db(exact, trace.logits), 2) for name, trace in runs.items()}
+
+
+def _noise(g: Graph, frames: int) -> NDArray[np.int16]:
+    """Features [frames, bands]: white noise through a one-pole filter, variance 1."""
+    white = np.random.default_rng(0).normal(size=(frames, g.frontend.bands))
+    for t in range(1, frames):
+        white[t] = 0.6 * white[t - 1] + 0.8 * white[t]
+    value = g.values[g.input]
+    return np.clip(np.rint(white / value.step), -value.largest, value.largest - 1).astype(np.int16)

@@ -1,0 +1,81 @@
+"""The exported integer ONNX graph in ONNX Runtime, one thread, at any of its optimisation levels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgernn.errors import EdgernnError
+from edgernn.export._onnx_file import FORM, metadata_of, read
+from edgernn.export.metadata import input_ports, output_ports
+from edgernn.export.onnx import integer_model
+from edgernn.export.onnx_qdq import qdq_model
+from edgernn.graph import Graph
+from edgernn.runtimes._base import Int16
+from edgernn.runtimes._step import State, StepRuntime
+
+LEVELS = ("disable_all", "enable_basic", "enable_extended", "enable_layout", "enable_all")
+#: the exports of one time step that take and give the graph's integers
+FORMS: Mapping[str, Callable[[Graph], bytes]] = {"integer": integer_model, "qdq": qdq_model}
+
+
+class OnnxRuntime(StepRuntime):
+    """A step is one call of the session.
+
+    path: the exported file (None: export now); level: how far ONNX Runtime may rewrite the graph, one of LEVELS; form:
+    one of FORMS, of which only "integer" keeps the bits. A file that is damaged, of another form or exported from another
+    graph is an EdgernnError. file_bytes: size of the model.
+    """
+
+    name = "onnx"
+
+    def __init__(self, graph: Graph, path: Path | None = None, level: str = "enable_all", form: str = "integer") -> None:
+        data = _checked(graph, path, form) if path else FORMS[form](graph)
+        self.file_bytes = len(data)
+        self._session = session(data, level, str(path or "the exported model"))
+        self._outputs = [p.name for p in output_ports(graph)]
+        super().__init__(graph)
+
+    def step(self, frames: Int16, state: State) -> tuple[Int16, Int16, State]:
+        """See StepRuntime."""
+        ports, states = input_ports(self.graph), self.graph.states
+        operands = [frames, *(state[s.read] for s in states)]
+        feeds = {p.name: np.asarray(a, p.type.dtype)[None] for p, a in zip(ports, operands, strict=True)}
+        logits, posteriors, *after = self._session.run(self._outputs, feeds)
+        return logits[0, 0], posteriors[0, 0], {s.read: a[0] for s, a in zip(states, after, strict=True)}
+
+
+def session(data: bytes, level: str = "enable_all", where: str = "the model") -> Any:
+    """An ONNX Runtime session on one thread of the CPU; what it refuses is an EdgernnError that names `where`."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise EdgernnError("the Python package onnxruntime is missing; install it with `pip install 'edgernn[onnx]'`") from None
+    if level not in LEVELS:
+        raise EdgernnError(f"unknown optimisation level {level!r}; known: {', '.join(LEVELS)}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_{level.upper()}")
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises a class for each of its status codes, with no base of their own
+        raise EdgernnError(f"ONNX Runtime refuses {where}: {error}") from None
+
+
+def _checked(graph: Graph, path: Path, form: str) -> bytes:
+    """The file's bytes, once its checksum and the graph's id have been found right."""
+    model = read(path)
+    found = metadata_of(model)
+    if found.get("edgernn.graph_id") != graph.id:
+        theirs = found.get("edgernn.graph_id", "none")
+        raise EdgernnError(f"{path} was exported from graph {theirs[:12]}, not from {graph.id[:12]}; export this graph")
+    if found[FORM] != form:
+        raise EdgernnError(f"{path} is the {found[FORM]} export, not the {form} one; give the other file of that export")
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+RUNTIME = OnnxRuntime
