@@ -111,10 +111,15 @@ def c_string(text: str) -> str:
     )
 
 
-def render_model(g: Graph, prefix: str = "kws") -> str:
-    """The text of `model.h` with every public name starting with `prefix`."""
+def check_prefix(prefix: str) -> None:
+    """Refuse a prefix that C names cannot start with."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", prefix) or prefix in _C_WORDS or prefix == "ern":
         raise EdgernnError(f"prefix {prefix!r} must be a lower-case C identifier that is not a keyword or `ern`, like `kws`")
+
+
+def render_model(g: Graph, prefix: str = "kws") -> str:
+    """The text of `model.h` with every public name starting with `prefix`."""
+    check_prefix(prefix)
     _check_label_macros(g)
     golden, arrays = make_golden(g), _arrays(g)
     arrays.append(_Array("thresholds", np.array(g.decision.thresholds, np.int16), "other"))

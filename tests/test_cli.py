@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from needs import need_module
 from runs import ROOT, fixture_run, gate_fixture
 
 from edgernn.audio import write_wav
@@ -55,7 +57,7 @@ def test_help_loads_no_heavy_module() -> None:
 def test_every_verb_is_in_the_help_and_in_the_readme() -> None:
     from edgernn.cli import app
 
-    verbs = [c.callback.__name__ for c in app.registered_commands if c.callback]
+    verbs = [c.name or c.callback.__name__ for c in app.registered_commands if c.callback]
     assert len(verbs) >= 12
     help_text, readme = ok("--help"), (ROOT / "README.md").read_text()
     for verb in verbs:
@@ -104,6 +106,43 @@ def test_export_build_run(run: Path, tmp_path: Path) -> None:
     assert emulated["bits_differing"] == 0
     assert emulated["graph"] == built["graph"]
     assert "bits differing" in ok("run", run / "graph-int8x16.ern", "--board", "microbit")
+
+
+def test_exports_are_inspected_and_agree(run: Path, tmp_path: Path) -> None:
+    need_module("tflite_micro")
+    ok("export", run, "--format", "tflite")
+    result = json.loads(ok("export", run, "--format", "onnx", "--qdq", "--json"))
+    assert set(result["bytes"]) == {"model.onnx", "model_float.onnx", "model_qdq.onnx"}
+    assert result["qdq_snr_db"]["as_written"] > 20
+    files = [run / "graph-int8x16.ern", run / "tflite/model.tflite", run / "onnx/model.onnx"]
+    found = json.loads(ok("inspect", *files, "--json"))
+    assert {f["graph_id"] for f in found.values()} == {result["graph"]}
+    assert "CONV_2D" in ok("inspect", files[1])
+    ok("quantize", run, "--scheme", "int8")
+    assert "different graphs" in refused("inspect", files[1], run / "graph-int8.ern")
+    compared = json.loads(ok("simulate", run, "--compare", "c,litert,tflm,onnx", "--seconds", 20, "--json"))["rows"]
+    assert [(row["runtime"], row["differing"]) for row in compared[1:]] == [("c", 0), ("litert", 0), ("tflm", 0), ("onnx", 0)]
+    assert compared[3]["arena_bytes"] > 1000
+    clip = ok("export", run, "--format", "tflite", "--clip", "--out", tmp_path / "clip")
+    assert "unrolled" in clip and "TFLM arena" in clip
+    assert "--qdq belongs to --format onnx" in refused("export", run, "--qdq")
+    assert "--stateful belongs to --format tflite" in refused("export", run, "--format", "onnx", "--stateful")
+
+
+def test_import_and_go_on(run: Path, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    lines = ['name = "mine"', "[data]", f"keywords = {json.dumps(list(gate_fixture.MELODIES))}", "[frontend]", "bands = 20"]
+    (tmp_path / "mine.toml").write_text("\n".join(lines))
+    net = torch.nn.ModuleDict({"gru": torch.nn.GRU(20, 12), "fc": torch.nn.Linear(12, 5)})
+    torch.save(net.state_dict(), tmp_path / "mine.pt")
+    mine = tmp_path / "mine"
+    arguments = ["--recipe", tmp_path / "mine.toml", "--labels", "rise,fall,hill,unknown,silence"]
+    assert "gru" in ok("import", tmp_path / "mine.pt", mine, *arguments)
+    shutil.copytree(run / "data", mine / "data")
+    ok("quantize", mine)
+    assert json.loads(ok("simulate", mine, "--seconds", 20, "--json"))["clips"]["agreement"] > 0.5
+    assert "5 outputs" in refused("import", tmp_path / "mine.pt", tmp_path / "x", *arguments[:2], "--labels", "rise,fall")
+    assert not (tmp_path / "x").exists()
 
 
 def test_boards() -> None:

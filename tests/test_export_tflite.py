@@ -75,9 +75,7 @@ def test_equal_bits_over_ten_thousand_steps(cell: str, front: str, scheme: str) 
     assert_alive(g, expected, {})
     short = frames[: 300 * g.frames_per_step]
     assert_equal(make_runtime("numpy", g).run_features(short), make_runtime("c", g).run_features(short))
-    # every operator occurs behind "conv"; elsewhere one set of LiteRT's kernels, in turn, and TFLM
-    chosen = list(runtimes(g, model_bytes(g)))
-    for runtime in chosen if front == "conv" else [chosen[0], chosen[-1]]:
+    for runtime in runtimes(g):
         assert_equal(expected, runtime.run_features(frames))
 
 
@@ -256,7 +254,9 @@ def test_without_tflm_the_arena_is_an_error_of_the_compiler(tmp_path: Path, monk
 
 def test_a_clip_has_no_project(tmp_path: Path) -> None:
     g = quantized(random_net("gru", 4), "int8")
-    assert [p.name for p in export_tflite(g, tmp_path, clip_steps=5)[0]] == ["model.tflite"]
+    files, report = export_tflite(g, tmp_path, clip_steps=25)
+    assert [p.name for p in files] == ["model.tflite"]
+    assert report["arena_bytes"] > 25 * 2 * 5, "TFLM runs it too, although it joins no more than ten tensors at once"
     with pytest.raises(EdgernnError, match="prefix"):
         export_tflite(g, tmp_path, prefix="No")
 

@@ -12,6 +12,7 @@ import sys
 
 GRAIN = 16
 _START = 32 * 1024
+_FINER = 16  # each pass tries steps so many times finer
 _LARGEST = 4 * 1024 * 1024
 #: reads a model from standard input; prints every size that works, from argv[1] down in steps of argv[2]
 _CHILD = """
@@ -38,9 +39,13 @@ def arena_bytes(model: bytes) -> int | None:
     if not has_tflm():
         return None
     start = _START
-    while (coarse := _smallest(model, start, 1024)) is None and start < _LARGEST:
+    while (size := _smallest(model, start, start // _FINER)) is None and start < _LARGEST:
         start *= 4
-    return coarse and _smallest(model, coarse, GRAIN)
+    grain = start // _FINER
+    while size is not None and grain > GRAIN:
+        grain = max(GRAIN, grain // _FINER)
+        size = _smallest(model, size, grain)
+    return size
 
 
 def _smallest(model: bytes, start: int, grain: int) -> int | None:

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.artifacts import write_text
-from edgernn.errors import EdgernnError
 from edgernn.graph import Graph
-from firmware_export.emit import c_string, wrapped
+from firmware_export.emit import c_string, check_prefix, wrapped
 
 #: builtin operator -> its method of MicroMutableOpResolver
 RESOLVER_METHODS = {
@@ -37,8 +36,7 @@ def write_project(
     Where tflite-micro is not installed the arena's size is left out and the example stops the compiler with that reason:
     the model itself is complete, and a guessed size would fail on the device.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", prefix):
-        raise EdgernnError(f"prefix {prefix!r} must be a lower-case C identifier, like `kws`")
+    check_prefix(prefix)
     values = {
         "g": g, "id": g.id, "p": prefix, "P": prefix.upper(), "form": "stateful" if stateful else "step", "stateful": stateful,
         "history": max(1, g.frontend.window - g.frontend.hop), "arena": arena,

@@ -3,9 +3,9 @@
 A value [R, C] is a tensor [1, R, 1, C] with the scale of the contract and zero point 0. Where a TFLite kernel's arithmetic
 depends on the runtime, another operator is taken:
 
-- A matrix product is a CONV_2D with int16 operands, one scale a row and an int64 bias. FULLY_CONNECTED has one scale a
-  tensor in TFLM's optimised kernels, and its ties round differently from runtime to runtime.
-- int8 operands are widened by CAST, since TFLM has no product of int8 to int16, and tflite-runtime 2.14 no QUANTIZE.
+- A matrix product is a CONV_2D with int16 operands, one scale a row and an int64 bias. CMSIS-NN refuses
+  FULLY_CONNECTED in int16 with a scale a row, and its ties round differently from runtime to runtime.
+- int8 operands are widened by CAST, since TFLM has no product of int8 to int16, and tflite-runtime 2.14 no such QUANTIZE.
 - Pre-activations are at 3*2^-13: at 2^-12 and 2^-11 LiteRT's default kernels take other code for sigmoid and tanh.
 - There is no SOFTMAX, no loop and, unless asked for, no resource variable.
 """
@@ -35,6 +35,7 @@ VERSIONS: Mapping[str, int] = {
 }  # fmt: skip
 SIGNATURE, RESET_SIGNATURE = "serving_default", "reset"
 MAX_CLIP_STEPS = 4096
+TFLM_CONCAT_INPUTS = 10  #: kMaxInputNum of its CONCATENATION
 
 
 def load_schema() -> Any:
@@ -197,7 +198,7 @@ def _depthwise(c: _Scope) -> None:
 
 
 def _sum(name: str, kind: str, activation: str = "NONE") -> Lowering:
-    """ADD or SUB by the general kernel; the power-of-two one is missing in TFLM."""
+    """ADD or SUB at equal scales. Without the power-of-two option every runtime takes its general 16-bit arithmetic."""
 
     def lower(c: _Scope) -> None:
         fused = getattr(c.s.schema.ActivationFunctionType, activation)
@@ -374,8 +375,25 @@ def _clip_model(g: Graph, steps: int, stateful: bool) -> bytes:
         rows.append(scope)
     results = [s.tensor(p.type, p.name) for p in outputs]
     for p, result in zip(outputs, results, strict=True):
-        _emit_concat(s, [row[p.value] for row in rows], result)
+        _emit_long_concat(s, [row[p.value] for row in rows], replace(p.type, shape=(1, p.type.shape[1])), result)
     return _finish(model, g, "clip", [s], inputs, outputs, [clip], results)
+
+
+def _emit_long_concat(s: _Subgraph, inputs: list[int], row: Value, output: int) -> None:
+    """Any number of single rows to one tensor, at most TFLM's limit of inputs an operator."""
+    parts = [(x, 1) for x in inputs]
+    while len(parts) > TFLM_CONCAT_INPUTS:
+        groups = [parts[i : i + TFLM_CONCAT_INPUTS] for i in range(0, len(parts), TFLM_CONCAT_INPUTS)]
+        parts = [_joined(s, group, row) for group in groups]
+    _emit_concat(s, [x for x, _ in parts], output)
+
+
+def _joined(s: _Subgraph, group: list[tuple[int, int]], row: Value) -> tuple[int, int]:
+    """(tensor, rows) of several such pairs, one after the other."""
+    rows = sum(n for _, n in group)
+    joined = s.tensor(replace(row, shape=(rows, row.shape[1])))
+    _emit_concat(s, [x for x, _ in group], joined)
+    return joined, rows
 
 
 def _longer(p: Port, rows: int) -> Port:
