@@ -89,6 +89,20 @@ class Decider:
 
 
 def detect(posteriors: NDArray[np.int16], decision: Decision) -> list[Event]:
-    """All events of a stream of posteriors [steps, labels] Q15 that starts from reset."""
-    decider = Decider(decision)
-    return [event for row in posteriors if (event := decider.push(row))]
+    """All events of a stream of posteriors [steps, labels] Q15 from reset: `Decider`, looking only where one may be.
+
+    Hours of sound have few steps with a sum above its threshold; between them only the last release of a keyword counts.
+    """
+    d, keywords = decision, len(decision.thresholds)
+    total = np.concatenate([np.zeros((d.smoothing, keywords), np.int64), np.cumsum(posteriors[:, :keywords], 0, np.int64)])
+    sums, goals = total[d.smoothing :] - total[: -d.smoothing], d.smoothing * np.array(d.thresholds, np.int64)
+    steps = np.arange(len(sums))[:, None]
+    released = np.maximum.accumulate(np.where(4 * sums < 3 * goals, steps, -1), 0) if len(sums) else steps
+    fired, free, events = np.full(keywords, -1), 0, []
+    for step in np.flatnonzero((sums >= goals).any(1)).tolist():
+        margins = np.where((sums[step] >= goals) & ((fired < 0) | (released[step] > fired)), sums[step] - goals, -1)
+        best = int(margins.argmax())
+        if step >= free and margins[best] >= 0:
+            events.append(Event(step, best, int(sums[step, best]) // d.smoothing))
+            fired[best], free = step, step + 1 + d.refractory
+    return events

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from nets import quantized, random_net
 
-from edgernn.decision import Decision, Event, clip_label, detect
+from edgernn.decision import Decider, Decision, Event, clip_label, detect
 from edgernn.errors import EdgernnError
 from edgernn.graph import SCHEMES
 from edgernn.runtimes import make_runtime
@@ -40,6 +40,20 @@ def test_a_held_posterior_is_one_event_until_it_falls_below_three_quarters() -> 
     assert [e.step for e in detect(posteriors(*held, (12288, 0), *held), d)] == [0]
     assert [e.step for e in detect(posteriors(*held, (12287, 0), *held), d)] == [0, 10]
     assert [e.step for e in detect(posteriors((20000, 0), (0, 0), *held), d)] == [0, 3], "released while waiting"
+
+
+@pytest.mark.parametrize("smoothing", [1, 2, 5])
+@pytest.mark.parametrize("refractory", [0, 3, 11])
+def test_whole_streams_give_the_events_of_single_steps(smoothing: int, refractory: int) -> None:
+    rng = np.random.default_rng(smoothing * 100 + refractory)
+    walk = np.cumsum(rng.integers(-4000, 4001, (3000, 3)), 0) // 2
+    rows = (np.abs(walk) % 32768).astype(np.int16)
+    decision = replace(D, smoothing=smoothing, refractory=refractory, thresholds=(21000, 18000))
+    decider = Decider(decision)
+    expected = [event for row in rows if (event := decider.push(row))]
+    assert len(expected) > 20
+    assert detect(rows, decision) == expected
+    assert detect(rows[:0], decision) == []
 
 
 def test_largest_margin_wins_and_ties_go_to_the_first() -> None:

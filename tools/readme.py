@@ -19,7 +19,7 @@ from edgernn.scoring import paired_interval
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "keyword-spotting.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "keyword-spotting.md", ROOT / "docs" / "exports.md")
 NETS = {"sc12-40k": "GRU-72", "sc12-20k": "GRU-47", "sc12-20k-lstm": "LSTM-39", "sc12-20k-rnn": "RNN-92 (tanh)"}
 
 
@@ -51,8 +51,8 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def results() -> dict[str, Any]:
-    return json.loads((RESULTS / "kws.json").read_text())  # type: ignore[no-any-return]
+def results(name: str = "kws") -> dict[str, Any]:
+    return json.loads((RESULTS / f"{name}.json").read_text())  # type: ignore[no-any-return]
 
 
 def runs_of(recipe: str) -> list[dict[str, Any]]:
@@ -179,7 +179,41 @@ def harder() -> str:
     return table(["trained on", "test clips"], rows)
 
 
-BLOCKS: dict[str, Callable[[], str]] = {f.__name__: f for f in (demo, kws, clips, intervals, sizes, spotting, boards, harder)}
+def runtimes() -> str:
+    """Every runtime on the keyword net."""
+    rows = [
+        [name, scheme, percent(r["accuracy"]), f"{r['differing']} of {r['entries']:,}", r["events_differing"], r["us_per_step"],
+         thousands(r["file_bytes"]) if r["file_bytes"] else "", thousands(r["arena_bytes"]) if r["arena_bytes"] else ""]
+        for scheme, found in results("runtimes")["schemes"].items() for name, r in found.items()
+    ]  # fmt: skip
+    columns = ["runtime", "scheme", "accuracy", "entries differing", "events differing", "µs a step", "file", "arena"]
+    return table(columns, rows)
+
+
+def converter() -> str:
+    """TensorFlow's own converter."""
+    rows = []
+    for r in results("tf")["rows"]:
+        if "error" in r:
+            rows.append([r["model"], r["error"].replace("|", "/"), "", "", "", ""])
+            continue
+        total, kinds = sum(r["operators"].values()), len(r["operators"])
+        failed = dict.fromkeys(r.get("failed", {}), "fails")
+        accuracy = {name: percent(x) for name, x in r["accuracy"].items()} | failed
+        differing = {name: percent(x) for name, x in r["differing_from_first"].items()}
+        rows.append(
+            [r["model"], thousands(r["bytes"]), f"{total} ({kinds} kinds)", _listed(accuracy), _listed(differing), r["tflm"]]
+        )
+    return table(["model", "bytes", "operators", "accuracy", "differing", "TFLM"], rows)
+
+
+def _listed(values: dict[str, str]) -> str:
+    return "<br>".join(f"{name} {value}" for name, value in values.items())
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    f.__name__: f for f in (demo, kws, clips, intervals, sizes, spotting, boards, harder, runtimes, converter)
+}
 
 
 def filled(text: str) -> str:
