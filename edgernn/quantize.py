@@ -170,12 +170,19 @@ class GraphBuilder:
         """Close the loop."""
         self.states[state] = value
 
-    def exponent(self, *taps: str, headroom: float = 1.0, choices: tuple[int, ...] = _EXPONENTS) -> int:
-        """Largest exponent in `choices` (falling) that holds the taps' calibrated range times headroom."""
+    def exponent(
+        self, *taps: str, headroom: float = 1.0, choices: tuple[int, ...] = _EXPONENTS, saturating: bool = False
+    ) -> int:
+        """Largest exponent in `choices` (falling) that holds the taps' calibrated range times headroom.
+
+        saturating: where none does, the last choice, for values whose end of range does no harm; the report counts them.
+        """
         largest = max(self.ranges[t] for t in taps) * headroom
         for e in choices:
             if largest * 2.0**e <= qmath.INT16_MAX:
                 return e
+        if saturating:
+            return choices[-1]
         problem = f"{taps[0]}: calibrated range {largest:g} does not fit int16"
         raise EdgernnError(f"{problem} at any scale of the contract (2^-{choices[0]} to 2^-{choices[-1]})")
 

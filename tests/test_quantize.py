@@ -101,6 +101,20 @@ def test_impossible_scale_is_refused_by_name() -> None:
         scaled([[1e30] * 4], [0.0])
 
 
+def test_a_cell_state_beyond_its_range_saturates() -> None:
+    """c grows by about one a step while forget and input gates are open: tanh(c) is 1 long before 64."""
+    net = random_net("lstm", 4)
+    bias = np.repeat(np.float32([9, 9, 9, 0]), 4)
+    open_gates = {"lstm0.bias_ih": bias, "lstm0.bias_hh": 0 * bias}
+    open_gates |= {k: 0 * v for k, v in net.weights.items() if k.startswith("lstm0.weight")}
+    net = replace(net, weights={**net.weights, **open_gates})
+    graph, report = quantize(net, [log_energies(net.recipe, 200, 0)], "int8x16")
+    trace = make_runtime("numpy", graph).run_features(graph.affine.apply(log_energies(net.recipe, 200, 1)))
+    assert (graph.values["lstm0.c"].scale, trace.states["lstm0.c"][-1].min()) == (9, 32767)
+    assert next(t for t in report.to_dict()["tensors"] if t["name"] == "lstm0.c_next")["saturated"] > 0.5
+    assert np.all(trace.states["lstm0.h"][-1] > 15000)
+
+
 def test_calibrated_range_that_fits_nowhere_is_refused_by_name() -> None:
     net = random_net("gru", 8, "conv")
     huge = {k: v * np.float32(1e9) if k.startswith("conv0") else v for k, v in net.weights.items()}

@@ -33,8 +33,11 @@ class Builder(Protocol):
     def carry(self, state: str, value: str) -> None:
         """Make `value` the state of the next step."""
 
-    def exponent(self, *taps: str, headroom: float = 1.0, choices: tuple[int, ...] = ...) -> int:
-        """The largest power-of-two exponent at which none of these calibrated float taps saturates."""
+    def exponent(self, *taps: str, headroom: float = 1.0, choices: tuple[int, ...] = ..., saturating: bool = False) -> int:
+        """The largest power-of-two exponent at which none of these calibrated float taps saturates.
+
+        saturating: if there is none, the last of the choices, instead of an error.
+        """
 
     def linear(self, kind: str, output: str, x: str, weight: Floats, bias: Floats, scale: int | str, relu: int = 0) -> str:
         """Quantize a matrix product row by row ("matvec", "conv" or "depthwise") and append it."""

@@ -55,7 +55,8 @@ class LSTM(RecurrentCell):
     def lower(self, b: Builder, name: str, o: Options, w: Weights, x: str) -> str:
         """Integer primitives of one step."""
         shape = (b.shape(x)[0], o["units"])
-        e = b.exponent(f"{name}.c_next", choices=(12, 11, 10, 9))
+        # c may grow without end where a forget gate stays open; beyond 12 its tanh is 1, so an end at 64 does no harm
+        e = b.exponent(f"{name}.c_next", choices=(12, 11, 10, 9), saturating=True)
         h, c = b.state(f"{name}.h", shape, 15), b.state(f"{name}.c", shape, e)
         xs, hs = self.lower_products(b, name, w, x, h, merged_bias(w))
         pre = [b.op("add", f"{name}.pre_{k}", xs[j], hs[j], scale=PREACT) for j, k in enumerate(self.gates)]
