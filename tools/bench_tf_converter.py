@@ -8,11 +8,15 @@ trained weights, converted whole-clip (Keras' loop as it is, and unrolled), in f
 
 from __future__ import annotations
 
+import itertools
 import json
+import multiprocessing
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -137,13 +141,19 @@ def tflm(data: bytes) -> str:
     return f"fails: {lines[0] if lines else done.returncode}"
 
 
-def variants(net: FloatNet, frames: int, sample: np.ndarray) -> Iterator[tuple[str, bytes | str]]:
-    for unroll in (False, True):
-        model = keras_model(net, frames, unroll)
-        for int8 in (False, True):
-            name = f"{'unrolled' if unroll else 'loop'}, {'int8' if int8 else 'float'}"
+def variant(folder: Path, frames: int, unroll: bool, int8: bool, sample: np.ndarray) -> bytes:
+    """One conversion, for a process of its own: the converter may end it."""
+    return converted(keras_model(load_checkpoint(folder / "model.safetensors"), frames, unroll), int8, sample)
+
+
+def variants(folder: Path, frames: int, sample: np.ndarray) -> Iterator[tuple[str, bytes | str]]:
+    for unroll, int8 in itertools.product((False, True), (False, True)):
+        name = f"{'unrolled' if unroll else 'loop'}, {'int8' if int8 else 'float'}"
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
             try:
-                yield name, converted(model, int8, sample)
+                yield name, pool.submit(variant, folder, frames, unroll, int8, sample).result()
+            except BrokenProcessPool:
+                yield name, "the converter crashes"
             except Exception as error:  # whatever the converter raises is the result
                 yield name, f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}"
 
@@ -159,7 +169,7 @@ def main() -> None:
     distance = float(np.abs(keras_model(net, x.shape[1], False).predict(x[:8], batch_size=1, verbose=0) - net.run(x[:8])).max())
     assert distance < 1e-3, f"the Keras net is not the same net: {distance}"
     results = []
-    for name, data in variants(net, x.shape[1], sample):
+    for name, data in variants(folder, x.shape[1], sample):
         row: dict[str, Any] = {"model": name}
         results.append(row)
         if isinstance(data, str):
