@@ -175,6 +175,7 @@ def simulate(
     seconds: Annotated[float, typer.Option(help="Length of the stream without a reset.")] = 600.0,
     runtime: Annotated[str, typer.Option(help=_RUNTIMES)] = "auto",
     compare: Annotated[str | None, typer.Option(help="Runtimes to run side by side: numpy,c,litert or all.")] = None,
+    wav: Annotated[Path | None, typer.Option(help="With --compare: a recording to run instead of the stream.")] = None,
     as_json: Json = False,
 ) -> None:
     """Check the integer model against the float model: accuracy, agreement, drift, latency.
@@ -183,9 +184,11 @@ def simulate(
     """
     from edgernn import pipeline
 
+    if wav and not compare:
+        raise EdgernnError("--wav goes with --compare; `edgernn run --wav` and `edgernn detect` take recordings too")
     if compare:
         with _progress() as progress:
-            compared = pipeline.compare_model(run, compare, progress, scheme, split, seconds)
+            compared = pipeline.compare_model(run, compare, progress, scheme, split, seconds, wav)
         _print(compared, as_json, lambda: _show_compared(compared))
         raise typer.Exit(int(any(row["differing"] for row in compared["rows"])))
     with _progress() as progress:

@@ -58,13 +58,16 @@ def _wanted(names: str) -> list[str]:
 
 
 def compare_runtimes(
-    graph: Graph, names: str, dataset: Dataset, split: str, seconds: float, progress: Progress
+    graph: Graph, names: str, dataset: Dataset, split: str, seconds: float, progress: Progress, recording: Int16 | None = None
 ) -> dict[str, Any]:
-    """Rows for `names`; with "all", a runtime that cannot run here is named under "skipped" instead of being an error."""
+    """Rows for `names`; with "all", a runtime that cannot run here is named under "skipped" instead of being an error.
+
+    recording: PCM [n] to run without a reset, instead of `seconds` of the split's clips in noise.
+    """
     wanted = _wanted(names)
     rows = dataset.clips(split)
     pcm, truth = clip_pcm(dataset, rows), label_indices(dataset, rows)
-    stream, _ = make_stream(rows, dataset, np.random.default_rng(2), seconds)
+    stream = make_stream(rows, dataset, np.random.default_rng(2), seconds)[0] if recording is None else recording
     definition: _Run | None = None
     table, skipped = [], {}
     for done, name in enumerate(wanted):

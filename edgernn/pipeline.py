@@ -181,14 +181,17 @@ def simulate_model(
 
 
 def compare_model(
-    folder: Path, names: str, progress: Progress, scheme: str | None = None, split: str = "test", seconds: float = 600.0
-) -> dict[str, Any]:
+    folder: Path, names: str, progress: Progress, scheme: str | None = None, split: str = "test", seconds: float = 600.0,
+    wav: Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """The graph in several runtimes ("all", or names with commas), side by side."""
     from edgernn import graph as graphs
+    from edgernn.audio import read_audio
     from edgernn.compare import compare_runtimes
 
     graph = graphs.load(find_graph(folder, scheme))
-    result = compare_runtimes(graph, names, load_data(folder), split, seconds, progress)
+    recording = read_audio(wav, graph.frontend.sample_rate) if wav else None
+    result = compare_runtimes(graph, names, load_data(folder), split, seconds, progress, recording)
     write_json(folder / f"compare-{graph.scheme}.json", result)
     return result
 

@@ -87,13 +87,16 @@ def test_simulate_compares_float_and_integer(run: Path) -> None:
     assert "agreement" in ok("simulate", run, "--seconds", 20)
 
 
-def test_simulate_compares_runtimes(run: Path) -> None:
+def test_simulate_compares_runtimes(run: Path, recording: Path) -> None:
     result = json.loads(ok("simulate", run, "--compare", "c", "--seconds", 60, "--json"))
     assert [row["runtime"] for row in result["rows"]] == ["numpy", "c"]
     for row in result["rows"]:
         assert (row["differing"], row["events_differing"], row["first"], row["clips"]) == (0, 0, None, 48)
         assert row["entries"] > 48 * 25 * 50
     assert "entries differing" in ok("simulate", run, "--compare", "numpy", "--seconds", 20)
+    heard = json.loads(ok("simulate", run, "--compare", "c", "--wav", recording, "--json"))["rows"]
+    assert [row["steps"] for row in heard] == [48 * 25 + 145] * 2
+    assert "--wav goes with --compare" in refused("simulate", run, "--wav", recording)
     assert "unknown runtime 'rust'" in refused("simulate", run, "--compare", "c,rust")
 
 
