@@ -34,6 +34,7 @@ from edgernn.simulate import compare_clips, embedded_accuracy, integer_clip_logi
 OUT = Path(__file__).resolve().parent.parent / "docs" / "results" / "kws.json"
 FALSE_ACCEPTS_PER_HOUR = 2.0
 NEGATIVE_HOURS = 5.0
+SMOOTHING_MS = (200.0, 480.0)
 
 
 @dataclass(frozen=True)
@@ -167,15 +168,20 @@ def negative_streams(dataset: Dataset) -> list[Any]:
 
 
 def spotting(runtime: Runtime, dataset: Dataset, negatives: list[Any]) -> dict[str, Any]:
-    """False rejects at the lowest threshold that keeps false accepts within the goal."""
+    """False rejects at the lowest threshold that keeps false accepts within the goal, for each smoothing."""
     pcm, spans = make_stream(dataset.clips("test"), dataset, np.random.default_rng(7))
-    thresholds = [round(32768 * t / 100) for t in range(30, 100)]
-    positive = sweep_thresholds([posteriors(runtime, pcm)], [spans], runtime.graph, thresholds)
-    parts = [posteriors(runtime, n) for n in negatives]
-    negative = sweep_thresholds(parts, [[]] * len(parts), runtime.graph, thresholds)
-    curve = [point(t, p, n) for (t, p), (_, n) in zip(positive, negative, strict=True)]
-    chosen = next((c for c in curve if c["fa_per_hour"] <= FALSE_ACCEPTS_PER_HOUR), curve[-1])
-    return {"chosen": chosen, "curve": curve[::5]}
+    scores, parts = posteriors(runtime, pcm), [posteriors(runtime, n) for n in negatives]
+    thresholds, found = [round(32768 * t / 100) for t in range(30, 100)], {}
+    for milliseconds in SMOOTHING_MS:
+        g = runtime.graph
+        steps = max(1, round(milliseconds / 1000 * g.steps_per_second))
+        g = replace(g, decision=replace(g.decision, smoothing=steps))
+        positive = sweep_thresholds([scores], [spans], g, thresholds)
+        negative = sweep_thresholds(parts, [[]] * len(parts), g, thresholds)
+        curve = [point(t, p, n) for (t, p), (_, n) in zip(positive, negative, strict=True)]
+        chosen = next((c for c in curve if c["fa_per_hour"] <= FALSE_ACCEPTS_PER_HOUR), curve[-1])
+        found[f"{milliseconds:.0f}"] = {"chosen": chosen, "curve": curve[::5]}
+    return found
 
 
 def posteriors(runtime: Runtime, pcm: Any) -> Any:

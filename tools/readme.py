@@ -137,15 +137,20 @@ def sizes() -> str:
 
 def spotting() -> str:
     """False rejects at no more than two false accepts an hour."""
-    rows = []
-    for run in results()["runs"]:
-        for scheme, s in run["schemes"].items():
-            c = s["spotting"]["chosen"]
-            low, high = c["fa_per_hour_95"]
-            rows.append([run["recipe"], run["seed"], scheme, c["threshold"], percent(c["frr"]), c["keywords"],
-                         f"{c['false_accepts']} in {c['hours']} h", f"{c['fa_per_hour']} ({low} to {high})"])  # fmt: skip
-    columns = ["recipe", "seed", "scheme", "threshold", "false rejects", "keywords", "false accepts", "an hour (95 %)"]
+    rows = [
+        _spotted(run, scheme, smoothing, curve["chosen"])
+        for run in results()["runs"]
+        for scheme, s in run["schemes"].items()
+        for smoothing, curve in s["spotting"].items()
+    ]
+    columns = ["recipe", "seed", "scheme", "smoothing, ms", "threshold", "false rejects", "false accepts", "an hour (95 %)"]
     return table(columns, rows)
+
+
+def _spotted(run: dict[str, Any], scheme: str, smoothing: str, c: dict[str, Any]) -> list[Any]:
+    low, high = c["fa_per_hour_95"]
+    return [run["recipe"], run["seed"], scheme, smoothing, c["threshold"], f"{percent(c['frr'])} of {c['keywords']}",
+            f"{c['false_accepts']} in {c['hours']} h", f"{c['fa_per_hour']} ({low} to {high})"]  # fmt: skip
 
 
 def boards() -> str:
