@@ -106,7 +106,7 @@ def data(
     seed: Annotated[int, typer.Option(help="Everything random follows it.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Collect recordings (or speak them) into one prepared dataset."""
+    """Collect recordings, or speak them, into a dataset."""
     from edgernn import pipeline
 
     with _progress() as progress:
@@ -135,7 +135,7 @@ def train(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Train the float model; run it again to resume what was interrupted."""
+    """Train the float model; run it again to resume."""
     from edgernn import pipeline
 
     with _progress() as progress:
@@ -145,7 +145,10 @@ def train(
 
 @app.command()
 def quantize(run: RunDir, scheme: Scheme = None, as_json: Json = False) -> None:
-    """Calibrate the float model on streams and turn it into an integer graph."""
+    """Turn the float model into an integer graph.
+
+    Calibrated on streams of training audio; reports range, scale, SNR and saturation of each tensor.
+    """
     from edgernn import pipeline
 
     result = pipeline.quantize_model(run, scheme)
@@ -178,9 +181,9 @@ def simulate(
     wav: Annotated[Path | None, typer.Option(help="With --compare: a recording to run instead of the stream.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Check the integer model against the float model: accuracy, agreement, drift, latency.
+    """Check int8 against float, or runtimes side by side.
 
-    With --compare: the integer model in several runtimes. Exits 1 when a bit differs.
+    Accuracy, agreement, drift over a long stream, false accepts, latency. With --compare: the integer model in several runtimes. Exits 1 when a bit differs.
     """
     from edgernn import pipeline
 
@@ -261,7 +264,10 @@ def export(
     qdq: Annotated[bool, typer.Option("--qdq", help="onnx: also a QDQ model, close but not exact, for NPU compilers.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write the graph as C, TFLite or ONNX. C, .tflite and the integer .onnx compute the same bits."""
+    """Write the graph as C, TFLite or ONNX.
+
+    C, .tflite and the integer .onnx compute the same bits.
+    """
     from edgernn import pipeline
 
     options = pipeline.ExportOptions(prefix, stateful, clip, qdq)
@@ -287,7 +293,10 @@ def inspect(
     files: Annotated[list[Path], typer.Argument(help=".ern, .tflite or .onnx files; several must come from one graph.")],
     as_json: Json = False,
 ) -> None:
-    """Show what is in a model file: operators, tensors, scales, sizes, state, graph id."""
+    """Show what is in a .ern, .tflite or .onnx file.
+
+    Operators, tensors, scales, sizes, state, graph id. Several files must come from one graph.
+    """
     from edgernn import pipeline
 
     result = pipeline.inspect_files(files)
@@ -331,7 +340,10 @@ def import_model(
     check: Annotated[Path | None, typer.Option(help=".npz with inputs x and the model's own outputs y, to compare.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Put a trained GRU, LSTM or RNN from PyTorch, Keras or ONNX into a run folder, ready for `edgernn quantize`."""
+    """Bring a trained GRU, LSTM or RNN from elsewhere.
+
+    From PyTorch, Keras or ONNX into a run folder, ready for `edgernn quantize`. See docs/importing.md.
+    """
     from edgernn.imports.run import import_model as bring
 
     with _progress() as progress:
@@ -353,7 +365,7 @@ def _beside(where: Path) -> Path:
 
 @app.command()
 def boards(as_json: Json = False) -> None:
-    """List the boards: cores, memory, and what can build and run them here."""
+    """List the boards, and what builds and runs them here."""
     from targets import available_toolchains, list_boards, load_board, usable_emulators
 
     found = [load_board(name) for name in list_boards()]
@@ -378,7 +390,7 @@ def build(
     scheme: Scheme = None,
     as_json: Json = False,
 ) -> None:
-    """Compile the graph for a board: flash and RAM before anything is flashed."""
+    """Compile for a board: flash and RAM, before flashing."""
     from edgernn import pipeline
 
     r = pipeline.build_board(where, board, _beside(where), toolchain, optimize, scheme)
@@ -398,7 +410,10 @@ def run(
     scheme: Scheme = None,
     as_json: Json = False,
 ) -> None:
-    """Run the firmware on an emulated core: bits against the simulator, instructions, stack. Exits 1 when bits differ."""
+    """Run on an emulated core: bits, instructions, stack.
+
+    Bits are compared with the simulator's; exits 1 when they differ.
+    """
     from edgernn import pipeline
 
     r = pipeline.run_board(where, board, _beside(where), wav, toolchain, emulator, optimize, scheme)
@@ -428,7 +443,10 @@ def kws(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """The whole way in one command: words to speak for, to a model on an emulated microcontroller."""
+    """All of it in one command: words in, firmware out.
+
+    data, train, quantize, simulate, export, build and run, on the embedded synthetic corpus or a recipe of your own.
+    """
     from edgernn import pipeline
 
     chosen = pipeline.demo_recipe(_words(keywords), recipe, seed, epochs)
@@ -476,7 +494,10 @@ def detect(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print keywords with time and score as they are heard, from the int8 model."""
+    """Print keywords as they are heard: time and score.
+
+    From a file of any length, rate and channels, a pipe of raw samples (-), or a microphone (--live); by the int8 model.
+    """
     from edgernn import listening, pipeline
 
     if bool(audio) == live:
@@ -515,7 +536,10 @@ def check(
     update: Annotated[bool, typer.Option("--update", help="Write the run's figures as the new baseline.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Gate: exit 1 when accuracy, agreement, flash, RAM or instructions got worse than the baseline, 2 when it cannot tell."""
+    """Exit 1 when a figure got worse than the baseline.
+
+    int8 accuracy, agreement, flash, RAM, instructions, each with its tolerance; exit 2 when it cannot tell.
+    """
     from edgernn import gate
 
     if update:
