@@ -183,7 +183,8 @@ def simulate(
 ) -> None:
     """Check int8 against float, or runtimes side by side.
 
-    Accuracy, agreement, drift over a long stream, false accepts, latency. With --compare: the integer model in several runtimes. Exits 1 when a bit differs.
+    Accuracy, agreement, drift over a long stream, false accepts, latency. With --compare the integer model runs in several
+    runtimes; exits 1 when a bit differs.
     """
     from edgernn import pipeline
 
