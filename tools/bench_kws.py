@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import os
 import sys
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from edgernn import graph, pipeline
 from edgernn.artifacts import read_json, write_json
 from edgernn.clips import clip_pcm, label_indices, training_set
 from edgernn.data.augment import StreamConfig, make_stream
-from edgernn.data.corpus import SPEECH, UNKNOWN, Dataset
+from edgernn.data.corpus import SPEECH, UNKNOWN, Dataset, Row
 from edgernn.features import make_tables
 from edgernn.floatnet import load_checkpoint
 from edgernn.graph import SCHEMES
@@ -103,6 +104,7 @@ def measure_all(root: Path) -> dict[str, Any]:
         "dataset": dataset.id,
         "clips": len(dataset.clips("test")),
         "runs": measure_students(root),
+        "rare": {run.name: rare_words(root / run.name, dataset) for run in STUDENTS},
         "teachers": [clip_figures(root / run.name, dataset, "int8x16") for run in TEACHERS],
         "nobed": nobed(root / NOBED.name, dataset),
         "voices": {run.recipe: voices(root / run.name, dataset) for run in VOICES},
@@ -200,16 +202,33 @@ def point(threshold: int, positive: StreamScore, negative: StreamScore) -> dict[
     }  # fmt: skip
 
 
+def rare_words(folder: Path, dataset: Dataset) -> dict[str, int]:
+    """Test clips of words that have fewer than ten training clips, and how many of them are rejected."""
+    runtime = quantized(folder, "int8x16")
+    trained = Counter(row.word for row in dataset.clips("train"))
+    rows = [row for row in dataset.clips("test") if trained[row.word] < 10]
+    return {"clips": len(rows), "rejected": rejected(runtime, dataset, rows)}
+
+
+def rejected(runtime: Runtime, dataset: Dataset, rows: list[Row]) -> int:
+    """How many of the rows are taken for unknown or silence."""
+    g = runtime.graph
+    logits = integer_clip_logits(runtime, clip_pcm(dataset, rows))
+    score = score_clips(logits, label_indices(dataset, rows), g.labels, g.decision.clip_steps)
+    return int(np.sum(score.predicted >= len(g.decision.thresholds)))
+
+
 def nobed(folder: Path, dataset: Dataset) -> dict[str, Any]:
     """How many test clips of the word left out are taken for unknown or silence."""
     runtime = quantized(folder, "int8x16")
     rows = [row for row in dataset.clips("test") if row.word == "bed"]
-    logits = integer_clip_logits(runtime, clip_pcm(dataset, rows))
-    g = runtime.graph
-    score = score_clips(logits, label_indices(dataset, rows), g.labels, g.decision.clip_steps)
     whole = clip_figures(folder, dataset, "int8x16")
-    rejected = int(np.sum(score.predicted >= len(g.decision.thresholds)))
-    return {"clips": len(rows), "rejected": rejected, "accuracy": whole["integer"], "float": whole["float"]}
+    return {
+        "clips": len(rows),
+        "rejected": rejected(runtime, dataset, rows),
+        "accuracy": whole["integer"],
+        "float": whole["float"],
+    }
 
 
 def voices(folder: Path, dataset: Dataset) -> dict[str, Any]:
