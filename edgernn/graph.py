@@ -116,9 +116,8 @@ class Graph:
 
     @property
     def latency_ms(self) -> float:
-        """Algorithmic latency: window + the step's further frames + half the smoothing, in ms."""
-        samples: float = self.frontend.window + (self.frames_per_step - 1) * self.frontend.hop
-        samples += (self.decision.smoothing - 1) * self.step_samples / 2
+        """Algorithmic latency in ms: window + smoothing; a sound counts in full once all N smoothed steps have heard it."""
+        samples = self.frontend.window + self.decision.smoothing * self.step_samples
         return 1000.0 * samples / self.frontend.sample_rate
 
     @property

@@ -131,8 +131,8 @@ def sizes() -> str:
     for recipe, net in NETS.items():
         s = runs_of(recipe)[0]["schemes"]["int8x16"]
         rows.append([net, thousands(s["weight_bytes"]), thousands(s["table_bytes"]), thousands(s["macs_per_step"]),
-                     s["steps_per_second"], s["latency_ms"]])  # fmt: skip
-    return table(["net", "weights, bytes", "front end's tables, bytes", "MACs a step", "steps a second", "latency, ms"], rows)
+                     s["steps_per_second"]])  # fmt: skip
+    return table(["net", "weights, bytes", "front end's tables, bytes", "MACs a step", "steps a second"], rows)
 
 
 def spotting() -> str:
