@@ -29,7 +29,7 @@ Scheme = Annotated[str | None, typer.Option(help="int8x16 (int16 operands) or in
 BoardName = Annotated[str, typer.Option("--board", help="Board name or TOML file; `edgernn boards` lists them.")]
 Compiler = Annotated[str, typer.Option("--toolchain", help="gcc, zig, or auto: the first that is installed.")]
 Optimize = Annotated[str, typer.Option("--optimize", help="Compiler optimization, such as -O2 or -Os.")]
-_RUNTIMES = "numpy, c, litert, tflm, tflite_runtime, tensorflow, onnx; auto: c where it compiles, else numpy."
+_RUNTIMES = "numpy, c, litert, tflm, tflite-runtime, tensorflow, tflite, onnx; auto: c where it compiles, else numpy."
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
 
 

@@ -29,7 +29,7 @@ from edgernn.export.tflite import LOWER, VERSIONS, export_tflite, load_schema, m
 from edgernn.graph import SCHEMES, Graph
 from edgernn.primitives import PRIMITIVES
 from edgernn.recipe import Recipe
-from edgernn.runtimes import Runtime, Trace, make_runtime
+from edgernn.runtimes import Runtime, Trace, _tflite, make_runtime
 from edgernn.runtimes.litert import RESOLVERS, LiteRTRuntime
 from edgernn.runtimes.tflm import TFLMRuntime
 
@@ -446,3 +446,20 @@ def test_files_of_others_are_refused() -> None:
 def test_unknown_resolver_is_refused() -> None:
     with pytest.raises(EdgernnError, match="resolver"):
         LiteRTRuntime(quantized(random_net("gru", 4), "int8"), resolver="FAST")
+
+
+def test_any_interpreter_takes_the_first_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    g = quantized(random_net("gru", 8), "int8")
+    runtime = make_runtime("tflite", g)
+    assert runtime.package == "ai_edge_litert"  # type: ignore[attr-defined]
+    assert_equal(make_runtime("numpy", g).run_features(frames_of(g, 30)), runtime.run_features(frames_of(g, 30)))
+    tried: list[str] = []
+
+    def absent(package: str) -> None:
+        tried.append(package)
+        raise EdgernnError("absent")
+
+    monkeypatch.setattr(_tflite, "interpreter_module", absent)
+    with pytest.raises(EdgernnError, match="none of ai_edge_litert, tflite_runtime, tensorflow is installed"):
+        _tflite.any_interpreter()
+    assert tried == ["ai_edge_litert", "tflite_runtime", "tensorflow"]
