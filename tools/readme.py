@@ -98,7 +98,7 @@ def kws() -> str:
         f"The same ten words learnt from espeak-ng's voices alone are recognised in {alone} of "
         f"{spoken['sc10-voices']['keyword_clips']} real recordings; with twenty recordings of each word added to the "
         f"training, in {helped}. Synthetic voices are a start; record your own.\n\n"
-        f"In noise of 5 to 25 dB SNR, with thresholds set for at most two false accepts an hour of foreign speech, GRU-47 still "
+        f"In noise of 5 to 25 dB SNR, with thresholds set for at most two false accepts an hour, GRU-47 still "
         f"misses {percent(missed)} of the keywords: one-second words from a few hundred speakers do not make a robust "
         f"spotter. [The whole report](docs/keyword-spotting.md)."
     )
