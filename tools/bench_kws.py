@@ -1,6 +1,6 @@
 """The keyword-spotting report: trains every model of it, then runs the test recordings once and writes the figures.
 
-    EDGERNN_DATA=... python tools/bench_kws.py train DIR     about an hour on two cores; resumes
+    EDGERNN_DATA=... python tools/bench_kws.py train DIR     about two hours on two cores; resumes
     EDGERNN_DATA=... python tools/bench_kws.py measure DIR   writes docs/results/kws.json; tools/readme.py shows it
 
 EDGERNN_DATA names a folder with kws/manifest.csv and denoise/manifest.csv, see the recipes sc12-*.
