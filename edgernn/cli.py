@@ -103,7 +103,7 @@ def data(
     keywords: Annotated[
         str | None, typer.Option(help='Comma-separated words instead of the recipe\'s: "hey robin,stop".')
     ] = None,
-    seed: Annotated[int, typer.Option(help="Everything random follows it.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Everything random follows it; default: the run's own, or 0.")] = None,
     as_json: Json = False,
 ) -> None:
     """Collect recordings, or speak them, into a dataset."""
@@ -298,9 +298,9 @@ def inspect(
 
     Operators, tensors, scales, sizes, state, graph id. Several files must come from one graph.
     """
-    from edgernn import pipeline
+    from edgernn.inspect import inspect_together
 
-    result = pipeline.inspect_files(files)
+    result = inspect_together(files)
     _print(result, as_json, lambda: _show_files(result))
 
 

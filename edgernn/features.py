@@ -21,6 +21,8 @@ from edgernn.errors import EdgernnError
 Int16 = NDArray[np.int16]
 
 LOG_FRACTION_BITS = 9  #: log-energies are log2 in Q9: 512 steps an octave of power, 0.006 dB a step
+LEAST_DEVIATION = 8.0  #: of a band, in Q9: a dead band must not become noise at full scale
+FEATURE_LIMIT = 8.0  #: normalised features end here, in deviations: int16 at 2^-12, int8 at 2^-4
 MEL_WEIGHT_BITS = 12
 POWER_SHIFT = 12
 _LOG_SEGMENT_BITS = 5
@@ -246,7 +248,7 @@ class Affine:
 def fit_affine(mean: NDArray[np.float64], deviation: NDArray[np.float64], bits: int = 16) -> Affine:
     """The affine that maps the train split's mean to 0 and its deviation to 1.0 at 2^-12 (int16) or 2^-4 (int8)."""
     exponent = 12 if bits == 16 else 4
-    scale = 2.0**exponent / np.maximum(deviation, 8.0)  # a dead band must not become noise at full scale
+    scale = 2.0**exponent / np.maximum(deviation, LEAST_DEVIATION)
     shift = int(min(24, np.floor(np.log2(32767 / scale.max()))))
     gain = np.maximum(1, np.rint(scale * 2.0**shift))
     return Affine(np.rint(mean).astype(np.int16), gain.astype(np.int16), shift, exponent, bits)

@@ -15,7 +15,7 @@ from edgernn.artifacts import replacing
 from edgernn.cells import Cell, find_cell
 from edgernn.cells._base import Floats, FloatState, strip
 from edgernn.errors import EdgernnError
-from edgernn.features import FrontEndTables
+from edgernn.features import FEATURE_LIMIT, LEAST_DEVIATION, FrontEndTables
 from edgernn.recipe import LayerSpec, Recipe, make_recipe
 
 CHECKPOINT_VERSION = 1
@@ -84,8 +84,8 @@ class FloatNet:
 
     def features(self, log_energy: NDArray[np.int16]) -> Floats:
         """Normalised float features of Q9 log-energies, clipped as the integer ones are (+-8)."""
-        x = (log_energy - self.mean) / np.maximum(self.deviation, 8.0)
-        return np.clip(x, -8, 8 - 2.0**-12).astype(np.float32)
+        x = (log_energy - self.mean) / np.maximum(self.deviation, LEAST_DEVIATION)
+        return np.clip(x, -FEATURE_LIMIT, FEATURE_LIMIT - 2.0**-12).astype(np.float32)
 
     def zero_state(self, streams: int) -> NetState:
         """The state after a reset."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from edgernn.errors import EdgernnError
 from edgernn.export._onnx_file import metadata_of, read, text
-from edgernn.export.metadata import PREFIX, input_ports, metadata, output_ports
+from edgernn.export.metadata import CHECKSUM_KEY, PREFIX, input_ports, metadata, output_ports
 from edgernn.graph import from_bytes
 
 if TYPE_CHECKING:
@@ -52,17 +52,28 @@ def same_graph(paths: Sequence[Path]) -> str:
     """The graph id that all files share; an EdgernnError names two that differ, or one that has none."""
     if not paths:
         raise EdgernnError("no files to compare; name at least one")
-    ids = {path: inspect(path)["graph_id"] for path in paths}
-    first = paths[0]
+    return _same_id({path: inspect(path)["graph_id"] for path in paths})
+
+
+def inspect_together(paths: Sequence[Path]) -> dict[str, Any]:
+    """`inspect` of each file by its path; several must come from one graph, see `same_graph`."""
+    found = {path: inspect(path) for path in paths}
+    if len(paths) > 1:
+        _same_id({path: description["graph_id"] for path, description in found.items()})
+    return {str(path): description for path, description in found.items()}
+
+
+def _same_id(ids: Mapping[Path, str | None]) -> str:
+    first, theirs = next(iter(ids.items()))
     for path, found in ids.items():
         if found is None:
             raise EdgernnError(f"{path} carries no graph id, so nothing tells which model it holds; export it with edgernn")
-        if found != ids[first]:
+        if found != theirs:
             raise EdgernnError(
-                f"{first} (graph {ids[first][:12]}) and {path} (graph {found[:12]}) come from different graphs; "
+                f"{first} (graph {str(theirs)[:12]}) and {path} (graph {found[:12]}) come from different graphs; "
                 "export both from one graph to compare them"
             )
-    return str(ids[first])
+    return str(theirs)
 
 
 def _described(entries: Mapping[str, str]) -> dict[str, Any]:
@@ -185,7 +196,7 @@ def _tflite(data: bytes, path: Path) -> dict[str, Any]:
 def _tflite_parts(data: bytes, schema: Any) -> dict[str, Any]:
     from edgernn.export import _tflite_file as sealed
 
-    ours = sealed.CHECKSUM_KEY.encode() in data
+    ours = CHECKSUM_KEY.encode() in data
     entries = sealed.read_metadata(data) if ours else {}
     model, budget = schema.Model.GetRootAs(data), _Budget(len(data))
     graphs = [model.Subgraphs(i) for i in budget(model.SubgraphsLength())]

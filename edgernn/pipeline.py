@@ -267,15 +267,6 @@ def _export_onnx(graph: Graph, where: Path, out: Path, options: ExportOptions) -
     return export_onnx(graph, out, load_checkpoint(checkpoint) if checkpoint.is_file() else None, options.qdq)
 
 
-def inspect_files(paths: Sequence[Path]) -> dict[str, Any]:
-    """What is in model files; several must come from one graph."""
-    from edgernn.inspect import inspect, same_graph
-
-    if len(paths) > 1:
-        same_graph(paths)
-    return {str(path): inspect(path) for path in paths}
-
-
 def build_board(
     where: Path, board_name: str, out: Path, toolchain: str = "auto", optimize: str = "-O2", scheme: str | None = None
 ) -> dict[str, Any]:
@@ -323,11 +314,11 @@ def _test_sound(where: Path, graph: Graph) -> Any:
     return golden_signal(graph.step_samples, 250)
 
 
-def data_recipe(folder: Path, recipe: str | None, keywords: list[str] | None, seed: int) -> Recipe:
-    """The recipe of `edgernn data`: the one asked for, that of the run folder, or the embedded one."""
-    if recipe is None and not keywords and (folder / "recipe.json").is_file():
+def data_recipe(folder: Path, recipe: str | None, keywords: list[str] | None, seed: int | None) -> Recipe:
+    """The recipe of `edgernn data`: that of the run folder if nothing is asked for, else the one asked for or the embedded."""
+    if recipe is None and not keywords and seed is None and (folder / "recipe.json").is_file():
         return run_recipe(folder)
-    return demo_recipe(keywords, recipe, seed, None)
+    return demo_recipe(keywords, recipe, seed or 0, None)
 
 
 def demo_recipe(keywords: list[str] | None, recipe: str | None, seed: int, epochs: int | None) -> Recipe:

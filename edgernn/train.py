@@ -25,7 +25,7 @@ from edgernn.artifacts import replacing, write_text
 from edgernn.clips import TrainingSet, clip_pcm, label_indices, labels_of, log_mels, training_set
 from edgernn.data.corpus import Dataset
 from edgernn.errors import EdgernnError
-from edgernn.features import Int16, make_tables
+from edgernn.features import FEATURE_LIMIT, LEAST_DEVIATION, Int16, make_tables
 from edgernn.floatnet import FloatNet
 from edgernn.model import Net
 from edgernn.recipe import Recipe, TrainParams
@@ -89,8 +89,8 @@ def _validation(dataset: Dataset, recipe: Recipe, mean: NDArray[Any], deviation:
 
 def _normalised(log_mel: Int16, mean: NDArray[Any], deviation: NDArray[Any]) -> Tensor:
     """As FloatNet.features, in float32 throughout: training does not need the last bit."""
-    x = (log_mel.astype(np.float32) - mean.astype(np.float32)) / np.maximum(deviation, 8.0).astype(np.float32)
-    return torch.from_numpy(np.clip(x, -8, 8))
+    x = (log_mel.astype(np.float32) - mean.astype(np.float32)) / np.maximum(deviation, LEAST_DEVIATION).astype(np.float32)
+    return torch.from_numpy(np.clip(x, -FEATURE_LIMIT, FEATURE_LIMIT))
 
 
 class Trainer:

@@ -287,3 +287,4 @@ def test_missing_environment_variable_is_named(tmp_path: Path, monkeypatch: pyte
 
 def test_another_recipe_in_the_same_folder_is_refused(run: Path) -> None:
     assert "holds a run of another recipe" in refused("data", run, "--recipe", "demo")
+    assert "holds a run of another recipe" in refused("data", run, "--seed", 3)

@@ -105,7 +105,7 @@ def measure_all(root: Path) -> dict[str, Any]:
         "clips": len(dataset.clips("test")),
         "runs": measure_students(root),
         "rare": {run.name: rare_words(root / run.name, dataset) for run in STUDENTS},
-        "teachers": [clip_figures(root / run.name, dataset, "int8x16") for run in TEACHERS],
+        "teachers": [clip_figures(root / run.name, dataset, quantized(root / run.name, "int8x16")) for run in TEACHERS],
         "nobed": nobed(root / NOBED.name, dataset),
         "voices": {run.recipe: voices(root / run.name, dataset) for run in VOICES},
         "boards": {r: board_figures(root / f"{r}-s0") for r in ("sc12-40k", "sc12-20k")},
@@ -135,18 +135,22 @@ def measure(folder: Path, run: Run, dataset: Dataset, negatives: list[Any]) -> d
     print(f"measuring {run.name}", flush=True)
     result: dict[str, Any] = {"recipe": run.recipe, "seed": run.seed, "schemes": {}}
     for scheme in SCHEMES:
-        figures = clip_figures(folder, dataset, scheme)
         runtime = quantized(folder, scheme)
+        figures = clip_figures(folder, dataset, runtime)
         figures["embedded"] = round(embedded(runtime, dataset), 5)
         figures["spotting"] = spotting(runtime, dataset, negatives)
         result["schemes"][scheme] = figures
     return result
 
 
-def clip_figures(folder: Path, dataset: Dataset, scheme: str) -> dict[str, Any]:
+def compared(folder: Path, dataset: Dataset, runtime: Runtime) -> dict[str, Any]:
+    """Float and integer over the test clips."""
+    return compare_clips(load_checkpoint(folder / "model.safetensors"), runtime, dataset, "test", quiet)
+
+
+def clip_figures(folder: Path, dataset: Dataset, runtime: Runtime) -> dict[str, Any]:
     """Clip accuracy, float and integer, silence, words never trained; sizes."""
-    runtime, net = quantized(folder, scheme), load_checkpoint(folder / "model.safetensors")
-    g, c = runtime.graph, compare_clips(net, runtime, dataset, "test", quiet)
+    g, c = runtime.graph, compared(folder, dataset, runtime)
     return {
         "float": c["float"]["accuracy"], "integer": c["integer"]["accuracy"], "agreement": c["agreement"],
         "per_class": c["integer"]["per_class"], "silence": c["silence"], "never_trained": c["never_trained"],
@@ -222,25 +226,20 @@ def nobed(folder: Path, dataset: Dataset) -> dict[str, Any]:
     """How many test clips of the word left out are taken for unknown or silence."""
     runtime = quantized(folder, "int8x16")
     rows = [row for row in dataset.clips("test") if row.word == "bed"]
-    whole = clip_figures(folder, dataset, "int8x16")
+    whole = compared(folder, dataset, runtime)
     return {
-        "clips": len(rows),
-        "rejected": rejected(runtime, dataset, rows),
-        "accuracy": whole["integer"],
-        "float": whole["float"],
-    }
+        "clips": len(rows), "rejected": rejected(runtime, dataset, rows),
+        "accuracy": whole["integer"]["accuracy"], "float": whole["float"]["accuracy"],
+    }  # fmt: skip
 
 
 def voices(folder: Path, dataset: Dataset) -> dict[str, Any]:
     """A net trained on synthetic voices, on the recordings."""
-    runtime, net = quantized(folder, "int8x16"), load_checkpoint(folder / "model.safetensors")
-    c = compare_clips(net, runtime, dataset, "test", quiet)
-    rows = dataset.clips("test")
-    unknown = sum(row.label == UNKNOWN for row in rows)
-    right = c["integer"]["correct"] - round(c["integer"]["per_class"][UNKNOWN] * unknown)
+    c = compared(folder, dataset, quantized(folder, "int8x16"))
+    keywords = np.array(c["integer"]["confusion"])[: len(dataset.keywords)]
     return {
-        "float": c["float"]["accuracy"], "integer": c["integer"]["accuracy"], "clips": len(rows),
-        "keyword_clips": len(rows) - unknown, "keyword_accuracy": round(right / (len(rows) - unknown), 5),
+        "float": c["float"]["accuracy"], "integer": c["integer"]["accuracy"], "clips": c["integer"]["clips"],
+        "keyword_clips": int(keywords.sum()), "keyword_accuracy": round(float(np.trace(keywords) / keywords.sum()), 5),
         "per_class": c["integer"]["per_class"], "train_clips": len(Dataset.load(folder / "data").clips("train")),
     }  # fmt: skip
 

@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgernn.errors import EdgernnError
+from edgernn.export.metadata import CHECKSUM_KEY, FORM_KEY, PREFIX
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-#: metadata entry with the CRC-32 of the file's other bytes; the last entry, so it ends the file
-CHECKSUM = "edgernn.crc32"
-#: metadata entry that says which of the three exports a file is
-FORM = "edgernn.form"
 OPSET = 21
 #: the format of opset 21's time; newer ones would shut out older runtimes
 IR_VERSION = 10
@@ -31,9 +28,9 @@ def onnx_package() -> Any:
 
 
 def seal(model: ModelProto, metadata: Mapping[str, str], form: str) -> bytes:
-    """Check the model, attach metadata and checksum, serialize; equal models give equal bytes."""
+    """Check the model, attach metadata and, at the file's end, the checksum; serialize. Equal models give equal bytes."""
     onnx_package().checker.check_model(model, full_check=True)
-    entries = {**dict(sorted(metadata.items())), FORM: form, CHECKSUM: "0" * 8}
+    entries = {**dict(sorted(metadata.items())), FORM_KEY: form, CHECKSUM_KEY: "0" * 8}
     for key, value in entries.items():
         model.metadata_props.add(key=key, value=value)
     model.metadata_props[-1].value = _checksum(model)
@@ -48,7 +45,7 @@ def _checksum(model: ModelProto) -> str:
 def metadata_of(model: ModelProto) -> dict[str, str]:
     """The metadata entries, without the checksum."""
     entries = {text(p.key): text(p.value) for p in model.metadata_props}
-    return {key: value for key, value in entries.items() if key != CHECKSUM}
+    return {key: value for key, value in entries.items() if key != CHECKSUM_KEY}
 
 
 def text(value: str | bytes) -> str:
@@ -84,8 +81,8 @@ def parse(data: bytes, where: str, folder: Path) -> ModelProto:
         raise EdgernnError(f"{where} holds no ONNX graph; export it again")
     _load_external(model, where, folder)
     last = model.metadata_props[-1] if model.metadata_props else None
-    ours = any(key.startswith("edgernn.") for key in metadata_of(model))
-    if ours and (last is None or last.key != CHECKSUM or last.value != _checksum(model)):
+    ours = any(key.startswith(PREFIX) for key in metadata_of(model))
+    if ours and (last is None or last.key != CHECKSUM_KEY or last.value != _checksum(model)):
         raise EdgernnError(f"{where} is damaged or was changed after the export (checksum differs); export it again")
     return model
 

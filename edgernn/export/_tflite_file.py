@@ -12,10 +12,9 @@ import zlib
 from typing import Any
 
 from edgernn.errors import EdgernnError
-from edgernn.export.metadata import PREFIX
+from edgernn.export.metadata import CHECKSUM_KEY, PREFIX
 
 IDENTIFIER = b"TFL3"
-CHECKSUM_KEY = PREFIX + "crc32"
 #: what the schema asks of constant data (`force_align`); int64 biases fault on a Cortex-M0 without it
 ALIGNMENT = 16
 

@@ -12,6 +12,9 @@ from typing import Any
 from edgernn.graph import FORMAT_VERSION, Graph, State, Value, canonical
 
 PREFIX = "edgernn."
+GRAPH_ID_KEY = PREFIX + "graph_id"
+FORM_KEY = PREFIX + "form"  #: which of the exports of one graph a file is
+CHECKSUM_KEY = PREFIX + "crc32"  #: CRC-32 of the file's other bytes
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from edgernn.artifacts import write_bytes
 from edgernn.errors import EdgernnError
 from edgernn.export._arena import arena_bytes
-from edgernn.export._tflite_file import CHECKSUM_KEY, AlignedBuffer, checksum_slot, pack, read_metadata, verify
+from edgernn.export._tflite_file import AlignedBuffer, checksum_slot, pack, read_metadata, verify
 from edgernn.export._tflite_project import write_project
-from edgernn.export.metadata import PREFIX, Port, input_ports, metadata, output_ports
+from edgernn.export.metadata import CHECKSUM_KEY, FORM_KEY, PREFIX, Port, input_ports, metadata, output_ports
 from edgernn.graph import Graph, Op, Value
 
 #: builtin operators in use -> the version that knows int16 (tensorflow/lite/tools/versioning/op_version.cc)
@@ -317,7 +317,7 @@ def _finish(
     signatures = [s.SignatureDefT(inputs=ends[0], outputs=ends[1], signatureKey=SIGNATURE, subgraphIndex=0)]
     if len(subgraphs) > 1:
         signatures.append(s.SignatureDefT(inputs=[], outputs=[], signatureKey=RESET_SIGNATURE, subgraphIndex=1))
-    entries = {**metadata(g, inputs, outputs), PREFIX + "form": form}
+    entries = {**metadata(g, inputs, outputs), FORM_KEY: form}
     return model.finish([x.graph for x in subgraphs], signatures, entries)
 
 

@@ -17,21 +17,20 @@ from numpy.typing import NDArray
 
 from edgernn.artifacts import read_json
 from edgernn.cells._base import Floats
+from edgernn.clips import SILENCE
 from edgernn.data.corpus import UNKNOWN
 from edgernn.errors import EdgernnError
-from edgernn.features import LOG_FRACTION_BITS, make_tables
+from edgernn.features import FEATURE_LIMIT, LEAST_DEVIATION, LOG_FRACTION_BITS, make_tables
 from edgernn.floatnet import FloatNet
 from edgernn.imports import read_model
 from edgernn.imports._base import Imported, decoding
 from edgernn.pipeline import Progress, keep_recipe, load_data, prepare_data, recipe_path
 from edgernn.recipe import Recipe, make_recipe, read_recipe
 
-SILENCE = "silence"
 LOUDEST_LOG2 = 59.0  #: no band's log2 energy exceeds it (SPEC.md, 5.3)
-FEATURE_LIMIT = 8.0  #: features are clipped here, in deviations
 NEVER = -12.0  #: the lowest logit: the label of an output that the model does not have
 _Q9 = float(1 << LOG_FRACTION_BITS)
-_LEAST_DEVIATION = 8.0 / _Q9
+_LEAST_LOG2 = LEAST_DEVIATION / _Q9
 
 
 def import_model(
@@ -104,10 +103,8 @@ def _normalized(net: FloatNet, path: Path) -> FloatNet:
     """With the user's mean and deviation, in log2 units."""
     values = read_json(path)
     mean, deviation = (_per_band(path, values, key, net.recipe.frontend.bands) for key in ("mean", "deviation"))
-    if deviation.min() < _LEAST_DEVIATION:
-        raise EdgernnError(
-            f"{path}: deviation {deviation.min():g} is too small; edgernn resolves {_LEAST_DEVIATION:g} (log2 units)"
-        )
+    if deviation.min() < _LEAST_LOG2:
+        raise EdgernnError(f"{path}: deviation {deviation.min():g} is too small; edgernn resolves {_LEAST_LOG2:g} (log2 units)")
     if mean.min() < 0 or mean.max() >= 64:
         raise EdgernnError(
             f"{path}: mean {mean.min():g} to {mean.max():g} lies outside 0 to 64; give log2 of the band energies"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgernn.errors import EdgernnError
-from edgernn.export.metadata import PREFIX, Port, input_ports, output_ports
+from edgernn.export.metadata import FORM_KEY, GRAPH_ID_KEY, Port, input_ports, output_ports
 from edgernn.export.tflite import model_bytes, read_metadata
 from edgernn.graph import Graph
 from edgernn.runtimes._base import Int16
@@ -49,11 +49,11 @@ def checked_file(graph: Graph, file: bytes | None) -> bytes:
     if file is None:
         return model_bytes(graph)
     entries = read_metadata(file)
-    found = entries.get(PREFIX + "graph_id")
+    found = entries.get(GRAPH_ID_KEY)
     if found != graph.id:
         raise EdgernnError(f"the TFLite model was exported from graph {found}, not from {graph.id}; export it again")
-    if entries.get(PREFIX + "form") != "step":
-        raise EdgernnError(f"the TFLite model is of the form {entries.get(PREFIX + 'form')}; a runtime takes the form step")
+    if entries.get(FORM_KEY) != "step":
+        raise EdgernnError(f"the TFLite model is of the form {entries.get(FORM_KEY)}; a runtime takes the form step")
     return file
 
 

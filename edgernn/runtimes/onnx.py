@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from edgernn.errors import EdgernnError
-from edgernn.export._onnx_file import FORM, metadata_of, read
-from edgernn.export.metadata import input_ports, output_ports
+from edgernn.export._onnx_file import metadata_of, read
+from edgernn.export.metadata import FORM_KEY, GRAPH_ID_KEY, input_ports, output_ports
 from edgernn.export.onnx import integer_model
 from edgernn.export.onnx_qdq import qdq_model
 from edgernn.graph import Graph
@@ -70,11 +70,11 @@ def _checked(graph: Graph, path: Path, form: str) -> bytes:
     """The file's bytes, once its checksum and the graph's id have been found right."""
     model = read(path)
     found = metadata_of(model)
-    if found.get("edgernn.graph_id") != graph.id:
-        theirs = found.get("edgernn.graph_id", "none")
+    if found.get(GRAPH_ID_KEY) != graph.id:
+        theirs = found.get(GRAPH_ID_KEY, "none")
         raise EdgernnError(f"{path} was exported from graph {theirs[:12]}, not from {graph.id[:12]}; export this graph")
-    if found[FORM] != form:
-        raise EdgernnError(f"{path} is the {found[FORM]} export, not the {form} one; give the other file of that export")
+    if found[FORM_KEY] != form:
+        raise EdgernnError(f"{path} is the {found[FORM_KEY]} export, not the {form} one; give the other file of that export")
     return bytes(model.SerializeToString(deterministic=True))
 
 
