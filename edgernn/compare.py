@@ -86,7 +86,7 @@ def compare_runtimes(
     return {"graph": graph.id, "scheme": graph.scheme, "dataset": dataset.id, "split": split, "rows": table, "skipped": skipped}
 
 
-def _run(runtime: Runtime, pcm: Int16, stream: Int16) -> _Run:
+def _run(runtime: Runtime[Graph], pcm: Int16, stream: Int16) -> _Run:
     """Every clip from reset, then the stream from reset."""
     clips = []
     for clip in pcm:
@@ -99,7 +99,7 @@ def _run(runtime: Runtime, pcm: Int16, stream: Int16) -> _Run:
     return _Run(clips, trace, time.perf_counter() - begin)
 
 
-def _row(runtime: Runtime, run: _Run, definition: _Run, truth: Any) -> RuntimeRow:
+def _row(runtime: Runtime[Graph], run: _Run, definition: _Run, truth: Any) -> RuntimeRow:
     g = runtime.graph
     pairs = [*zip(definition.clips, run.clips, strict=True), (definition.stream, run.stream)]
     score = score_clips(np.stack([t.logits for t in run.clips]), truth, g.labels, g.decision.clip_steps)

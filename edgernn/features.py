@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn import qmath
+from edgernn import fft, qmath
 from edgernn.errors import EdgernnError
 
 Int16 = NDArray[np.int16]
@@ -136,58 +136,10 @@ def log_mel(pcm: Int16, p: FrontEndParams, t: FrontEndTables, history: Int16 | N
 
 
 def _log_mel_block(frames: Int16, p: FrontEndParams, t: FrontEndTables) -> Int16:
-    re, im = _real_fft(frames.astype(np.int64) * t.window, p.fft, t.cosine.astype(np.int64))
+    re, im = fft.real_spectrum(frames.astype(np.int64) * t.window, p.fft, t.cosine.astype(np.int64), qmath.mul_wide)
     power = (re * re + im * im) >> POWER_SHIFT
     energy = _mel_energy(power, p.bands, t) + (1 << p.floor_log2)
-    return _log2(energy).astype(np.int16)
-
-
-def _real_fft(x: qmath.Ints, n: int, cosine: qmath.Ints) -> tuple[qmath.Ints, qmath.Ints]:
-    """Real FFT of int32 [T, <= n], scaled by 1/n: re and im int32 [T, n/2], bins 0 to n/2 - 1."""
-    half = n // 2
-    padded = np.zeros((len(x), n), np.int64)
-    padded[:, : x.shape[1]] = x
-    order = _bit_reversed(half)
-    re, im = _complex_fft(padded[:, 0::2][:, order], padded[:, 1::2][:, order], cosine)
-    return _split_real(re, im, cosine)
-
-
-def _bit_reversed(n: int) -> NDArray[np.int64]:
-    bits = n.bit_length() - 1
-    return np.array([int(f"{i:0{bits}b}"[::-1], 2) for i in range(n)])
-
-
-def _complex_fft(re: qmath.Ints, im: qmath.Ints, cosine: qmath.Ints) -> tuple[qmath.Ints, qmath.Ints]:
-    """Radix-2 decimation in time over the last axis, input in bit-reversed order; each stage halves."""
-    n = re.shape[1]
-    quarter = n // 2  # the table has 2n steps to a turn: a quarter turn is n / 2
-    span = 1
-    while span < n:
-        k = np.arange(span) * (n // span)
-        wr, wi = cosine[k], cosine[k + quarter]
-        shape = (len(re), n // (2 * span), 2, span)
-        re4, im4 = re.reshape(shape), im.reshape(shape)
-        ar, ai, br, bi = re4[:, :, 0] >> 1, im4[:, :, 0] >> 1, re4[:, :, 1], im4[:, :, 1]
-        tr = qmath.mul_wide(br, wr) - qmath.mul_wide(bi, wi)
-        ti = qmath.mul_wide(br, wi) + qmath.mul_wide(bi, wr)
-        re = np.stack([ar + tr, ar - tr], axis=2).reshape(len(re), n)
-        im = np.stack([ai + ti, ai - ti], axis=2).reshape(len(im), n)
-        span *= 2
-    return re, im
-
-
-def _split_real(re: qmath.Ints, im: qmath.Ints, cosine: qmath.Ints) -> tuple[qmath.Ints, qmath.Ints]:
-    """Spectrum of a real signal from that of its even and odd samples packed as a complex one; halved once more."""
-    half = re.shape[1]
-    mirror = (-np.arange(half)) % half
-    zr, zi, yr, yi = re >> 1, im >> 1, re[:, mirror] >> 1, im[:, mirror] >> 1
-    even_r, even_i = zr + yr, zi - yi
-    odd_r, odd_i = zi + yi, yr - zr
-    k = np.arange(half)
-    wr, wi = cosine[k], cosine[k + half // 2]
-    xr = (even_r >> 1) + qmath.mul_wide(odd_r, wr) - qmath.mul_wide(odd_i, wi)
-    xi = (even_i >> 1) + qmath.mul_wide(odd_r, wi) + qmath.mul_wide(odd_i, wr)
-    return xr, xi
+    return log2_q9(energy).astype(np.int16)
 
 
 def _mel_energy(power: qmath.Ints, bands: int, t: FrontEndTables) -> qmath.Ints:
@@ -204,7 +156,7 @@ def _mel_energy(power: qmath.Ints, bands: int, t: FrontEndTables) -> qmath.Ints:
     return power @ weights[: power.shape[1]]
 
 
-def _log2(energy: qmath.Ints) -> qmath.Ints:
+def log2_q9(energy: qmath.Ints) -> qmath.Ints:
     """log2 in Q9 of positive integers below 2^62, 32 segments interpolated linearly; error below 0.7 of a step."""
     exponent = _floor_log2(energy)
     mantissa = (energy << (62 - exponent)) - (np.int64(1) << 62)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,23 +49,29 @@ def make_layers(specs: tuple[LayerSpec, ...], bands: int, labels: int) -> list[L
     return [*layers, Layer("head", find_cell("dense"), {**HEAD.options, "units": labels}, width)]
 
 
-@dataclass(frozen=True)
-class FloatNet:
-    """A trained float model.
+class LayeredNet(ABC):
+    """A trained float model: layers one after the other, the head last, run step by step with carried state.
 
-    mean, deviation: per-band statistics of the Q9 log-energies, float64 [bands]; weights: "<layer>.<name>" -> float32;
-    source: where it came from (dataset id, ...).
+    Subclasses are frozen dataclasses with the fields `mean` and `deviation`, per-band statistics of the Q9 log-energies,
+    float64 [bands], and `weights`, "<layer>.<name>" -> float32.
     """
 
-    recipe: Recipe
-    labels: tuple[str, ...]
-    tables: FrontEndTables
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
     weights: Mapping[str, Floats]
-    source: Mapping[str, str] = field(default_factory=dict)
+    tables: Any
 
-    def __post_init__(self) -> None:
+    @property
+    @abstractmethod
+    def layers(self) -> list[Layer]:
+        """The layers, head last."""
+
+    @property
+    @abstractmethod
+    def frames_per_step(self) -> int:
+        """Frames of features that one step takes."""
+
+    def check_weights(self) -> None:
         """Shapes must match the recipe and every weight must be finite."""
         expected = {
             f"{x.name}.{k}": s for x in self.layers for k, s in x.cell.shapes(x.options, x.n_in).items()
@@ -76,11 +83,6 @@ class FloatNet:
                 raise EdgernnError(f"checkpoint: {name} has shape {self.weights[name].shape}, the recipe needs {shape}")
             if not np.isfinite(self.weights[name]).all():
                 raise EdgernnError(f"checkpoint: {name} holds NaN or infinity; train again with a lower learning rate")
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers, head last."""
-        return make_layers(self.recipe.layers, self.recipe.frontend.bands, len(self.labels))
 
     def features(self, log_energy: NDArray[np.int16]) -> Floats:
         """Normalised float features of Q9 log-energies, clipped as the integer ones are (+-8)."""
@@ -95,46 +97,76 @@ class FloatNet:
         }
 
     def step(self, frames: Floats, state: NetState) -> tuple[Floats, NetState, dict[str, Floats]]:
-        """One step of B streams: frames [B, F, bands] -> logits [B, labels], next state, taps by value name."""
+        """One step of B streams: frames [B, F, bands] -> logits [B, outputs], next state, taps by value name."""
         x, new_state, taps = frames, {}, {}
         for layer in self.layers:
             w = strip(self.weights, f"{layer.name}.")
             x, new_state[layer.name], own = layer.cell.step(layer.options, w, x, state[layer.name])
             taps.update({f"{layer.name}.{k}": v for k, v in own.items()})
         taps["logits"] = taps.pop("head.y")
-        return x[:, 0], new_state, taps
+        return x.reshape(len(x), -1), new_state, taps
 
     def stream(self, features: Floats) -> Iterator[tuple[Floats, dict[str, Floats]]]:
-        """Features [B, T, bands] step by step with carried state: (logits [B, labels], taps)."""
-        per_step = self.recipe.frames_per_step
+        """Features [B, T, bands] step by step with carried state: (logits [B, outputs], taps)."""
+        per_step = self.frames_per_step
         state = self.zero_state(len(features))
         for i in range(0, features.shape[1] - per_step + 1, per_step):
             logits, state, taps = self.step(features[:, i : i + per_step], state)
             yield logits, taps
 
     def run(self, features: Floats) -> Floats:
-        """Features [B, T, bands] -> logits [B, steps, labels], from reset."""
+        """Features [B, T, bands] -> logits [B, steps, outputs], from reset."""
         return np.stack([logits for logits, _ in self.stream(features)], axis=1)
+
+
+@dataclass(frozen=True)
+class FloatNet(LayeredNet):
+    """A trained keyword spotter; source: where it came from (dataset id, ...). Its outputs are the labels' logits."""
+
+    recipe: Recipe
+    labels: tuple[str, ...]
+    tables: FrontEndTables
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    weights: Mapping[str, Floats]
+    source: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """See `check_weights`."""
+        self.check_weights()
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, head last."""
+        return make_layers(self.recipe.layers, self.recipe.frontend.bands, len(self.labels))
+
+    @property
+    def frames_per_step(self) -> int:
+        """As the recipe's first layer says."""
+        return self.recipe.frames_per_step
 
     def save(self, path: Path) -> None:
         """Write the checkpoint: safetensors, the recipe and labels as JSON in its metadata."""
-        from safetensors.numpy import save
-
-        tensors: dict[str, NDArray[Any]] = {f"net.{k}": np.ascontiguousarray(v) for k, v in sorted(self.weights.items())}
-        tensors.update({f"tables.{k}": v for k, v in vars(self.tables).items()})
-        tensors.update(mean=self.mean, deviation=self.deviation)
-        meta = {
-            "checkpoint": CHECKPOINT_VERSION,
-            "recipe": self.recipe.to_dict(),
-            "labels": list(self.labels),
-            "source": dict(self.source),
-        }
-        with replacing(path) as scratch:
-            scratch.write_bytes(save(tensors, {"edgernn-checkpoint": json.dumps(meta, sort_keys=True)}))
+        save_checkpoint(self, path, {"recipe": self.recipe.to_dict(), "labels": list(self.labels), "source": dict(self.source)})
 
 
-def load_checkpoint(path: Path) -> FloatNet:
-    """Read a checkpoint written by `FloatNet.save`."""
+def save_checkpoint(net: LayeredNet, path: Path, meta: Mapping[str, Any]) -> None:
+    """Weights, tables and statistics as safetensors, `meta` as JSON in the file's metadata."""
+    from safetensors.numpy import save
+
+    tensors: dict[str, NDArray[Any]] = {f"net.{k}": np.ascontiguousarray(v) for k, v in sorted(net.weights.items())}
+    tensors.update({f"tables.{k}": v for k, v in vars(net.tables).items()})
+    tensors.update(mean=net.mean, deviation=net.deviation)
+    text = json.dumps({"checkpoint": CHECKPOINT_VERSION, **meta}, sort_keys=True)
+    with replacing(path) as scratch:
+        scratch.write_bytes(save(tensors, {"edgernn-checkpoint": text}))
+
+
+Loaded = TypeVar("Loaded")
+
+
+def read_checkpoint(path: Path, build: Callable[[dict[str, Any], dict[str, NDArray[Any]]], Loaded]) -> Loaded:
+    """`build(meta, tensors)` of a file written by `save_checkpoint`; one that is damaged is an EdgernnError."""
     from safetensors import SafetensorError, safe_open
     from safetensors.numpy import load_file
 
@@ -144,14 +176,19 @@ def load_checkpoint(path: Path) -> FloatNet:
         tensors = load_file(path)
         with safe_open(path, framework="numpy") as f:
             meta = json.loads((f.metadata() or {})["edgernn-checkpoint"])
-        return _from_parts(meta, tensors)
+        if meta["checkpoint"] != CHECKPOINT_VERSION:
+            raise EdgernnError(f"checkpoint version {meta['checkpoint']}, this edgernn reads {CHECKPOINT_VERSION}")
+        return build(meta, tensors)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise EdgernnError(f"{path} is not an edgernn checkpoint, or damaged ({error}); train again") from None
 
 
+def load_checkpoint(path: Path) -> FloatNet:
+    """Read a checkpoint written by `FloatNet.save`."""
+    return read_checkpoint(path, _from_parts)
+
+
 def _from_parts(meta: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> FloatNet:
-    if meta["checkpoint"] != CHECKPOINT_VERSION:
-        raise EdgernnError(f"checkpoint version {meta['checkpoint']}, this edgernn reads {CHECKPOINT_VERSION}")
     return FloatNet(
         recipe=make_recipe(meta["recipe"], "checkpoint"),
         labels=tuple(meta["labels"]),

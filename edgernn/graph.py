@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from edgernn.artifacts import write_bytes
 from edgernn.decision import Decision
 from edgernn.errors import EdgernnError
-from edgernn.features import Affine, FrontEndParams, FrontEndTables
+from edgernn.features import Affine, FrontEndParams, FrontEndTables, log_mel
 from edgernn.primitives import LINEAR_CONSTANTS, PREACT, PRIMITIVES, Shape
 from edgernn.qmath import PREACT_SCALE
 
@@ -77,48 +78,100 @@ class Region:
     count: int
 
 
-@dataclass(frozen=True)
-class Graph:
-    """A whole quantized model, from PCM to events. See the module docstring; fields in the order of SPEC.md."""
+@dataclass(frozen=True, kw_only=True)
+class NetGraph(ABC):
+    """The part that every task shares: one step of an integer net, features and states in, scores and states out.
+
+    input, logits, posteriors: names of values; posteriors are the sigmoids of the logits (a denoiser's gains).
+    source: where it came from, by name.
+    """
 
     name: str
     scheme: str
-    labels: tuple[str, ...]
-    frames_per_step: int
-    frontend: FrontEndParams
-    tables: FrontEndTables
-    affine: Affine
-    decision: Decision
     values: Mapping[str, Value]
     ops: tuple[Op, ...]
     states: tuple[State, ...]
     regions: tuple[Region, ...]
     constants: Mapping[str, NDArray[Any]]
+    affine: Affine
+    frames_per_step: int = 1
     source: Mapping[str, str] = field(default_factory=dict)
 
     input: str = "features"
     logits: str = "logits"
     posteriors: str = "posteriors"
 
+    #: what the graph file says it is for; None for the first task, whose files say nothing
+    task: ClassVar[str | None] = None
+
     def __post_init__(self) -> None:
         """Check the whole graph; see `_check`."""
         _check(self)
 
     @property
+    @abstractmethod
+    def sample_rate(self) -> int:
+        """Hz."""
+
+    @property
+    @abstractmethod
+    def bands(self) -> int:
+        """Features of a frame."""
+
+    @property
+    @abstractmethod
+    def frame_samples(self) -> int:
+        """PCM samples one frame of features brings."""
+
+    @property
+    @abstractmethod
+    def history_samples(self) -> int:
+        """PCM samples before those that a frame looks back on."""
+
+    @property
+    @abstractmethod
+    def latency_ms(self) -> float:
+        """Algorithmic latency in ms."""
+
+    @property
+    @abstractmethod
+    def output_shape(self) -> Shape:
+        """Shape of logits and posteriors."""
+
+    @abstractmethod
+    def features(self, pcm: NDArray[np.int16], history: NDArray[np.int16]) -> NDArray[np.int16]:
+        """PCM [n] after `history` -> normalised features [n // frame_samples, bands], by the definition."""
+
+    @abstractmethod
+    def task_tensors(self) -> dict[str, NDArray[Any]]:
+        """Tables of the signal path by their names in the file, those of the affine left out."""
+
+    @abstractmethod
+    def task_description(self) -> dict[str, Any]:
+        """What the file's JSON says beyond the net."""
+
+    @abstractmethod
+    def about(self) -> dict[str, Any]:
+        """What an exported model says of this task, so that a program that has only the model can run it."""
+
+    @abstractmethod
+    def check_task(self) -> None:
+        """Every bound that backends rely on beyond the net's."""
+
+    @classmethod
+    @abstractmethod
+    def from_parts(cls, net: dict[str, Any], d: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> NetGraph:
+        """The graph from the net's fields, the file's JSON and its tensors."""
+
+    @property
     def step_samples(self) -> int:
         """PCM samples one step consumes."""
-        return self.frontend.hop * self.frames_per_step
+        return self.frame_samples * self.frames_per_step
 
     @property
     def steps_per_second(self) -> float:
         """Steps a second of audio takes."""
-        return self.frontend.sample_rate / self.step_samples
-
-    @property
-    def latency_ms(self) -> float:
-        """Algorithmic latency in ms: window + smoothing; a sound counts in full once all N smoothed steps have heard it."""
-        samples = self.frontend.window + self.decision.smoothing * self.step_samples
-        return 1000.0 * samples / self.frontend.sample_rate
+        return self.sample_rate / self.step_samples
 
     @property
     def weight_bytes(self) -> int:
@@ -127,14 +180,14 @@ class Graph:
 
     @property
     def table_bytes(self) -> int:
-        """Bytes of the front end's tables."""
-        t, a = self.tables, self.affine
-        return sum(x.nbytes for x in (t.window, t.cosine, t.mel_start, t.mel_rise, a.offset, a.gain))
+        """Bytes of the signal path's tables."""
+        a = self.affine
+        return sum(x.nbytes for x in (*self.task_tensors().values(), a.offset, a.gain))
 
     @property
     def macs_per_step(self) -> int:
         """Multiply-accumulates of the network in one step."""
-        rows = {op.output: self.values[op.inputs[0]].shape[0] for op in self.ops if op.kind == "matvec"}
+        rows = {op.output: self.values[op.inputs[0]].shape[0] for op in self.ops if op.kind in ("matvec", "row_conv")}
         return sum(
             a.size * rows.get(name.removesuffix(".weight"), 1) for name, a in self.constants.items() if name.endswith(".weight")
         )
@@ -164,6 +217,97 @@ class Graph:
         return hashlib.sha256(data).hexdigest()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Graph(NetGraph):
+    """A whole keyword spotter, from PCM to events. See the module docstring."""
+
+    labels: tuple[str, ...]
+    frontend: FrontEndParams
+    tables: FrontEndTables
+    decision: Decision
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.frontend.sample_rate
+
+    @property
+    def bands(self) -> int:
+        """Features of a frame."""
+        return self.frontend.bands
+
+    @property
+    def frame_samples(self) -> int:
+        """The front end's hop."""
+        return self.frontend.hop
+
+    @property
+    def history_samples(self) -> int:
+        """What a window reaches back beyond its hop."""
+        return self.frontend.window - self.frontend.hop
+
+    @property
+    def latency_ms(self) -> float:
+        """Algorithmic latency in ms: window + smoothing; a sound counts in full once all N smoothed steps have heard it."""
+        samples = self.frontend.window + self.decision.smoothing * self.step_samples
+        return 1000.0 * samples / self.frontend.sample_rate
+
+    @property
+    def output_shape(self) -> Shape:
+        """One score a label."""
+        return 1, len(self.labels)
+
+    def features(self, pcm: NDArray[np.int16], history: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Normalised log-mel energies."""
+        return self.affine.apply(log_mel(pcm, self.frontend, self.tables, history))
+
+    def task_tensors(self) -> dict[str, NDArray[Any]]:
+        """The front end's tables."""
+        return {f"frontend.{name}": getattr(self.tables, name) for name in _FRONTEND_TABLES}
+
+    def task_description(self) -> dict[str, Any]:
+        """Labels, front end and decision stage."""
+        frontend = {k: v.hex() if isinstance(v, float) else v for k, v in asdict(self.frontend).items()}
+        return {
+            "labels": list(self.labels),
+            "frames_per_step": self.frames_per_step,
+            "frontend": {**frontend, "affine": describe_affine(self.affine)},
+            "decision": {**asdict(self.decision), "thresholds": list(self.decision.thresholds)},
+        }
+
+    def about(self) -> dict[str, Any]:
+        """Labels, front end with its affine, decision stage; real numbers as strings in C's `%a` form."""
+        p, a = self.frontend, self.affine
+        numbers = {"bands": p.bands, "fft": p.fft, "floor_log2": p.floor_log2, "hop": p.hop, "window": p.window}
+        frontend = {**numbers, "f_max": float(p.f_max).hex(), "f_min": float(p.f_min).hex(), "affine": whole_affine(a)}
+        decision = {**asdict(self.decision), "thresholds": list(self.decision.thresholds)}
+        return {"labels": list(self.labels), "frontend": frontend, "decision": decision}
+
+    @classmethod
+    def from_parts(cls, net: dict[str, Any], d: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Graph:
+        """See the base class."""
+        fe: dict[str, Any] = {
+            k: float.fromhex(v) if isinstance(v, str) else v for k, v in d["frontend"].items() if k != "affine"
+        }
+        return cls(
+            **net,
+            labels=tuple(d["labels"]),
+            frames_per_step=d["frames_per_step"],
+            frontend=FrontEndParams(**fe),
+            tables=FrontEndTables(**typed(tensors, "frontend.", _FRONTEND_TABLES)),
+            affine=build_affine(d["frontend"]["affine"], tensors, "frontend."),
+            decision=Decision(**{**d["decision"], "thresholds": tuple(d["decision"]["thresholds"])}),
+        )
+
+    def check_task(self) -> None:
+        """Labels, thresholds, front end."""
+        need(len(self.labels) >= 2 and all(isinstance(x, str) and x for x in self.labels), "needs at least two labels")
+        need(len(set(self.labels)) == len(self.labels), f"labels repeat: {self.labels}")
+        need(1 <= self.frames_per_step <= 16, f"frames_per_step {self.frames_per_step} must lie in 1..16")
+        need(1 <= len(self.decision.thresholds) <= len(self.labels), "more thresholds than labels, or none")
+        _check_frontend(self)
+
+
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spaces: one text for one value."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
@@ -174,34 +318,50 @@ def seal(description: Mapping[str, Any]) -> str:
     return canonical({**description, "crc32_json": zlib.crc32(canonical(description).encode())})
 
 
-_FRONTEND_TENSORS = {
-    "frontend.window": ("tables", "window", "int16"),
-    "frontend.cosine": ("tables", "cosine", "int16"),
-    "frontend.mel_start": ("tables", "mel_start", "uint16"),
-    "frontend.mel_rise": ("tables", "mel_rise", "uint16"),
-    "frontend.offset": ("affine", "offset", "int16"),
-    "frontend.gain": ("affine", "gain", "int16"),
-}
+_FRONTEND_TABLES = {"window": "int16", "cosine": "int16", "mel_start": "uint16", "mel_rise": "uint16"}
+_AFFINE_TABLES = {"offset": "int16", "gain": "int16"}
 
 
-def _tensors(g: Graph) -> dict[str, NDArray[Any]]:
-    tensors = {name: getattr(getattr(g, part), attr) for name, (part, attr, _) in _FRONTEND_TENSORS.items()}
-    tensors.update({f"net.{name}": a for name, a in g.constants.items()})
+def typed(tensors: Mapping[str, NDArray[Any]], prefix: str, dtypes: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    """The tensors of these names, without their prefix, each of its dtype."""
+    for name, dtype in dtypes.items():
+        found = tensors[prefix + name].dtype
+        need(found == dtype, f"tensor {prefix}{name} is {found}, not {dtype}")
+    return {name: tensors[prefix + name] for name in dtypes}
+
+
+def describe_affine(a: Affine) -> dict[str, int]:
+    """The affine's integers, as the file's JSON holds them."""
+    return {"shift": a.shift, "exponent": a.exponent, "bits": a.bits}
+
+
+def whole_affine(a: Affine) -> dict[str, Any]:
+    """The affine with its tables, for where there are no tensors."""
+    return {**describe_affine(a), "gain": a.gain.tolist(), "offset": a.offset.tolist()}
+
+
+def build_affine(d: Mapping[str, int], tensors: Mapping[str, NDArray[Any]], prefix: str) -> Affine:
+    """The affine of a file."""
+    parts: dict[str, Any] = {**typed(tensors, prefix, _AFFINE_TABLES), **d}
+    return Affine(**parts)
+
+
+def _tensors(g: NetGraph) -> dict[str, NDArray[Any]]:
+    tensors = g.task_tensors()
+    prefix = next(iter(tensors)).split(".")[0]
+    tensors |= {f"{prefix}.offset": g.affine.offset, f"{prefix}.gain": g.affine.gain}
+    tensors |= {f"net.{name}": a for name, a in g.constants.items()}
     return {name: np.ascontiguousarray(a) for name, a in sorted(tensors.items())}
 
 
-def _description(g: Graph) -> dict[str, Any]:
-    """Everything but the tensors, as JSON: integers and strings; the two frequencies as float hex."""
-    frontend = {k: v.hex() if isinstance(v, float) else v for k, v in asdict(g.frontend).items()}
-    affine = {"shift": g.affine.shift, "exponent": g.affine.exponent, "bits": g.affine.bits}
+def _description(g: NetGraph) -> dict[str, Any]:
+    """Everything but the tensors, as JSON: integers and strings; real numbers as float hex."""
     return {
         "format": FORMAT_VERSION,
+        **({"task": g.task} if g.task else {}),
         "name": g.name,
         "scheme": g.scheme,
-        "labels": list(g.labels),
-        "frames_per_step": g.frames_per_step,
-        "frontend": {**frontend, "affine": affine},
-        "decision": {**asdict(g.decision), "thresholds": list(g.decision.thresholds)},
+        **g.task_description(),
         "values": {name: [list(v.shape), v.dtype, v.scale] for name, v in g.values.items()},
         "ops": [[op.kind, op.output, list(op.inputs), dict(op.attrs)] for op in g.ops],
         "states": [[s.read, s.write] for s in g.states],
@@ -211,7 +371,15 @@ def _description(g: Graph) -> dict[str, Any]:
 
 
 def load(path: Path) -> Graph:
-    """Read and check a graph file; anything wrong is an EdgernnError that names the file."""
+    """Read and check a keyword spotter's graph file; anything wrong is an EdgernnError that names the file."""
+    graph = load_any(path)
+    if not isinstance(graph, Graph):
+        raise EdgernnError(f"{path} is a graph for {graph.task}, not a keyword spotter's; use it with `edgernn {graph.task}`")
+    return graph
+
+
+def load_any(path: Path) -> NetGraph:
+    """Read and check a graph file of any task."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -219,12 +387,12 @@ def load(path: Path) -> Graph:
     return from_bytes(data, str(path))
 
 
-def from_bytes(data: bytes, where: str = "graph") -> Graph:
+def from_bytes(data: bytes, where: str = "graph") -> NetGraph:
     """Parse and check a graph file's bytes."""
     try:
         description, tensors = _parse(data, where)
         graph = _build(description, tensors)
-        _need(graph.to_bytes() == data, "not in canonical form, or with parts that this format does not have")
+        need(graph.to_bytes() == data, "not in canonical form, or with parts that this format does not have")
         return graph
     except EdgernnError as error:
         raise EdgernnError(f"{where}: {error}") from None
@@ -249,7 +417,7 @@ def _parse(data: bytes, where: str) -> tuple[dict[str, Any], dict[str, NDArray[A
     if version != FORMAT_VERSION:
         raise EdgernnError(f"graph format {version}, this edgernn reads format {FORMAT_VERSION}; use a matching edgernn")
     checksum = description.pop("crc32_json")
-    _need(checksum == zlib.crc32(canonical(description).encode()), "the description is damaged (checksum differs)")
+    need(checksum == zlib.crc32(canonical(description).encode()), "the description is damaged (checksum differs)")
     _check_crc(description["crc32"], tensors)
     return description, tensors
 
@@ -262,45 +430,42 @@ def _check_crc(expected: Mapping[str, int], tensors: Mapping[str, NDArray[Any]])
             raise EdgernnError(f"tensor {name} is damaged (checksum differs); export it again")
 
 
-def _build(d: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Graph:
-    for name, (_, _, dtype) in _FRONTEND_TENSORS.items():
-        if tensors[name].dtype != dtype:
-            raise EdgernnError(f"tensor {name} is {tensors[name].dtype}, not {dtype}")
-    fe: dict[str, Any] = {k: float.fromhex(v) if isinstance(v, str) else v for k, v in d["frontend"].items() if k != "affine"}
-    parts: dict[str, dict[str, Any]] = {"tables": {}, "affine": dict(d["frontend"]["affine"])}
-    for name, (part, attr, _) in _FRONTEND_TENSORS.items():
-        parts[part][attr] = tensors[name]
-    return Graph(
-        name=d["name"],
-        scheme=d["scheme"],
-        labels=tuple(d["labels"]),
-        frames_per_step=d["frames_per_step"],
-        frontend=FrontEndParams(**fe),
-        tables=FrontEndTables(**parts["tables"]),
-        affine=Affine(**parts["affine"]),
-        decision=Decision(**{**d["decision"], "thresholds": tuple(d["decision"]["thresholds"])}),
-        values={name: Value((int(v[0][0]), int(v[0][1])), v[1], v[2]) for name, v in d["values"].items()},
-        ops=tuple(Op(o[0], o[1], tuple(o[2]), o[3]) for o in d["ops"]),
-        states=tuple(State(*s) for s in d["states"]),
-        regions=tuple(Region(*r) for r in d["regions"]),
-        constants={n.removeprefix("net."): a for n, a in tensors.items() if n.startswith("net.")},
-        source=d["source"],
-    )
+def _build(d: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> NetGraph:
+    net = {
+        "name": d["name"],
+        "scheme": d["scheme"],
+        "values": {name: Value((int(v[0][0]), int(v[0][1])), v[1], v[2]) for name, v in d["values"].items()},
+        "ops": tuple(Op(o[0], o[1], tuple(o[2]), o[3]) for o in d["ops"]),
+        "states": tuple(State(*s) for s in d["states"]),
+        "regions": tuple(Region(*r) for r in d["regions"]),
+        "constants": {n.removeprefix("net."): a for n, a in tensors.items() if n.startswith("net.")},
+        "source": d["source"],
+    }
+    return _kind(d.get("task")).from_parts(net, d, tensors)
 
 
-def _need(ok: bool, message: str) -> None:
+def _kind(task: Any) -> type[NetGraph]:
+    """The class of a task's graphs."""
+    if task is None:
+        return Graph
+    if task == "denoise":
+        from edgernn.denoise.graph import DenoiseGraph
+
+        return DenoiseGraph
+    raise EdgernnError(f"a graph for the task {task!r}, which this edgernn does not know; use a newer one")
+
+
+def need(ok: bool, message: str) -> None:
+    """Raise the message as an EdgernnError unless ok."""
     if not ok:
         raise EdgernnError(message)
 
 
-def _check(g: Graph) -> None:
+def _check(g: NetGraph) -> None:
     """Every bound a backend relies on. A graph object that exists is a graph that can be emitted."""
-    _need(g.scheme in SCHEMES, f"unknown scheme {g.scheme!r}; known: {', '.join(SCHEMES)}")
-    _need(len(g.labels) >= 2 and all(isinstance(x, str) and x for x in g.labels), "needs at least two labels")
-    _need(len(set(g.labels)) == len(g.labels), f"labels repeat: {g.labels}")
-    _need(1 <= g.frames_per_step <= 16, f"frames_per_step {g.frames_per_step} must lie in 1..16")
-    _need(1 <= len(g.decision.thresholds) <= len(g.labels), "more thresholds than labels, or none")
-    _check_frontend(g)
+    need(g.scheme in SCHEMES, f"unknown scheme {g.scheme!r}; known: {', '.join(SCHEMES)}")
+    g.check_task()
+    _check_affine(g)
     _check_values(g)
     known = {g.input, *(s.read for s in g.states)}
     for op in g.ops:
@@ -310,134 +475,141 @@ def _check(g: Graph) -> None:
 
 
 def _check_frontend(g: Graph) -> None:
-    p, t, a = g.frontend, g.tables, g.affine
-    _need(t.window.shape == (p.window,) and t.cosine.shape == (3 * p.fft // 4,), "front-end tables have the wrong length")
+    p, t = g.frontend, g.tables
+    need(t.window.shape == (p.window,) and t.cosine.shape == (3 * p.fft // 4,), "front-end tables have the wrong length")
     turn = t.cosine.astype(np.int64)
     norm = turn[: p.fft // 2] ** 2 + turn[p.fft // 4 :] ** 2
-    _need(bool(np.all(np.abs(norm - 2**30) <= 2**17)), "the cosine table is not one of cosines in Q15")
+    need(bool(np.all(np.abs(norm - 2**30) <= 2**17)), "the cosine table is not one of cosines in Q15")
     start = t.mel_start.astype(np.int64)
-    _need(start.shape == (p.bands + 2,) and bool(np.all(np.diff(start) >= 0)), "mel_start must rise over bands + 2 entries")
-    _need(int(start[-1]) <= p.fft // 2 and t.mel_rise.shape == (start[-1] - start[0],), "mel filters lie outside the FFT")
-    _need(int(t.mel_rise.max(initial=0)) <= 4096, "mel_rise exceeds 4096 (Q12)")
-    _need(a.offset.shape == a.gain.shape == (p.bands,), "the affine needs one offset and gain a band")
-    _need(1 <= a.shift <= 24 and bool(np.all(a.gain >= 1)), f"affine shift {a.shift} or gain out of range")
-    _need(a.bits == (8 if g.scheme == "int8" else 16), f"features of {a.bits} bits do not fit scheme {g.scheme}")
+    need(start.shape == (p.bands + 2,) and bool(np.all(np.diff(start) >= 0)), "mel_start must rise over bands + 2 entries")
+    need(int(start[-1]) <= p.fft // 2 and t.mel_rise.shape == (start[-1] - start[0],), "mel filters lie outside the FFT")
+    need(int(t.mel_rise.max(initial=0)) <= 4096, "mel_rise exceeds 4096 (Q12)")
 
 
-def _check_values(g: Graph) -> None:
+def _check_affine(g: NetGraph) -> None:
+    a = g.affine
+    need(a.offset.shape == a.gain.shape == (g.bands,), "the affine needs one offset and gain a band")
+    need(1 <= a.shift <= 24 and bool(np.all(a.gain >= 1)), f"affine shift {a.shift} or gain out of range")
+    need(a.bits == (8 if g.scheme == "int8" else 16), f"features of {a.bits} bits do not fit scheme {g.scheme}")
+
+
+def _check_values(g: NetGraph) -> None:
     for name, v in g.values.items():
-        _need(v.dtype in ("int8", "int16"), f"value {name}: dtype {v.dtype} is not int8 or int16")
-        _need(all(1 <= n <= 65535 for n in v.shape), f"value {name}: shape {v.shape} out of range")
-        _need(v.scale == PREACT or (isinstance(v.scale, int) and -8 <= v.scale <= 24), f"value {name}: scale {v.scale} unknown")
-    expected = Value((g.frames_per_step, g.frontend.bands), f"int{g.affine.bits}", g.affine.exponent)
-    _need(g.values[g.input] == expected, f"input {g.input} must be {expected}")
+        need(v.dtype in ("int8", "int16"), f"value {name}: dtype {v.dtype} is not int8 or int16")
+        need(all(1 <= n <= 65535 for n in v.shape), f"value {name}: shape {v.shape} out of range")
+        need(v.scale == PREACT or (isinstance(v.scale, int) and -8 <= v.scale <= 24), f"value {name}: scale {v.scale} unknown")
+    expected = Value((g.frames_per_step, g.bands), f"int{g.affine.bits}", g.affine.exponent)
+    need(g.values[g.input] == expected, f"input {g.input} must be {expected}")
 
 
-def _check_op(g: Graph, op: Op, known: set[str]) -> None:
+def _check_op(g: NetGraph, op: Op, known: set[str]) -> None:
     where = f"op {op.output}"
-    _need(op.kind in PRIMITIVES, f"{where}: unknown primitive {op.kind!r}; known: {', '.join(PRIMITIVES)}")
+    need(op.kind in PRIMITIVES, f"{where}: unknown primitive {op.kind!r}; known: {', '.join(PRIMITIVES)}")
     spec = PRIMITIVES[op.kind]
-    _need(op.output in g.values and op.output not in known, f"{where}: assigned twice or without a type")
-    _need(all(i in known for i in op.inputs), f"{where}: reads a value before it is computed: {op.inputs}")
+    need(op.output in g.values and op.output not in known, f"{where}: assigned twice or without a type")
+    need(all(i in known for i in op.inputs), f"{where}: reads a value before it is computed: {op.inputs}")
     count = len(op.inputs)
-    _need(
+    need(
         count >= 2 if spec.inputs is None else count == spec.inputs,
         f"{where}: {op.kind} takes {spec.inputs} operands, not {count}",
     )
-    _need(set(op.attrs) == set(spec.attrs), f"{where}: {op.kind} needs attributes {sorted(spec.attrs)}, not {sorted(op.attrs)}")
+    need(set(op.attrs) == set(spec.attrs), f"{where}: {op.kind} needs attributes {sorted(spec.attrs)}, not {sorted(op.attrs)}")
     for key, (low, high) in spec.attrs.items():
         value = op.attrs[key]
-        _need(isinstance(value, int) and low <= value <= high, f"{where}: {key} = {value} must lie in {low}..{high}")
+        need(isinstance(value, int) and low <= value <= high, f"{where}: {key} = {value} must lie in {low}..{high}")
     shapes = [g.values[i].shape for i in op.inputs]
     constants = _check_constants(g, op, where)
     try:
         shape = spec.out_shape(shapes, op.attrs, constants)
     except EdgernnError as error:
         raise EdgernnError(f"{where}: {error}") from None
-    _need(shape == g.values[op.output].shape, f"{where}: computes {shape}, declared {g.values[op.output].shape}")
+    need(shape == g.values[op.output].shape, f"{where}: computes {shape}, declared {g.values[op.output].shape}")
     _check_types(g, op, where)
 
 
-def _check_constants(g: Graph, op: Op, where: str) -> dict[str, tuple[int, ...]]:
+def _check_constants(g: NetGraph, op: Op, where: str) -> dict[str, tuple[int, ...]]:
     if not PRIMITIVES[op.kind].constants:
         return {}
     c = g.linear(op.output)
     for key, dtype in PRIMITIVES[op.kind].constants.items():
-        _need(c[key].dtype == dtype, f"{where}: {key} is {c[key].dtype}, not {dtype}")
-    _need(c["weight"].ndim == 2, f"{where}: weight has {c['weight'].ndim} dimensions, not 2")
+        need(c[key].dtype == dtype, f"{where}: {key} is {c[key].dtype}, not {dtype}")
+    need(c["weight"].ndim == 2, f"{where}: weight has {c['weight'].ndim} dimensions, not 2")
     rows = c["weight"].shape[0]
-    _need(all(c[k].shape == (rows,) for k in ("bias", "multiplier", "shift")), f"{where}: needs one bias and scale a row")
-    _need(int(c["weight"].min()) >= -127, f"{where}: weight -128 is outside the contract")
-    _need(bool(np.all(c["multiplier"] >= 16384)), f"{where}: multiplier below 16384")
-    _need(bool(np.all((c["shift"] >= 8) & (c["shift"] <= 46))), f"{where}: shift outside 8..46")
+    need(all(c[k].shape == (rows,) for k in ("bias", "multiplier", "shift")), f"{where}: needs one bias and scale a row")
+    need(int(c["weight"].min()) >= -127, f"{where}: weight -128 is outside the contract")
+    need(bool(np.all(c["multiplier"] >= 16384)), f"{where}: multiplier below 16384")
+    need(bool(np.all((c["shift"] >= 8) & (c["shift"] <= 46))), f"{where}: shift outside 8..46")
     bound = np.abs(c["weight"].astype(np.int64)).sum(1) * g.values[op.inputs[0]].largest
     bound += np.abs(c["bias"].astype(np.int64))
-    _need(bool(np.all(bound < 2**31)), f"{where}: row {int(bound.argmax())} could overflow its int32 accumulator")
+    need(bool(np.all(bound < 2**31)), f"{where}: row {int(bound.argmax())} could overflow its int32 accumulator")
     return {key: a.shape for key, a in c.items()}
 
 
 #: primitives whose result has the dtype (and scale) of their operands
-_KEEPS_TYPE = ("concat", "slice_rows", "slice_columns")
+_KEEPS_TYPE = ("concat", "concat_columns", "reshape", "slice_rows", "slice_columns")
 
 
-def _check_types(g: Graph, op: Op, where: str) -> None:
+def _check_types(g: NetGraph, op: Op, where: str) -> None:
     """Scales and dtypes that the arithmetic of each primitive implies."""
     ins, out = [g.values[i] for i in op.inputs], g.values[op.output]
     if op.kind in _KEEPS_TYPE:
-        _need(all((i.dtype, i.scale) == (out.dtype, out.scale) for i in ins), f"{where}: {op.kind} cannot change type or scale")
+        need(all((i.dtype, i.scale) == (out.dtype, out.scale) for i in ins), f"{where}: {op.kind} cannot change type or scale")
     elif op.kind == "narrow":
-        _need(isinstance(ins[0].scale, int) and ins[0].dtype == "int16", f"{where}: narrow needs an int16 at a power of two")
-        _need((out.dtype, out.scale) == ("int8", int(ins[0].scale) - 8), f"{where}: narrow gives int8 at 2^(8-b)")
+        need(isinstance(ins[0].scale, int) and ins[0].dtype == "int16", f"{where}: narrow needs an int16 at a power of two")
+        need((out.dtype, out.scale) == ("int8", int(ins[0].scale) - 8), f"{where}: narrow gives int8 at 2^(8-b)")
     else:
-        _need(out.dtype == "int16", f"{where}: {op.kind} gives int16")
+        need(out.dtype == "int16", f"{where}: {op.kind} gives int16")
         if op.kind in ("add", "sub", "add_relu"):
-            _need(all(i.scale == out.scale and i.dtype == "int16" for i in ins), f"{where}: {op.kind} needs equal scales")
+            need(all(i.scale == out.scale and i.dtype == "int16" for i in ins), f"{where}: {op.kind} needs equal scales")
         elif op.kind == "mul":
             powers = [i.scale for i in (*ins, out)]
-            _need(all(i.dtype == "int16" for i in ins), f"{where}: mul needs int16 operands")
+            need(all(i.dtype == "int16" for i in ins), f"{where}: mul needs int16 operands")
             _check_mul(powers, op.attrs["shift"], where)
         elif op.kind in ("sigmoid", "tanh"):
-            _need((ins[0].scale, ins[0].dtype, out.scale) == (PREACT, "int16", 15), f"{where}: {op.kind} maps 3*2^-13 to Q15")
+            need((ins[0].scale, ins[0].dtype, out.scale) == (PREACT, "int16", 15), f"{where}: {op.kind} maps 3*2^-13 to Q15")
         elif op.kind == "cell_to_preact":
-            _need((ins[0].scale, out.scale) == (op.attrs["exponent"], PREACT), f"{where}: maps 2^-e to 3*2^-13")
+            need((ins[0].scale, out.scale) == (op.attrs["exponent"], PREACT), f"{where}: maps 2^-e to 3*2^-13")
 
 
 def _check_mul(scales: list[int | str], shift: int, where: str) -> None:
     a, b, out = scales
     if PREACT in scales:  # gate times pre-activation keeps the pre-activation's scale
-        _need(
+        need(
             out == PREACT and 15 in (a, b) and PREACT in (a, b) and shift == 14,
             f"{where}: mul of {a} and {b} cannot give {out}",
         )
     else:
-        _need(int(a) + int(b) - int(out) == shift + 1, f"{where}: mul shift {shift} does not fit scales {scales}")
+        need(int(a) + int(b) - int(out) == shift + 1, f"{where}: mul shift {shift} does not fit scales {scales}")
 
 
-def _roots(g: Graph) -> dict[str, str]:
+#: primitives whose result lies in the memory of their operand
+_VIEWS = ("reshape", "slice_rows", "slice_columns")
+
+
+def _roots(g: NetGraph) -> dict[str, str]:
     """For each value the one whose memory it lies in: slices lie in their operand."""
     roots = {g.input: g.input, **{s.read: s.read for s in g.states}}
     for op in g.ops:
-        roots[op.output] = roots[op.inputs[0]] if op.kind.startswith("slice") else op.output
+        roots[op.output] = roots[op.inputs[0]] if op.kind in _VIEWS else op.output
     return roots
 
 
-def _check_ends(g: Graph, known: set[str]) -> None:
+def _check_ends(g: NetGraph, known: set[str]) -> None:
     read = [s.read for s in g.states]
-    _need(len(set(read)) == len(read), "a state is declared twice")
+    need(len(set(read)) == len(read), "a state is declared twice")
     roots = _roots(g)
     for s in g.states:
-        _need(s.write in known, f"state {s.read}: written from unknown value {s.write}")
-        _need(
-            roots[s.write] not in read, f"state {s.read}: written from state {roots[s.write]} itself; copy it by an operation"
-        )
-        _need(g.values[s.read] == g.values[s.write], f"state {s.read}: type changes from step to step")
-    shape = (1, len(g.labels))
-    _need(g.logits in known and g.values[g.logits] == Value(shape, "int16", PREACT), f"logits must be int16 {shape} at 3*2^-13")
-    _need(
-        g.posteriors in known and g.values[g.posteriors] == Value(shape, "int16", 15), f"posteriors must be int16 {shape} Q15"
+        need(s.write in known, f"state {s.read}: written from unknown value {s.write}")
+        need(roots[s.write] not in read, f"state {s.read}: written from state {roots[s.write]} itself; copy it by an operation")
+        need(g.values[s.read] == g.values[s.write], f"state {s.read}: type changes from step to step")
+    shape = g.output_shape
+    need(g.logits in known and g.values[g.logits] == Value(shape, "int16", PREACT), f"logits must be int16 {shape} at 3*2^-13")
+    need(
+        g.posteriors in known and g.values[g.posteriors] == Value(shape, "int16", 15),
+        f"{g.posteriors} must be int16 {shape} Q15",
     )
-    _need(roots[g.logits] == g.logits and roots[g.posteriors] == g.posteriors, "logits and posteriors cannot be slices")
+    need(roots[g.logits] == g.logits and roots[g.posteriors] == g.posteriors, "logits and posteriors cannot be slices")
     used = {f"{op.output}.{key}" for op in g.ops for key in PRIMITIVES[op.kind].constants}
-    _need(used == set(g.constants), f"constants nobody reads, or missing: {sorted(used ^ set(g.constants))[:3]}")
+    need(used == set(g.constants), f"constants nobody reads, or missing: {sorted(used ^ set(g.constants))[:3]}")
     for r in g.regions:
-        _need(r.first >= 0 and r.count >= 1 and r.first + r.count <= len(g.ops), f"region {r.name} lies outside the ops")
+        need(r.first >= 0 and r.count >= 1 and r.first + r.count <= len(g.ops), f"region {r.name} lies outside the ops")

@@ -1,4 +1,4 @@
-"""The C twin of the front end, called from Python: the same bits as `edgernn.features`, some hundred times faster."""
+"""The C twins of both signal paths, called from Python: the same bits as `edgernn.features` and `edgernn.stft`, but fast."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from edgernn.features import Affine, FrontEndParams, FrontEndTables, Int16
 from edgernn.hostcc import shared_library
+from edgernn.stft import Int32, StftParams, StftTables
 
 
 def runtime_dir() -> Path:
@@ -67,7 +68,35 @@ class NativeFrontEnd:
         return out
 
 
+class _Stft(ctypes.Structure):
+    """`ern_stft` of ern_stft.h, field for field."""
+
+    _fields_ = [
+        ("window", ctypes.c_uint16),
+        ("single", ctypes.c_uint16),
+        ("wide", ctypes.c_uint16),
+        ("bands", ctypes.c_uint16),
+        ("floor_log2", ctypes.c_uint8),
+        ("shift", ctypes.c_uint8),
+        ("bits", ctypes.c_uint8),
+        *((name, ctypes.c_void_p) for name in ("taper", "cosine", "offset", "gain")),
+    ]
+
+
+def analyze(pcm: Int16, p: StftParams, t: StftTables) -> tuple[Int32, Int16]:
+    """Spectra int32 [n // hop, window/2 + 1, 2] and log2 band powers in Q9, int16 [n // hop, bands], of PCM [n]."""
+    pcm = np.ascontiguousarray(pcm, np.int16)
+    frames = len(pcm) // p.hop
+    spectra = np.zeros((frames, p.hop + 1, 2), np.int32)
+    logs = np.zeros((frames, p.bands), np.int16)
+    history = np.zeros(p.hop, np.int16)
+    tables = [np.ascontiguousarray(x) for x in (t.window, t.cosine)]
+    c = _Stft(p.window, p.single, p.wide, p.bands, p.floor_log2, 1, 16, *(x.ctypes.data for x in tables), None, None)
+    _library().ern_stft_many(ctypes.byref(c), spectra.ctypes, logs.ctypes, history.ctypes, pcm.ctypes, ctypes.c_size_t(frames))
+    return spectra, logs
+
+
 @functools.cache
 def _library() -> ctypes.CDLL:
     source = Path(str(files("edgernn") / "native.c"))
-    return shared_library([source, runtime_dir() / "ern_frontend.c"], [runtime_dir()])
+    return shared_library([source, runtime_dir() / "ern_frontend.c", runtime_dir() / "ern_stft.c"], [runtime_dir()])

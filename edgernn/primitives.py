@@ -50,6 +50,14 @@ def _matvec(shapes: list[Shape], attrs: Attrs, constants: ConstantShapes) -> Sha
     return shapes[0][0], rows
 
 
+def _row_conv(shapes: list[Shape], attrs: Attrs, constants: ConstantShapes) -> Shape:
+    rows, columns = constants["weight"]
+    kernel, rest = divmod(columns, shapes[0][1])
+    if rest or kernel % 2 == 0:
+        raise EdgernnError(f"weight has {columns} columns, not an odd number of rows of {shapes[0][1]} channels")
+    return shapes[0][0], rows
+
+
 def _conv(shapes: list[Shape], attrs: Attrs, constants: ConstantShapes) -> Shape:
     rows, columns = constants["weight"]
     if shapes[0][0] * shapes[0][1] != columns:
@@ -68,6 +76,19 @@ def _concat(shapes: list[Shape], attrs: Attrs, constants: ConstantShapes) -> Sha
     if any(s[1] != shapes[0][1] for s in shapes):
         raise EdgernnError(f"operands differ in channels: {shapes}")
     return sum(s[0] for s in shapes), shapes[0][1]
+
+
+def _concat_columns(shapes: list[Shape], attrs: Attrs, constants: ConstantShapes) -> Shape:
+    if any(s[0] != shapes[0][0] for s in shapes):
+        raise EdgernnError(f"operands differ in rows: {shapes}")
+    return shapes[0][0], sum(s[1] for s in shapes)
+
+
+def _reshape(shapes: list[Shape], attrs: Attrs, constants: ConstantShapes) -> Shape:
+    entries, rows = shapes[0][0] * shapes[0][1], attrs["rows"]
+    if entries % rows:
+        raise EdgernnError(f"{shapes[0]} cannot be cut into {rows} equal rows")
+    return rows, entries // rows
 
 
 def _slice_rows(shapes: list[Shape], attrs: Attrs, constants: ConstantShapes) -> Shape:
@@ -91,6 +112,13 @@ PRIMITIVES: Mapping[str, Primitive] = {
     "depthwise": Primitive(
         1, _depthwise, _RELU, LINEAR_CONSTANTS, "channel c of a window [K, C] to channels c*m .. c*m+m-1 of [1, C*m]"
     ),
+    "row_conv": Primitive(
+        1,
+        _row_conv,
+        _RELU,
+        LINEAR_CONSTANTS,
+        "matvec of each row with its K/2 neighbours on either side, zeros beyond the ends",
+    ),
     "add": Primitive(2, _same, {}, {}, "sat16(a + b), equal scales"),
     "sub": Primitive(2, _same, {}, {}, "sat16(a - b), equal scales"),
     "add_relu": Primitive(2, _same, {}, {}, "min(max(a + b, 0), 32767), equal scales"),
@@ -100,6 +128,8 @@ PRIMITIVES: Mapping[str, Primitive] = {
     "narrow": Primitive(1, _same, {}, {}, "int16 at 2^-b -> int8 at 2^(8-b)"),
     "cell_to_preact": Primitive(1, _same, {"exponent": (9, 12)}, {}, "LSTM cell 2^-e -> 3*2^-13"),
     "concat": Primitive(None, _concat, {}, {}, "rows one after the other"),
+    "concat_columns": Primitive(None, _concat_columns, {}, {}, "channels one after the other, row by row"),
+    "reshape": Primitive(1, _reshape, {"rows": (1, 65535)}, {}, "the same entries in so many equal rows"),
     "slice_rows": Primitive(1, _slice_rows, _SPAN, {}, "rows begin .. begin+size-1"),
     "slice_columns": Primitive(1, _slice_columns, _SPAN, {}, "channels begin .. begin+size-1"),
 }

@@ -353,3 +353,8 @@ def cell_to_preact(c: Ints, exponent: int) -> Ints:
 def mul_wide(a: Ints, w: Ints) -> Ints:
     """int32 x int16 -> int32: the upper 32 bits of the 48-bit product, (a*w) >> 16."""
     return (a * w) >> 16
+
+
+def mul_high(a: Ints, w: Ints) -> Ints:
+    """int32 x int32 -> int32: the upper half of the 64-bit product, (a*w) >> 32."""
+    return (a * w) >> 32

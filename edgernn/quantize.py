@@ -19,8 +19,8 @@ from edgernn.cells._base import Floats, strip
 from edgernn.decision import Decision
 from edgernn.errors import EdgernnError
 from edgernn.features import fit_affine
-from edgernn.floatnet import FloatNet
-from edgernn.graph import SCHEMES, Graph, Op, Region, State, Value
+from edgernn.floatnet import FloatNet, LayeredNet
+from edgernn.graph import SCHEMES, Graph, NetGraph, Op, Region, State, Value
 from edgernn.primitives import PREACT
 
 MULTIPLIER_MIN, MULTIPLIER_MAX = 16384, 32767
@@ -61,7 +61,7 @@ class QuantizeReport:
         return asdict(self)
 
 
-def calibrate(net: FloatNet, streams: Floats) -> dict[str, float]:
+def calibrate(net: LayeredNet, streams: Floats) -> dict[str, float]:
     """Largest magnitude of every tap over float features [B, T, bands], state carried from step to step."""
     ranges: dict[str, float] = {}
     for _, taps in net.stream(streams):
@@ -189,7 +189,7 @@ class GraphBuilder:
     def linear(self, kind: str, output: str, x: str, weight: Floats, bias: Floats, scale: int | str, relu: int = 0) -> str:
         """Quantize and append a matrix product."""
         source = self.values[x]
-        target = Value((source.shape[0] if kind == "matvec" else 1, len(weight)), "int16", scale)
+        target = Value((source.shape[0] if kind in ("matvec", "row_conv") else 1, len(weight)), "int16", scale)
         constants, enlarged = row_scales(weight, bias, source.step, target.step, source.largest, output)
         self.constants.update({f"{output}.{k}": v for k, v in constants.items()})
         self.enlarged += enlarged
@@ -205,6 +205,18 @@ class GraphBuilder:
         return self._append(
             Op("concat", output, inputs), replace(self.values[inputs[0]], shape=(rows, self.shape(inputs[0])[1]))
         )
+
+    def concat_columns(self, output: str, *inputs: str) -> str:
+        """Channels one after the other, row by row."""
+        columns = sum(self.shape(i)[1] for i in inputs)
+        value = replace(self.values[inputs[0]], shape=(self.shape(inputs[0])[0], columns))
+        return self._append(Op("concat_columns", output, inputs), value)
+
+    def reshape(self, output: str, x: str, rows: int) -> str:
+        """The same entries in so many equal rows."""
+        shape = self.shape(x)
+        value = replace(self.values[x], shape=(rows, shape[0] * shape[1] // rows))
+        return self._append(Op("reshape", output, (x,), {"rows": rows}), value)
 
     def rows(self, output: str, x: str, begin: int, size: int) -> str:
         """Rows begin .. begin+size-1."""
@@ -224,40 +236,52 @@ class GraphBuilder:
 
 def lower(net: FloatNet, ranges: Mapping[str, float], scheme: str) -> tuple[Graph, list[EnlargedRow]]:
     """Build the integer graph from a float net and its calibrated ranges."""
+    r = net.recipe
+    parts, enlarged = lower_net(net, ranges, scheme, "posteriors")
+    graph = Graph(
+        **parts,
+        name=r.name,
+        labels=net.labels,
+        frontend=r.frontend,
+        tables=net.tables,
+        decision=make_decision(net),
+        source=net.source,
+    )
+    return graph, enlarged
+
+
+def lower_net(
+    net: LayeredNet, ranges: Mapping[str, float], scheme: str, posteriors: str
+) -> tuple[dict[str, Any], list[EnlargedRow]]:
+    """The fields of a `NetGraph` that any task's net gives; `posteriors` names the sigmoids of the logits."""
     if scheme not in SCHEMES:
         raise EdgernnError(f"unknown scheme {scheme!r}; known: {', '.join(SCHEMES)}")
     b = GraphBuilder(scheme, ranges)
     affine = fit_affine(net.mean, net.deviation, 8 if scheme == "int8" else 16)
-    r = net.recipe
-    b.values["features"] = Value((r.frames_per_step, r.frontend.bands), f"int{affine.bits}", affine.exponent)
-    regions = _lower_layers(b, net)
-    graph = Graph(
-        name=r.name,
-        scheme=scheme,
-        labels=net.labels,
-        frames_per_step=r.frames_per_step,
-        frontend=r.frontend,
-        tables=net.tables,
-        affine=affine,
-        decision=make_decision(net),
-        values=b.values,
-        ops=tuple(b.ops),
-        states=tuple(State(k, v) for k, v in b.states.items()),
-        regions=tuple(regions),
-        constants=b.constants,
-        source=net.source,
-    )
-    return graph, b.enlarged
+    b.values["features"] = Value((net.frames_per_step, len(net.mean)), f"int{affine.bits}", affine.exponent)
+    regions = _lower_layers(b, net, posteriors)
+    parts = {
+        "scheme": scheme,
+        "frames_per_step": net.frames_per_step,
+        "affine": affine,
+        "values": b.values,
+        "ops": tuple(b.ops),
+        "states": tuple(State(k, v) for k, v in b.states.items()),
+        "regions": tuple(regions),
+        "constants": b.constants,
+        "posteriors": posteriors,
+    }
+    return parts, b.enlarged
 
 
-def _lower_layers(b: GraphBuilder, net: FloatNet) -> list[Region]:
+def _lower_layers(b: GraphBuilder, net: LayeredNet, posteriors: str) -> list[Region]:
     x, regions = "features", []
     for layer in net.layers:
         first = len(b.ops)
         w = strip(net.weights, f"{layer.name}.")
         if layer.name == "head":
             x = b.linear("matvec", "logits", b.operand(x), w["weight"][:, 0], w["bias"], PREACT)
-            b.op("sigmoid", "posteriors", x, scale=15)
+            b.op("sigmoid", posteriors, x, scale=15)
         else:
             x = layer.cell.lower(b, layer.name, layer.options, w, x)
         regions.append(Region(layer.cell.name, layer.name, first, len(b.ops) - first))
@@ -282,12 +306,20 @@ def quantize(net: FloatNet, log_energy: Sequence[NDArray[np.int16]], scheme: str
     floats = net.features(streams)
     ranges = calibrate(net, floats)
     graph, enlarged = lower(net, ranges, scheme)
-    sums = _compare(net, graph, floats, graph.affine.apply(streams))
+    return graph, report(net, graph, floats, graph.affine.apply(streams), ranges, enlarged)
+
+
+def report(
+    net: LayeredNet, graph: NetGraph, floats: Floats, integers: NDArray[np.int16], ranges: Mapping[str, float],
+    enlarged: Sequence[EnlargedRow],
+) -> QuantizeReport:  # fmt: skip
+    """Float net and graph over the same streams [B, T, bands], tensor by tensor."""
+    sums = _compare(net, graph, floats, integers)
     rows = tuple(_tensor_report(graph, name, ranges[name], sums[name]) for name in graph.values if name in sums)
-    return graph, QuantizeReport(rows, tuple(enlarged))
+    return QuantizeReport(rows, tuple(enlarged))
 
 
-def _compare(net: FloatNet, graph: Graph, floats: Floats, integers: NDArray[np.int16]) -> dict[str, NDArray[np.float64]]:
+def _compare(net: LayeredNet, graph: NetGraph, floats: Floats, integers: NDArray[np.int16]) -> dict[str, NDArray[np.float64]]:
     """Run both models over the calibration streams; the moments of every value that both compute."""
     from edgernn.runtimes.numpy import IntegerNet
 
@@ -311,7 +343,7 @@ def _moments(reference: Floats, value: qmath.Ints, kind: Value) -> NDArray[np.fl
     return np.array([np.sum(ref**2), np.sum(error**2), saturated, ref.size])
 
 
-def _tensor_report(graph: Graph, name: str, largest: float, s: NDArray[np.float64]) -> TensorReport:
+def _tensor_report(graph: NetGraph, name: str, largest: float, s: NDArray[np.float64]) -> TensorReport:
     kind = graph.values[name]
     snr = 10 * np.log10(max(s[0], 1e-30) / max(s[1], 1e-30))
     return TensorReport(name, kind.dtype, largest, kind.step, round(float(snr), 2), float(s[2] / s[3]))

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from edgernn.cells import all_cells
 from edgernn.data.augment import AugmentConfig
@@ -104,7 +104,7 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, every default spelled out."""
-        return {**asdict(self), "layers": [{"cell": x.cell, **x.options} for x in self.layers]}
+        return recipe_dict(self)
 
     @property
     def frames_per_step(self) -> int:
@@ -134,14 +134,27 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def make_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
-    """A recipe from plain values; every problem in one error."""
+    """A recipe for keyword spotting from plain values; every problem in one error."""
+    return build_recipe(Recipe, values, where)
+
+
+AnyRecipe = TypeVar("AnyRecipe")
+
+
+def build_recipe(kind: type[AnyRecipe], values: Mapping[str, Any], where: str) -> AnyRecipe:
+    """A recipe of a task, a dataclass with one field a section and the field `layers`; every problem in one error."""
     problems: list[str] = []
     layers = _layers(values.get("layers", []), problems)
     rest = {k: v for k, v in values.items() if k != "layers"}
-    recipe = _section(Recipe, rest, "", problems)
+    recipe = _section(kind, rest, "", problems)
     if problems or recipe is None:
         raise EdgernnError(f"{where}: " + "; ".join(problems))
-    return Recipe(**{**{f.name: getattr(recipe, f.name) for f in fields(Recipe)}, "layers": layers})
+    return kind(**{**{f.name: getattr(recipe, f.name) for f in fields(recipe)}, "layers": layers})
+
+
+def recipe_dict(recipe: Any) -> dict[str, Any]:
+    """A recipe as plain JSON types, every default spelled out."""
+    return {**asdict(recipe), "layers": [{"cell": x.cell, **x.options} for x in recipe.layers]}
 
 
 def _section(kind: type[Any], values: Mapping[str, Any], prefix: str, problems: list[str]) -> Any:

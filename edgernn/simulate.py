@@ -32,7 +32,7 @@ from edgernn.scoring import (
 Progress = Callable[[str, int, int], None]
 
 
-def integer_clip_logits(runtime: Runtime, pcm: Int16, progress: Progress = lambda *_: None) -> Int16:
+def integer_clip_logits(runtime: Runtime[Graph], pcm: Int16, progress: Progress = lambda *_: None) -> Int16:
     """Clips [N, samples], each from reset -> int16 logits [N, steps, labels]."""
     out = []
     for i, clip in enumerate(pcm):
@@ -47,7 +47,7 @@ def float_clip_logits(net: FloatNet, pcm: Int16) -> NDArray[np.float32]:
     return net.run(net.features(log_mels(pcm, net.recipe, net.tables)))
 
 
-def compare_clips(net: FloatNet, runtime: Runtime, dataset: Dataset, split: str, progress: Progress) -> dict[str, Any]:
+def compare_clips(net: FloatNet, runtime: Runtime[Graph], dataset: Dataset, split: str, progress: Progress) -> dict[str, Any]:
     """Float and integer accuracy, agreement and logit SNR over the clips of a split; silence apart."""
     g = runtime.graph
     rows = dataset.clips(split)
@@ -73,7 +73,7 @@ def _never_trained(dataset: Dataset, split: str, score: ClipScore) -> dict[str, 
     return {"clips": int(new.sum()), "correct": int(score.correct[new].sum())}
 
 
-def _silence(net: FloatNet, runtime: Runtime, dataset: Dataset, split: str, count: int = 500) -> dict[str, Any]:
+def _silence(net: FloatNet, runtime: Runtime[Graph], dataset: Dataset, split: str, count: int = 500) -> dict[str, Any]:
     """One-second cuts of the split's noise: how many are taken for a keyword."""
     if not dataset.noise(split):
         return {"cuts": 0}
@@ -87,7 +87,7 @@ def _silence(net: FloatNet, runtime: Runtime, dataset: Dataset, split: str, coun
     return {"cuts": count, "taken_for_keyword": taken}
 
 
-def compare_stream(net: FloatNet, runtime: Runtime, dataset: Dataset, split: str, seconds: float) -> dict[str, Any]:
+def compare_stream(net: FloatNet, runtime: Runtime[Graph], dataset: Dataset, split: str, seconds: float) -> dict[str, Any]:
     """One stream without a reset: logit and state SNR minute by minute, saturation counters, streaming hits."""
     g = runtime.graph
     pcm, spans = make_stream(dataset.clips(split), dataset, np.random.default_rng(2), seconds, StreamConfig())
@@ -113,7 +113,7 @@ def compare_stream(net: FloatNet, runtime: Runtime, dataset: Dataset, split: str
     }
 
 
-def _float_trace(net: FloatNet, pcm: Int16, runtime: Runtime) -> dict[str, NDArray[np.float32]]:
+def _float_trace(net: FloatNet, pcm: Int16, runtime: Runtime[Graph]) -> dict[str, NDArray[np.float32]]:
     """Float logits [S, labels] and carried states [S, R, C] over one stream, by the names the graph uses."""
     features = net.features(log_mels(pcm[None], net.recipe, net.tables))
     rows: dict[str, list[NDArray[np.float32]]] = {"logits": []}
@@ -152,7 +152,7 @@ def _stream_dict(s: StreamScore) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def embedded_accuracy(runtime: Runtime, pcm: Int16, spans: Sequence[Span], samples: int) -> ClipScore:
+def embedded_accuracy(runtime: Runtime[Graph], pcm: Int16, spans: Sequence[Span], samples: int) -> ClipScore:
     """Clip accuracy of clips inside one stream that is never reset.
 
     Each span is scored as a clip that began at the span's first sample: the logits of the last clip steps within

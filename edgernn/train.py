@@ -7,9 +7,6 @@ killed and started again ends with the same weights as one that was not.
 from __future__ import annotations
 
 import copy
-import csv
-import io
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgernn.artifacts import replacing, write_text
 from edgernn.clips import TrainingSet, clip_pcm, label_indices, labels_of, log_mels, training_set
 from edgernn.data.corpus import Dataset
 from edgernn.errors import EdgernnError
@@ -29,6 +25,15 @@ from edgernn.features import FEATURE_LIMIT, LEAST_DEVIATION, Int16, make_tables
 from edgernn.floatnet import FloatNet
 from edgernn.model import Net
 from edgernn.recipe import Recipe, TrainParams
+from edgernn.training import (
+    check_finite,
+    follow,
+    keep_progress,
+    load_progress,
+    parameter_groups,
+    warm_cosine,
+    write_metrics,
+)  # fmt: skip
 
 Progress = Callable[[str, int, int], None]
 COLUMNS = ("epoch", "loss", "accuracy", "nll", "gradient_norm", "gradient_norm_max", "clipped", "learning_rate")
@@ -114,7 +119,7 @@ class Trainer:
         self._average = copy.deepcopy(self.net)
         p = recipe.train
         self._batches = max(1, len(data.label) // p.batch)
-        self._optimizer = torch.optim.AdamW(_groups(self.net, p.weight_decay), lr=p.learning_rate)
+        self._optimizer = torch.optim.AdamW(parameter_groups(self.net, p.weight_decay), lr=p.learning_rate)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, self._rate)
         self._epoch, self._since_best, self._best_score = 0, 0, (-1.0, 0.0)
         self.best: dict[str, Tensor] = {}
@@ -123,11 +128,7 @@ class Trainer:
     def _rate(self, step: int) -> float:
         """Linear warm-up, then half a cosine down to 1 %."""
         p = self.recipe.train
-        total = max(1, p.epochs * self._batches)
-        warm = max(1, round(p.warmup * total))
-        if step < warm:
-            return (step + 1) / warm
-        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, total - warm))))
+        return warm_cosine(step, p.epochs * self._batches, p.warmup)
 
     @property
     def finished(self) -> bool:
@@ -188,11 +189,7 @@ class Trainer:
         torch.autograd.backward(loss)
         norm = float(nn.utils.clip_grad_norm_(self.net.parameters(), p.clip_norm))
         value = float(loss.detach())
-        if not math.isfinite(value) or not math.isfinite(norm):
-            raise EdgernnError(
-                f"training diverged in epoch {self._epoch + 1} (loss {value:g}, gradient norm {norm:g}); lower "
-                f"train.learning_rate = {p.learning_rate:g} or train.clip_norm = {p.clip_norm:g}"
-            )
+        check_finite(value, norm, self._epoch + 1, p.learning_rate, p.clip_norm)
         self._optimizer.step()
         self._schedule.step()
         self._follow()
@@ -204,14 +201,7 @@ class Trainer:
 
     def _follow(self) -> None:
         """Move the average towards the new weights; at the start it follows faster than it will later."""
-        done = self._schedule.last_epoch
-        decay = min(self.recipe.train.average, (1 + done) / (10 + done)) if self.recipe.train.average else 0.0
-        with torch.no_grad():
-            for mean, value in zip(self._average.state_dict().values(), self.net.state_dict().values(), strict=True):
-                if mean.dtype.is_floating_point:
-                    mean.lerp_(value, 1 - decay)
-                else:
-                    mean.copy_(value)
+        follow(self._average, self.net, self.recipe.train.average, self._schedule.last_epoch)
 
     def _judge(self, loss: float, norms: NDArray[np.float64]) -> None:
         """Validate, remember the best weights, add a line to the history."""
@@ -240,43 +230,20 @@ class Trainer:
             "optimizer": self._optimizer.state_dict(), "schedule": self._schedule.state_dict(), "best": self.best,
             "epoch": self._epoch, "since_best": self._since_best, "best_score": self._best_score, "history": self.history,
         }  # fmt: skip
-        with replacing(path) as scratch:
-            torch.save(state, scratch)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.history)
-        write_text(metrics, text.getvalue())
+        keep_progress(state, path)
+        write_metrics(self.history, COLUMNS, metrics)
 
     def resume(self, path: Path) -> None:
         """Go on where `keep` left off, if it did; a different recipe is an error, not a mixture."""
-        if not path.exists():
+        state = load_progress(path, self.recipe.to_dict(), self.device)
+        if state is None:
             return
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["recipe"] != _plain(self.recipe.to_dict()):
-            raise EdgernnError(f"{path} belongs to another recipe; choose another folder or delete it to start again")
         self.net.load_state_dict(state["net"])
         self._average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self.best, self.history = state["best"], state["history"]
         self._epoch, self._since_best, self._best_score = state["epoch"], state["since_best"], tuple(state["best_score"])
-
-
-def _plain(value: dict[str, Any]) -> dict[str, Any]:
-    """The dict as torch.save and a safe load give it back."""
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    buffer.seek(0)
-    loaded: dict[str, Any] = torch.load(buffer, weights_only=True)
-    return loaded
-
-
-def _groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for matrices only, not for biases and norms."""
-    matrices = [p for p in net.parameters() if p.ndim > 1]
-    others = [p for p in net.parameters() if p.ndim <= 1]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
 def clip_loss(logits: Tensor, target: Tensor, clip_steps: int, p: TrainParams) -> Tensor:

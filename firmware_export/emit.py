@@ -17,23 +17,23 @@ from numpy.typing import NDArray
 
 from edgernn.artifacts import write_text
 from edgernn.errors import EdgernnError
-from edgernn.graph import FORMAT_VERSION, Graph, Op
+from edgernn.graph import FORMAT_VERSION, Graph, NetGraph, Op
 from edgernn.primitives import LINEAR_CONSTANTS
 from firmware_export.golden import make_golden
-from firmware_export.plan import c_name, make_plan
+from firmware_export.plan import Plan, c_name, keyword_state_bytes, make_plan
 
 API_VERSION = 1
 #: bound on the stack of one step on any supported core; the emulated batteries assert it
 STACK_BYTES = 512
 RUNTIME_SOURCES = ("ern_net.c", "ern_frontend.c", "ern_decide.c")
-_CTYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "uint8": "uint8_t", "uint16": "uint16_t"}
+_CTYPES = {name: f"{name}_t" for name in ("int8", "int16", "int32", "uint8", "uint16", "uint32")}
 _C_WORDS = frozenset(keyword.kwlist) | {"auto", "case", "char", "const", "default", "do", "double", "enum", "extern", "float"}
 _C_WORDS |= {"goto", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static"}
 _C_WORDS |= {"struct", "switch", "typedef", "union", "unsigned", "void", "volatile"}
 
 
 @dataclass(frozen=True)
-class _Array:
+class Array:
     """One constant array of the header; kind: "weight" of the network, "table" of the front end, or "other"."""
 
     name: str
@@ -42,14 +42,17 @@ class _Array:
 
     @property
     def ctype(self) -> str:
+        """Its C type."""
         return _CTYPES[str(self.data.dtype)]
 
     @property
     def count(self) -> int:
+        """Its entries."""
         return int(self.data.size)
 
     @property
     def text(self) -> str:
+        """Its numbers, as an initializer's lines."""
         return wrapped(str(int(v)) for v in self.data.ravel())
 
 
@@ -72,32 +75,33 @@ def wrapped(words: Iterable[str], width: int = 116) -> str:
     return "\n".join([*lines, line])
 
 
-def _arrays(g: Graph) -> list[_Array]:
-    t, a = g.tables, g.affine
-    front = {"window": t.window, "cosine": t.cosine, "mel_start": t.mel_start, "mel_rise": t.mel_rise}
-    front |= {"offset": a.offset, "gain": a.gain}
+def arrays(g: NetGraph) -> list[Array]:
+    """The constants that the CRC covers, in the header's order: the net's, then the signal path's tables."""
+    front = {name.split(".")[1]: a for name, a in g.task_tensors().items()}
+    front |= {"offset": g.affine.offset, "gain": g.affine.gain}
     net = [
-        _Array(c_name(f"{op.output}.{key}"), g.constants[f"{op.output}.{key}"], "weight")
+        Array(c_name(f"{op.output}.{key}"), g.constants[f"{op.output}.{key}"], "weight")
         for op in g.ops
         if f"{op.output}.weight" in g.constants
         for key in LINEAR_CONSTANTS
     ]
-    return [*net, *(_Array(k, v, "table") for k, v in front.items())]
+    return [*net, *(Array(k, v, "table") for k, v in front.items())]
 
 
-def _linears(g: Graph) -> list[_Linear]:
+def linears(g: NetGraph) -> list[_Linear]:
+    """The matrix products in the order of the graph."""
     return [_linear(g, op) for op in g.ops if f"{op.output}.weight" in g.constants]
 
 
-def _linear(g: Graph, op: Op) -> _Linear:
+def _linear(g: NetGraph, op: Op) -> _Linear:
     rows, columns = g.constants[f"{op.output}.weight"].shape
     return _Linear(c_name(op.output), rows, columns, 0 if op.attrs["relu"] else -32768)
 
 
-def constants_crc32(g: Graph) -> int:
+def constants_crc32(g: NetGraph) -> int:
     """CRC-32 over weights, then tables, in the header's order, as they lie in memory (little-endian)."""
     crc = 0
-    for a in _arrays(g):
+    for a in arrays(g):
         crc = zlib.crc32(a.data.astype(a.data.dtype.newbyteorder("<")).tobytes(), crc)
     return crc
 
@@ -121,13 +125,18 @@ def render_model(g: Graph, prefix: str = "kws") -> str:
     """The text of `model.h` with every public name starting with `prefix`."""
     check_prefix(prefix)
     _check_label_macros(g)
-    golden, arrays = make_golden(g), _arrays(g)
-    arrays.append(_Array("thresholds", np.array(g.decision.thresholds, np.int16), "other"))
-    arrays.append(_Array("golden", golden.posteriors, "other"))
-    text = _template("model.h.jinja").render(
-        g=g, id=g.id, p=prefix, P=prefix.upper(), plan=make_plan(g), arrays=arrays, linears=_linears(g),
-        golden=golden, crc=constants_crc32(g), stack_bytes=STACK_BYTES, api_version=API_VERSION,
-        graph_format=FORMAT_VERSION, features_type=f"int{g.affine.bits}_t",
+    golden, plan = make_golden(g), make_plan(g)
+    others = [Array("thresholds", np.array(g.decision.thresholds, np.int16), "other")]
+    others.append(Array("golden", golden.posteriors, "other"))
+    return render("model.h.jinja", g, prefix, plan, others, golden=golden, state_bytes=keyword_state_bytes(g, plan))
+
+
+def render(name: str, g: NetGraph, prefix: str, plan: Plan, others: list[Array], **values: Any) -> str:
+    """A header from its template: what every task's header holds, and the task's own values."""
+    text = template(name).render(
+        g=g, id=g.id, p=prefix, P=prefix.upper(), plan=plan, arrays=[*arrays(g), *others], linears=linears(g),
+        crc=constants_crc32(g), stack_bytes=STACK_BYTES, api_version=API_VERSION,
+        graph_format=FORMAT_VERSION, features_type=f"int{g.affine.bits}_t", **values,
     )  # fmt: skip
     return str(text).replace("&@_", f"&{prefix}_")
 
@@ -144,7 +153,8 @@ def _check_label_macros(g: Graph) -> None:
             raise EdgernnError(f"labels {other!r} and {label!r} give the same C name {_macro(label)}; rename one of them")
 
 
-def _template(name: str) -> Any:
+def template(name: str) -> Any:
+    """A template of this package."""
     import jinja2
 
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
@@ -159,8 +169,13 @@ def export_c(g: Graph, folder: Path, prefix: str = "kws") -> list[Path]:
     write_text(written[0], render_model(g, prefix))
     for name in ("main.c", "main_interrupt.c"):
         written.append(folder / "examples" / name)
-        write_text(written[-1], _template(f"{name}.jinja").render(g=g, p=prefix, P=prefix.upper()))
-    runtime = Path(str(files("firmware_export") / "runtime"))
+        write_text(written[-1], template(f"{name}.jinja").render(g=g, p=prefix, P=prefix.upper()))
+    return [*written, *copy_runtime(folder)]
+
+
+def copy_runtime(folder: Path) -> list[Path]:
+    """The C99 runtime into `folder`; returns the files written."""
+    runtime, written = Path(str(files("firmware_export") / "runtime")), []
     for source in sorted(runtime.glob("ern_*.[ch]")):
         written.append(folder / source.name)
         shutil.copyfile(source, written[-1])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgernn.denoise.graph import DenoiseGraph
 from edgernn.graph import Graph
-from edgernn.runtimes.numpy import NumpyRuntime
+from edgernn.runtimes.numpy import NumpyDenoiser, NumpyRuntime
 
 GOLDEN_STEPS = 16
 
@@ -34,3 +36,9 @@ def make_golden(g: Graph) -> Golden:
     """What the self-test on the board must reproduce."""
     trace = NumpyRuntime(g).run(golden_signal(g.step_samples, GOLDEN_STEPS))
     return Golden(GOLDEN_STEPS, trace.posteriors)
+
+
+def denoised_checksums(g: DenoiseGraph) -> list[int]:
+    """CRC-32 of a denoiser's output for the golden signal, up to the end of each step."""
+    out = NumpyDenoiser(g).denoise(golden_signal(g.step_samples, GOLDEN_STEPS)).astype("<i2")
+    return [zlib.crc32(out[: (step + 1) * g.step_samples].tobytes()) for step in range(GOLDEN_STEPS)]

@@ -1,4 +1,4 @@
-"""Graph to straight-line C: which buffer each value lives in, and one call a primitive."""
+"""NetGraph to straight-line C: which buffer each value lives in, and one call a primitive."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from edgernn.graph import Graph, Op
+from edgernn.denoise.graph import DenoiseGraph
+from edgernn.graph import Graph, NetGraph, Op
 
 _ALIGN = 4
 _WIDTH = {"int8": 1, "int16": 2}
@@ -24,12 +25,12 @@ class StateField:
 
 @dataclass(frozen=True)
 class Plan:
-    """The body of `net_step` and the memory it needs, in bytes."""
+    """The body of `net_step` and the memory it needs, in bytes: scratch, and the carried arrays as the struct holds them."""
 
     lines: list[str]
     states: list[StateField]
     arena_bytes: int
-    state_bytes: int
+    net_bytes: int
 
 
 def c_name(value: str) -> str:
@@ -37,16 +38,17 @@ def c_name(value: str) -> str:
     return re.sub(r"\W", "_", value)
 
 
-def make_plan(g: Graph) -> Plan:
+def make_plan(g: NetGraph) -> Plan:
     """Plan buffers by liveness, then write the calls."""
     places = _Places(g)
     lines = [line for op in g.ops for line in EMIT[op.kind](g, op, places)]
     lines += [_store(g, s.read, s.write, places) for s in g.states]
     states = state_fields(g)
-    return Plan(lines, states, places.arena_bytes, _state_bytes(g, states, places.arena_bytes))
+    net = -(-sum(_bytes(g, s.value) for s in states) // 2) * 2
+    return Plan(lines, states, places.arena_bytes, net)
 
 
-def state_fields(g: Graph) -> list[StateField]:
+def state_fields(g: NetGraph) -> list[StateField]:
     """The carried arrays, widest type first so that the struct has no holes."""
     fields = [
         StateField(c_name(s.read), f"{g.values[s.read].dtype}_t", _count(g, s.read), s.read)
@@ -55,31 +57,42 @@ def state_fields(g: Graph) -> list[StateField]:
     return sorted(fields, key=lambda f: f.ctype != "int16_t")
 
 
-def _count(g: Graph, value: str) -> int:
+def _count(g: NetGraph, value: str) -> int:
     rows, columns = g.values[value].shape
     return rows * columns
 
 
-def _bytes(g: Graph, value: str) -> int:
+def _bytes(g: NetGraph, value: str) -> int:
     return _count(g, value) * _WIDTH[g.values[value].dtype]
 
 
-def _state_bytes(g: Graph, states: list[StateField], arena: int) -> int:
-    """Size of the state struct with each member rounded up to its alignment; the C compiler checks it."""
+def keyword_state_bytes(g: Graph, plan: Plan) -> int:
+    """Size of a keyword spotter's state struct, each member rounded up to its alignment; the C compiler checks it."""
     p = g.frontend
     frontend = 8 * p.bands + 4 * p.fft + 2 * p.bands
-    scratch = -(-max(frontend, arena) // 8) * 8
-    net = -(-sum(_bytes(g, s.value) for s in states) // 2) * 2
+    scratch = _aligned(max(frontend, plan.arena_bytes), 8)
     keywords = len(g.decision.thresholds)
-    rest = 2 * 2 * len(g.labels) + 2 * g.decision.smoothing * keywords + -(-keywords // 2) * 2
+    rest = 2 * 2 * len(g.labels) + 2 * g.decision.smoothing * keywords + _aligned(keywords, 2)
     rest += 2 * max(1, p.window - p.hop) + _bytes(g, g.input)
-    return -(-(scratch + 8 + net + rest) // 8) * 8
+    return _aligned(scratch + 8 + plan.net_bytes + rest, 8)
+
+
+def denoiser_state_bytes(g: DenoiseGraph, plan: Plan) -> int:
+    """Size of a denoiser's state struct; the C compiler checks it."""
+    p = g.stft
+    scratch = _aligned(max(2 * p.bands, plan.arena_bytes), 4)
+    rest = 2 * 2 * p.bands + 2 * p.hop + _bytes(g, g.input)
+    return _aligned(4 * (p.window + 2) + 4 * p.hop + scratch + plan.net_bytes + rest, 4)
+
+
+def _aligned(size: int, to: int) -> int:
+    return -(-size // to) * to
 
 
 class _Places:
     """C expressions for values: slices point into their parent, everything else has a place in the arena."""
 
-    def __init__(self, g: Graph) -> None:
+    def __init__(self, g: NetGraph) -> None:
         self._g = g
         self._root: dict[str, tuple[str, int]] = {}
         self._offset: dict[str, int] = {}
@@ -95,6 +108,8 @@ class _Places:
         rows, columns = self._g.values[source].shape
         if op.kind == "slice_rows":
             return root, offset + op.attrs["begin"] * columns
+        if op.kind == "reshape":
+            return root, offset
         if op.kind == "slice_columns" and rows == 1:
             return root, offset + op.attrs["begin"]
         return op.output, 0
@@ -119,7 +134,7 @@ class _Places:
             if self.is_alias(op.output) or op.output in (self._g.logits, self._g.posteriors):
                 continue
             live = [x for x in live if x[2] >= i]
-            size = -(-_bytes(self._g, op.output) // _ALIGN) * _ALIGN
+            size = _aligned(_bytes(self._g, op.output), _ALIGN)
             begin = _first_gap(sorted(live), size)
             live.append((begin, begin + size, last[op.output]))
             self._offset[op.output] = begin
@@ -152,30 +167,36 @@ def _first_gap(live: list[tuple[int, int, int]], size: int) -> int:
     return begin
 
 
-def _store(g: Graph, read: str, write: str, at: _Places) -> str:
+def _store(g: NetGraph, read: str, write: str, at: _Places) -> str:
     return f"ern_copy({at[read]}, {at[write]}, {_bytes(g, write)}u);"
 
 
-def _suffix(g: Graph, value: str) -> str:
+def _suffix(g: NetGraph, value: str) -> str:
     return "s8" if g.values[value].dtype == "int8" else "s16"
 
 
-Emit = Callable[[Graph, Op, _Places], list[str]]
+Emit = Callable[[NetGraph, Op, _Places], list[str]]
 
 
-def _matvec(g: Graph, op: Op, at: _Places) -> list[str]:
+def _matvec(g: NetGraph, op: Op, at: _Places) -> list[str]:
     x = op.inputs[0]
     rows = 1 if op.kind == "conv" else g.values[x].shape[0]
     return [f"ern_matvec_{_suffix(g, x)}({at[op.output]}, &@_{c_name(op.output)}, {at[x]}, {rows}u);"]
 
 
-def _depthwise(g: Graph, op: Op, at: _Places) -> list[str]:
+def _row_conv(g: NetGraph, op: Op, at: _Places) -> list[str]:
+    x = op.inputs[0]
+    rows, columns = g.values[x].shape
+    return [f"ern_row_conv_{_suffix(g, x)}({at[op.output]}, &@_{c_name(op.output)}, {at[x]}, {rows}u, {columns}u);"]
+
+
+def _depthwise(g: NetGraph, op: Op, at: _Places) -> list[str]:
     x = op.inputs[0]
     return [f"ern_depthwise_{_suffix(g, x)}({at[op.output]}, &@_{c_name(op.output)}, {at[x]}, {g.values[x].shape[1]}u);"]
 
 
 def _entrywise(function: str, attr: str = "") -> Emit:
-    def emit(g: Graph, op: Op, at: _Places) -> list[str]:
+    def emit(g: NetGraph, op: Op, at: _Places) -> list[str]:
         arguments = [at[op.output], *(at[i] for i in op.inputs)]
         arguments += [f"{op.attrs[attr]}u"] if attr else []
         return [f"{function}({', '.join(arguments)}, {_count(g, op.output)}u);"]
@@ -183,7 +204,7 @@ def _entrywise(function: str, attr: str = "") -> Emit:
     return emit
 
 
-def _concat(g: Graph, op: Op, at: _Places) -> list[str]:
+def _concat(g: NetGraph, op: Op, at: _Places) -> list[str]:
     lines, entries = [], 0
     for x in op.inputs:
         to = f"{at[op.output]} + {entries}" if entries else at[op.output]
@@ -192,11 +213,22 @@ def _concat(g: Graph, op: Op, at: _Places) -> list[str]:
     return lines
 
 
-def _slice_rows(g: Graph, op: Op, at: _Places) -> list[str]:
+def _concat_columns(g: NetGraph, op: Op, at: _Places) -> list[str]:
+    """Column block by column block into the result's rows."""
+    rows, total = g.values[op.output].shape
+    width, begin, lines = _WIDTH[g.values[op.output].dtype], 0, []
+    for x in op.inputs:
+        size = g.values[x].shape[1]
+        lines.append(f"ern_put_columns({at[op.output]}, {at[x]}, {rows}u, {total}u, {begin}u, {size}u, {width}u);")
+        begin += size
+    return lines
+
+
+def _view(g: NetGraph, op: Op, at: _Places) -> list[str]:
     return []
 
 
-def _slice_columns(g: Graph, op: Op, at: _Places) -> list[str]:
+def _slice_columns(g: NetGraph, op: Op, at: _Places) -> list[str]:
     if at.is_alias(op.output):
         return []
     x = op.inputs[0]
@@ -212,6 +244,7 @@ EMIT: Mapping[str, Emit] = {
     "matvec": _matvec,
     "conv": _matvec,
     "depthwise": _depthwise,
+    "row_conv": _row_conv,
     "add": _entrywise("ern_add"),
     "sub": _entrywise("ern_sub"),
     "add_relu": _entrywise("ern_add_relu"),
@@ -221,6 +254,8 @@ EMIT: Mapping[str, Emit] = {
     "narrow": _entrywise("ern_narrow16"),
     "cell_to_preact": _entrywise("ern_cell_to_preact", "exponent"),
     "concat": _concat,
-    "slice_rows": _slice_rows,
+    "concat_columns": _concat_columns,
+    "reshape": _view,
+    "slice_rows": _view,
     "slice_columns": _slice_columns,
 }

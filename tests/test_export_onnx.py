@@ -56,7 +56,7 @@ def graph_of(cell: str, front: str, scheme: str) -> Graph:
 
 def test_every_primitive_and_cell_has_its_row() -> None:
     assert set(export.LOWER) == set(onnx_qdq.LOWER) == set(PRIMITIVES)
-    assert set(onnx_float.LOWER) == set(all_cells())
+    assert set(onnx_float.LOWER) == {name for name, cell in all_cells().items() if not cell.mixes_rows}
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -40,13 +40,19 @@ class Builder(Protocol):
         """
 
     def linear(self, kind: str, output: str, x: str, weight: Floats, bias: Floats, scale: int | str, relu: int = 0) -> str:
-        """Quantize a matrix product row by row ("matvec", "conv" or "depthwise") and append it."""
+        """Quantize a matrix product row by row ("matvec", "row_conv", "conv" or "depthwise") and append it."""
 
     def op(self, kind: str, output: str, *inputs: str, scale: int | str, **attrs: int) -> str:
         """Append any other primitive; int16 result at `scale`."""
 
     def concat(self, output: str, *inputs: str) -> str:
         """Rows one after the other."""
+
+    def concat_columns(self, output: str, *inputs: str) -> str:
+        """Channels one after the other, row by row."""
+
+    def reshape(self, output: str, x: str, rows: int) -> str:
+        """The same entries in so many equal rows."""
 
     def rows(self, output: str, x: str, begin: int, size: int) -> str:
         """Some rows of a value."""
@@ -67,6 +73,8 @@ class Cell(ABC):
     recurrent: bool = False
     #: float taps that are gates in [0, 1] or candidates in [-1, 1], for the liveness check
     gates: tuple[str, ...] = ()
+    #: True for cells that see all rows of a value at once; their torch modules take [B, T, R, I] instead of [B, T, I]
+    mixes_rows: bool = False
 
     @property
     def name(self) -> str:
@@ -80,6 +88,10 @@ class Cell(ABC):
     def frames(self, o: Options) -> int:
         """Input frames one step consumes."""
         return 1
+
+    def rows(self, o: Options, rows_in: int) -> int:
+        """Rows of the output; most cells work on each row by itself, with the same weights."""
+        return rows_in
 
     def check(self, o: Options) -> str | None:
         """What is wrong with these options, if anything."""

@@ -68,3 +68,45 @@ class CausalConv(nn.Module):
             x.unsqueeze(2), conv.weight.unsqueeze(2), conv.bias, stride=(1, conv.stride[0]), groups=conv.groups
         )
         return y.squeeze(2)
+
+
+class RowConvolution(nn.Module):
+    """Each row with its neighbours through one linear layer; zeros beyond the ends. No state."""
+
+    def __init__(self, n_in: int, n_out: int, kernel: int, relu: bool) -> None:
+        super().__init__()
+        self.linear = nn.Linear(kernel * n_in, n_out)
+        self.relu = relu
+        self.register_buffer("kernel", torch.tensor(kernel))
+        self._around = kernel // 2
+
+    def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """x [B, T, R, I] -> y [B, T, R, O]."""
+        flat = x.flatten(2)
+        channels = x.shape[3]
+        padded = functional.pad(flat, (self._around * channels, self._around * channels))
+        y = self.linear(padded.unfold(2, (2 * self._around + 1) * channels, channels))
+        return (torch.relu(y) if self.relu else y), ()
+
+
+class SubbandFold(nn.Module):
+    """The torch side of the cell `subbands`: a local convolution over bands beside a GRU over all of them."""
+
+    def __init__(self, bands: int, options: dict[str, int]) -> None:
+        super().__init__()
+        self.rows, context = options["rows"], options["context"]
+        self.local = RowConvolution(bands // self.rows, options["units"], options["kernel"], relu=True)
+        self.has_context = bool(context)
+        if self.has_context:
+            self.down = nn.Linear(bands, context)
+            self.gru = Recurrent(nn.GRU(context, context, batch_first=True))
+            self.up = nn.Linear(context, self.rows * options["width"])
+
+    def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """x [B, T, 1, bands] -> y [B, T, rows, U + width]."""
+        local, _ = self.local(x.reshape(*x.shape[:2], self.rows, -1), None)
+        if not self.has_context:
+            return local, ()
+        h, after = self.gru(torch.relu(self.down(x.squeeze(2))), state)
+        context = torch.relu(self.up(h)).reshape(*local.shape[:3], -1)
+        return torch.cat([local, context], dim=3), after

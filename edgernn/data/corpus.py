@@ -27,7 +27,8 @@ SPLITS = ("train", "validation", "test")
 UNKNOWN = "unknown"
 NOISE = "_noise_"
 SPEECH = "_speech_"  # running speech of any length: material for unknown words and for streams, never scored
-RESERVED = (NOISE, SPEECH)
+ROOM = "_room_"  # impulse response of a room
+RESERVED = (NOISE, SPEECH, ROOM)
 VERSION = 1
 _FILES = {"pcm.npy", "index.json"}
 Progress = Callable[[str, int, int], None]  # (what is being done, done, total; total 0 = not known)
@@ -46,6 +47,7 @@ class Item:
     speaker: str  # "" when not known
     split: str  # one of SPLITS, or "" when it is to be assigned
     note: str = ""  # origin and licence, one line
+    word: str = ""  # what sounds, where the label does not tell: the kind of a noise
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Row:
 
     source: str
     label: str  # a keyword, UNKNOWN or one of RESERVED
-    word: str  # the label its source gave it
+    word: str  # the label its source gave it; for noise its kind, where that is known
     speaker: str
     split: str
     offset: int
@@ -76,11 +78,12 @@ def load_clips(root: Path, items: Sequence[Item], progress: Progress, stage: str
         progress(stage, done, len(items))
 
 
-def reserved_label(noise: bool, speech: bool) -> str:
-    """The label of a source that is noise or running speech throughout; empty for one of words."""
-    if noise and speech:
-        raise EdgernnError("a data source is both noise and speech; set one of them")
-    return NOISE if noise else SPEECH if speech else ""
+def reserved_label(noise: bool, speech: bool, room: bool = False) -> str:
+    """The label of a source that is noise, running speech or rooms throughout; empty for one of words."""
+    chosen = [label for label, wanted in zip(RESERVED, (noise, speech, room), strict=True) if wanted]
+    if len(chosen) > 1:
+        raise EdgernnError("a data source is one of noise, speech and room; set one of them")
+    return chosen[0] if chosen else ""
 
 
 # Splits ---------------------------------------------------------------------------
@@ -136,6 +139,7 @@ def write_dataset(
 
     A label that is neither a keyword nor RESERVED becomes UNKNOWN and stays readable as `word`. `clip_seconds`:
     the length a classified clip is padded to; default 1.0, or the longest keyword clip rounded up to 0.1 s.
+    Keywords may be missing only where there is running speech, to denoise.
     EdgernnError: no clips, a keyword without clips in a split, a speaker in two splits, a bad keyword list.
     """
     _check_keywords(keywords)
@@ -148,7 +152,7 @@ def write_dataset(
         partial.mkdir(parents=True)
         rows, notes, digest = _write_pcm(clips, keywords, partial / "pcm.npy")
         _check_rows(rows, keywords)
-        longest = max(row.length for row in rows if row.label in keywords)
+        longest = max((row.length for row in rows if row.label in keywords), default=0)
         seconds = clip_seconds or max(1.0, math.ceil(longest * 10 / SAMPLE_RATE) / 10)
         index = {"notes": notes, "pcm_sha256": digest, "clip_samples": round(seconds * SAMPLE_RATE)}
         index |= {"keywords": list(keywords), "rows": [list(vars(row).values()) for row in rows]}
@@ -164,8 +168,6 @@ def write_dataset(
 
 
 def _check_keywords(keywords: Sequence[str]) -> None:
-    if not keywords:
-        raise EdgernnError('no keywords were given; name at least one, such as "hey robin"')
     wrong = [
         word
         for word, n in Counter(keywords).items()
@@ -206,15 +208,18 @@ def _row(clip: Clip, keywords: Sequence[str], offset: int) -> Row:
     if item.split not in SPLITS:
         raise EdgernnError(f"{item.source} has split {item.split!r}; it must be one of {', '.join(SPLITS)}")
     label = item.label if item.label in (*keywords, *RESERVED) else UNKNOWN
-    return Row(item.source, label, item.label, item.speaker, item.split, offset, len(clip.pcm))
+    return Row(item.source, label, item.word or item.label, item.speaker, item.split, offset, len(clip.pcm))
 
 
 def _check_rows(rows: Sequence[Row], keywords: Sequence[str]) -> None:
     if not rows:
         raise EdgernnError("the sources gave no clips at all; check their paths and filters")
-    split_of: dict[tuple[bool, str], str] = {}
+    if not keywords and not any(row.label == SPEECH for row in rows):
+        raise EdgernnError('no keywords were given; name at least one, such as "hey robin"')
+    split_of: dict[tuple[str, str], str] = {}
     for row in rows:
-        first = split_of.setdefault((row.label == NOISE, row.speaker), row.split)
+        kind = row.label if row.label in (NOISE, ROOM) else ""
+        first = split_of.setdefault((kind, row.speaker), row.split)
         if first != row.split:
             raise EdgernnError(
                 f"speaker {row.speaker!r} is in the {first} and in the {row.split} split ({row.source}); "
@@ -304,6 +309,10 @@ class Dataset:
     def speech(self, split: str) -> list[Row]:
         """Rows of running speech in a split, in file order; may be empty."""
         return [row for row in self._split(split) if row.label == SPEECH]
+
+    def rooms(self, split: str) -> list[Row]:
+        """Rows of room impulse responses in a split, in file order; may be empty."""
+        return [row for row in self._split(split) if row.label == ROOM]
 
     def _split(self, split: str) -> Iterator[Row]:
         if split not in SPLITS:

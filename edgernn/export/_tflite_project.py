@@ -20,11 +20,11 @@ RESOLVER_METHODS = {
     "ADD": "AddAdd", "ASSIGN_VARIABLE": "AddAssignVariable", "CALL_ONCE": "AddCallOnce", "CAST": "AddCast",
     "CONCATENATION": "AddConcatenation", "CONV_2D": "AddConv2D", "DEPTHWISE_CONV_2D": "AddDepthwiseConv2D",
     "LOGISTIC": "AddLogistic", "MUL": "AddMul", "QUANTIZE": "AddQuantize", "READ_VARIABLE": "AddReadVariable",
-    "SLICE": "AddSlice", "SUB": "AddSub", "TANH": "AddTanh", "VAR_HANDLE": "AddVarHandle",
+    "RESHAPE": "AddReshape",    "SLICE": "AddSlice", "SUB": "AddSub", "TANH": "AddTanh", "VAR_HANDLE": "AddVarHandle",
 }  # fmt: skip
 _TEXTS = ("model_tflite.h", "model_tflite.cc", "main.cc")
 #: the project's own front end and decision stage
-_SOURCES = ("ern_frontend.c", "ern_frontend.h", "ern_decide.c", "ern_decide.h", "ern_math.h", "ern_check.h")
+_SOURCES = ("ern_frontend.c", "ern_frontend.h", "ern_decide.c", "ern_decide.h", "ern_log.h", "ern_math.h", "ern_check.h")
 _CTYPES = {"int16": "int16_t", "uint16": "uint16_t"}
 
 

@@ -6,10 +6,10 @@ state from step to step and decide when a keyword fires. Numbers are integers; r
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from edgernn.graph import FORMAT_VERSION, Graph, State, Value, canonical
+from edgernn.graph import FORMAT_VERSION, NetGraph, State, Value, canonical
 
 PREFIX = "edgernn."
 GRAPH_ID_KEY = PREFIX + "graph_id"
@@ -26,18 +26,18 @@ class Port:
     type: Value
 
 
-def input_ports(g: Graph) -> list[Port]:
+def input_ports(g: NetGraph) -> list[Port]:
     """`features`, then `state_0`, `state_1`, .. in the graph's order of states."""
     return [Port("features", g.input, g.values[g.input]), *state_ports(g, "")]
 
 
-def output_ports(g: Graph) -> list[Port]:
+def output_ports(g: NetGraph) -> list[Port]:
     """`logits`, `posteriors`, then `state_0_out`, .. in the same order as the inputs they become."""
-    ends = [Port("logits", g.logits, g.values[g.logits]), Port("posteriors", g.posteriors, g.values[g.posteriors])]
+    ends = [Port(name, name, g.values[name]) for name in (g.logits, g.posteriors)]
     return [*ends, *state_ports(g, "_out")]
 
 
-def state_ports(g: Graph, suffix: str) -> list[Port]:
+def state_ports(g: NetGraph, suffix: str) -> list[Port]:
     """The states as read (suffix "") or as written (suffix "_out")."""
     return [Port(f"state_{i}{suffix}", _end(s, suffix), g.values[s.read]) for i, s in enumerate(g.states)]
 
@@ -46,7 +46,7 @@ def _end(s: State, suffix: str) -> str:
     return s.write if suffix else s.read
 
 
-def metadata(g: Graph, inputs: list[Port] | None = None, outputs: list[Port] | None = None) -> dict[str, str]:
+def metadata(g: NetGraph, inputs: list[Port] | None = None, outputs: list[Port] | None = None) -> dict[str, str]:
     """Everything needed around the network, as text; objects and lists are canonical JSON, sorted by key.
 
     A model that is not one step with its state outside names its own inputs and outputs.
@@ -56,22 +56,13 @@ def metadata(g: Graph, inputs: list[Port] | None = None, outputs: list[Port] | N
         "graph_format": FORMAT_VERSION,
         "name": g.name,
         "scheme": g.scheme,
-        "labels": list(g.labels),
-        "sample_rate": g.frontend.sample_rate,
+        "sample_rate": g.sample_rate,
         "frames_per_step": g.frames_per_step,
-        "frontend": _frontend(g),
-        "decision": {**asdict(g.decision), "thresholds": list(g.decision.thresholds)},
+        **g.about(),
         "inputs": [_port(p) for p in inputs or input_ports(g)],
         "outputs": [_port(p) for p in outputs or output_ports(g)],
     }
     return {PREFIX + key: value if isinstance(value, str) else canonical(value) for key, value in sorted(entries.items())}
-
-
-def _frontend(g: Graph) -> dict[str, Any]:
-    p, a = g.frontend, g.affine
-    affine = {"bits": a.bits, "exponent": a.exponent, "gain": a.gain.tolist(), "offset": a.offset.tolist(), "shift": a.shift}
-    numbers = {"bands": p.bands, "fft": p.fft, "floor_log2": p.floor_log2, "hop": p.hop, "window": p.window}
-    return {**numbers, "f_max": float(p.f_max).hex(), "f_min": float(p.f_min).hex(), "affine": affine}
 
 
 def _port(p: Port) -> dict[str, Any]:

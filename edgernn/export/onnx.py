@@ -20,7 +20,7 @@ from edgernn.export._onnx_file import seal
 from edgernn.export._onnx_writer import Writer, dims
 from edgernn.export.metadata import input_ports, metadata, output_ports
 from edgernn.floatnet import FloatNet
-from edgernn.graph import Graph, Op
+from edgernn.graph import Graph, NetGraph, Op
 from edgernn.qmath import INT8_MAX, INT8_MIN, INT16_MAX, INT16_MIN, SIGMOID_TABLE
 
 Constants = Mapping[str, NDArray[Any]]
@@ -99,6 +99,14 @@ def _conv(w: _Integers, x: list[str], op: Op, c: Constants, shape: tuple[int, in
     return _matvec(w, [w.node("Reshape", x[0], w.vector(0, 1, -1))], op, c, shape)
 
 
+def _row_conv(w: _Integers, x: list[str], op: Op, c: Constants, shape: tuple[int, int]) -> str:
+    """Rows shifted up and down beside one another, zeros beyond the ends, then one product."""
+    around = c["weight"].shape[1] // shape[1] // 2
+    padded = w.node("Pad", x[0], w.vector(0, around, 0, 0, around, 0))
+    windows = [w.slice(padded, 1, k, shape[0]) for k in range(2 * around + 1)]
+    return _matvec(w, [w.node("Concat", *windows, axis=2)], op, c, shape)
+
+
 def _depthwise(w: _Integers, x: list[str], op: Op, c: Constants, shape: tuple[int, int]) -> str:
     """Window [B, K, C, 1] times filters [K, C, M], summed over the window."""
     kernel, channels = shape
@@ -160,6 +168,7 @@ LOWER: Mapping[str, Lowering] = {
     "matvec": _matvec,
     "conv": _conv,
     "depthwise": _depthwise,
+    "row_conv": _row_conv,
     "add": lambda w, x, op, c, s: w.clip(w.node("Add", *x), INT16_MIN, INT16_MAX),
     "sub": lambda w, x, op, c, s: w.clip(w.node("Sub", *x), INT16_MIN, INT16_MAX),
     "add_relu": lambda w, x, op, c, s: w.clip(w.node("Add", *x), 0, INT16_MAX),
@@ -169,16 +178,18 @@ LOWER: Mapping[str, Lowering] = {
     "narrow": lambda w, x, op, c, s: w.halved_away(x[0], 7, INT8_MIN, INT8_MAX),
     "cell_to_preact": _cell_to_preact,
     "concat": lambda w, x, op, c, s: w.node("Concat", *x, axis=1),
+    "concat_columns": lambda w, x, op, c, s: w.node("Concat", *x, axis=2),
+    "reshape": lambda w, x, op, c, s: w.node("Reshape", x[0], w.vector(0, op.attrs["rows"], -1)),
     "slice_rows": lambda w, x, op, c, s: w.slice(x[0], 1, op.attrs["begin"], op.attrs["size"]),
     "slice_columns": lambda w, x, op, c, s: w.slice(x[0], 2, op.attrs["begin"], op.attrs["size"]),
 }
 
 
-def _constants(g: Graph, op: Op) -> Constants:
+def _constants(g: NetGraph, op: Op) -> Constants:
     return g.linear(op.output) if f"{op.output}.weight" in g.constants else {}
 
 
-def integer_model(g: Graph) -> bytes:
+def integer_model(g: NetGraph) -> bytes:
     """The graph as an ONNX file's bytes; see the module docstring. Inputs and outputs as in `metadata`."""
     w, values = _Integers(), dict[str, str]()
     for port in input_ports(g):
@@ -192,7 +203,7 @@ def integer_model(g: Graph) -> bytes:
     return seal(w.model(g.name), metadata(g), "integer")
 
 
-def export_onnx(g: Graph, folder: Path, net: FloatNet | None = None, qdq: bool = False) -> tuple[list[Path], dict[str, Any]]:
+def export_onnx(g: NetGraph, folder: Path, net: FloatNet | None = None, qdq: bool = False) -> tuple[list[Path], dict[str, Any]]:
     """Write model.onnx, with `net` model_float.onnx, with `qdq` model_qdq.onnx.
 
     Returns the files and a report: `bytes` of each by name, and `qdq_snr_db`, the QDQ form's distance from the integer
@@ -202,7 +213,7 @@ def export_onnx(g: Graph, folder: Path, net: FloatNet | None = None, qdq: bool =
     from edgernn.export.onnx_qdq import distance, qdq_model
 
     models = {"model.onnx": integer_model(g)}
-    if net is not None:
+    if net is not None and isinstance(g, Graph):
         models["model_float.onnx"] = float_model(net, g)
     if qdq:
         models["model_qdq.onnx"] = qdq_model(g)

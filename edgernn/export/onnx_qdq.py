@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgernn.export._onnx_file import seal
 from edgernn.export._onnx_writer import Writer, dims
 from edgernn.export.metadata import input_ports, metadata, output_ports
-from edgernn.graph import Graph, Op, Value
+from edgernn.graph import NetGraph, Op, Value
 from edgernn.scoring import snr_db
 
 Lowering = Callable[["_Pairs", list[str], Op], str]
@@ -24,7 +24,7 @@ Lowering = Callable[["_Pairs", list[str], Op], str]
 class _Pairs(Writer):
     """An ONNX graph whose tensors are float32 that went through the graph's integer types."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: NetGraph) -> None:
         super().__init__()
         self.graph = graph
 
@@ -56,7 +56,7 @@ class _Pairs(Writer):
         return self.dequantize(self.quantize(self.node(kind, x, *inputs, **attrs), value), value)
 
 
-def row_steps(g: Graph, op: Op) -> NDArray[np.float64]:
+def row_steps(g: NetGraph, op: Op) -> NDArray[np.float64]:
     """What one step of each weight row is worth: m 2^-k s_out / s_in."""
     c = g.linear(op.output)
     ratio = c["multiplier"].astype(np.float64) * 2.0 ** -c["shift"].astype(np.float64)
@@ -78,6 +78,17 @@ def _conv(w: _Pairs, x: list[str], op: Op) -> str:
     return _matvec(w, [w.arranged("Reshape", x[0], op, w.constant([0, 1, -1], np.int64))], op)
 
 
+def _row_conv(w: _Pairs, x: list[str], op: Op) -> str:
+    """Conv over the rows."""
+    c, steps = w.graph.linear(op.output), row_steps(w.graph, op)
+    channels = w.graph.values[op.inputs[0]].shape[1]
+    filters = c["weight"].reshape(len(steps), -1, channels).transpose(0, 2, 1)
+    around = filters.shape[2] // 2
+    columns = w.arranged("Transpose", x[0], op, perm=[0, 2, 1])
+    y = w.node("Conv", columns, w.rows(filters, steps), kernel_shape=[filters.shape[2]], pads=[around, around])
+    return _finish(w, w.node("Transpose", y, perm=[0, 2, 1]), op, steps)
+
+
 def _depthwise(w: _Pairs, x: list[str], op: Op) -> str:
     """Conv over the whole window, one group a channel."""
     c, steps = w.graph.linear(op.output), row_steps(w.graph, op)
@@ -93,6 +104,7 @@ LOWER: Mapping[str, Lowering] = {
     "matvec": _matvec,
     "conv": _conv,
     "depthwise": _depthwise,
+    "row_conv": _row_conv,
     "add": lambda w, x, op: w.node("Add", *x),
     "sub": lambda w, x, op: w.node("Sub", *x),
     "add_relu": lambda w, x, op: w.node("Relu", w.node("Add", *x)),
@@ -102,12 +114,14 @@ LOWER: Mapping[str, Lowering] = {
     "narrow": lambda w, x, op: x[0],
     "cell_to_preact": lambda w, x, op: x[0],
     "concat": lambda w, x, op: w.node("Concat", *x, axis=1),
+    "concat_columns": lambda w, x, op: w.node("Concat", *x, axis=2),
+    "reshape": lambda w, x, op: w.arranged("Reshape", x[0], op, w.constant([0, op.attrs["rows"], -1], np.int64)),
     "slice_rows": lambda w, x, op: w.slice(x[0], 1, op.attrs["begin"], op.attrs["size"]),
     "slice_columns": lambda w, x, op: w.slice(x[0], 2, op.attrs["begin"], op.attrs["size"]),
 }
 
 
-def qdq_model(g: Graph) -> bytes:
+def qdq_model(g: NetGraph) -> bytes:
     """The graph in QDQ form as an ONNX file's bytes; inputs and outputs as in the integer export."""
     w, integers, floats = _Pairs(g), dict[str, str](), dict[str, str]()
     for port in input_ports(g):
@@ -123,7 +137,7 @@ def qdq_model(g: Graph) -> bytes:
     return seal(w.model(g.name), metadata(g), "qdq")
 
 
-def distance(g: Graph, steps: int = 500) -> dict[str, float]:
+def distance(g: NetGraph, steps: int = 500) -> dict[str, float]:
     """SNR in dB of the QDQ form's logits in ONNX Runtime against the integer model's, both with their own carried state.
 
     `as_written` runs the file's operators; `optimised` lets ONNX Runtime rewrite them, which may narrow int16 operands of
@@ -139,9 +153,9 @@ def distance(g: Graph, steps: int = 500) -> dict[str, float]:
     return {name: round(snr_db(exact, trace.logits), 2) for name, trace in runs.items()}
 
 
-def _noise(g: Graph, frames: int) -> NDArray[np.int16]:
+def _noise(g: NetGraph, frames: int) -> NDArray[np.int16]:
     """Features [frames, bands]: white noise through a one-pole filter, variance 1."""
-    white = np.random.default_rng(0).normal(size=(frames, g.frontend.bands))
+    white = np.random.default_rng(0).normal(size=(frames, g.bands))
     for t in range(1, frames):
         white[t] = 0.6 * white[t - 1] + 0.8 * white[t]
     value = g.values[g.input]

@@ -1,4 +1,4 @@
-"""Graph to TFLite: the FlatBuffer is written directly, from builtin operators that TFLM has too, and keeps every bit.
+"""NetGraph to TFLite: the FlatBuffer is written directly, from builtin operators that TFLM has too, and keeps every bit.
 
 A value [R, C] is a tensor [1, R, 1, C] with the scale of the contract and zero point 0. Where a TFLite kernel's arithmetic
 depends on the runtime, another operator is taken:
@@ -26,12 +26,12 @@ from edgernn.export._arena import arena_bytes
 from edgernn.export._tflite_file import AlignedBuffer, checksum_slot, pack, read_metadata, verify
 from edgernn.export._tflite_project import write_project
 from edgernn.export.metadata import CHECKSUM_KEY, FORM_KEY, PREFIX, Port, input_ports, metadata, output_ports
-from edgernn.graph import Graph, Op, Value
+from edgernn.graph import Graph, NetGraph, Op, Value
 
 #: builtin operators in use -> the version that knows int16 (tensorflow/lite/tools/versioning/op_version.cc)
 VERSIONS: Mapping[str, int] = {
     "ADD": 3, "ASSIGN_VARIABLE": 1, "CALL_ONCE": 1, "CAST": 3, "CONCATENATION": 3, "CONV_2D": 4, "DEPTHWISE_CONV_2D": 5,
-    "LOGISTIC": 3, "MUL": 4, "QUANTIZE": 2, "READ_VARIABLE": 1, "SLICE": 4, "SUB": 5, "TANH": 3, "VAR_HANDLE": 1,
+    "LOGISTIC": 3, "MUL": 4, "QUANTIZE": 2, "READ_VARIABLE": 1, "RESHAPE": 1, "SLICE": 4, "SUB": 5, "TANH": 3, "VAR_HANDLE": 1,
 }  # fmt: skip
 SIGNATURE, RESET_SIGNATURE = "serving_default", "reset"
 MAX_CLIP_STEPS = 4096
@@ -149,7 +149,7 @@ class _Scope:
     """What lowering one operation needs: graph, op, its operands' tensors and its result's."""
 
     s: _Subgraph
-    g: Graph
+    g: NetGraph
     op: Op
     inputs: list[int]
     output: int
@@ -164,7 +164,7 @@ class _Scope:
         return int(kinds.RELU if self.op.attrs.get("relu") else kinds.NONE)
 
 
-def _product(c: _Scope, name: str, kind: str, weight: NDArray[Any], axis: int, **options: Any) -> None:
+def _product(c: _Scope, name: str, kind: str, weight: NDArray[Any], axis: int, padding: str = "VALID", **options: Any) -> None:
     """A convolution over int16 operands; weight in TFLite's layout, rows along `axis`.
 
     A row's scale m*2^-k*s_out/s_in is exact in float32 (m has 15 bits, 3*m 17), and TFLite's quotient
@@ -175,7 +175,12 @@ def _product(c: _Scope, name: str, kind: str, weight: NDArray[Any], axis: int, *
     scale = ratio * c.g.values[c.op.output].step / c.g.values[c.op.inputs[0]].step
     filters = c.s.constant(weight, scale.astype(np.float32), axis)
     bias = c.s.constant(constants["bias"].astype(np.int64))
-    fixed = {"padding": c.s.schema.Padding.VALID, "strideW": 1, "strideH": 1, "fusedActivationFunction": c.activation()}
+    fixed = {
+        "padding": getattr(c.s.schema.Padding, padding),
+        "strideW": 1,
+        "strideH": 1,
+        "fusedActivationFunction": c.activation(),
+    }
     c.s.operator(name, [c.s.widened(c.inputs[0]), filters, bias], [c.output], kind, **fixed, **options)
 
 
@@ -188,6 +193,18 @@ def _conv(c: _Scope) -> None:
     weight = c.g.linear(c.op.output)["weight"]
     rows, columns = c.g.values[c.op.inputs[0]].shape
     _product(c, "CONV_2D", "Conv2DOptions", weight.reshape(len(weight), rows, 1, columns), 0)
+
+
+def _row_conv(c: _Scope) -> None:
+    weight = c.g.linear(c.op.output)["weight"]
+    channels = c.g.values[c.op.inputs[0]].shape[1]
+    _product(c, "CONV_2D", "Conv2DOptions", weight.reshape(len(weight), -1, 1, channels), 0, padding="SAME")
+
+
+def _reshape(c: _Scope) -> None:
+    shape = list(c.s.graph.tensors[c.output].shape)
+    operands = [c.inputs[0], c.s.constant(np.array(shape, np.int32))]
+    c.s.operator("RESHAPE", operands, [c.output], "ReshapeOptions", newShape=shape)
 
 
 def _depthwise(c: _Scope) -> None:
@@ -222,9 +239,9 @@ def _emit_slice(s: _Subgraph, x: int, output: int, axis: int, first: int) -> Non
     s.operator("SLICE", [x, s.constant(begin), s.constant(size)], [output], "SliceOptions")
 
 
-def _emit_concat(s: _Subgraph, inputs: list[int], output: int) -> None:
+def _emit_concat(s: _Subgraph, inputs: list[int], output: int, axis: int = 1) -> None:
     none = s.schema.ActivationFunctionType.NONE
-    s.operator("CONCATENATION", inputs, [output], "ConcatenationOptions", axis=1, fusedActivationFunction=none)
+    s.operator("CONCATENATION", inputs, [output], "ConcatenationOptions", axis=axis, fusedActivationFunction=none)
 
 
 Lowering = Callable[[_Scope], None]
@@ -234,6 +251,7 @@ LOWER: Mapping[str, Lowering] = {
     "matvec": _matvec,
     "conv": _conv,
     "depthwise": _depthwise,
+    "row_conv": _row_conv,
     "add": _sum("ADD", "AddOptions"),
     "sub": _sum("SUB", "SubOptions"),
     "add_relu": _sum("ADD", "AddOptions", "RELU"),
@@ -243,15 +261,17 @@ LOWER: Mapping[str, Lowering] = {
     "narrow": lambda c: c.emit("QUANTIZE", "QuantizeOptions"),
     "cell_to_preact": lambda c: c.emit("QUANTIZE", "QuantizeOptions"),
     "concat": lambda c: _emit_concat(c.s, c.inputs, c.output),
+    "concat_columns": lambda c: _emit_concat(c.s, c.inputs, c.output, axis=3),
+    "reshape": _reshape,
     "slice_rows": _slice(1),
     "slice_columns": _slice(3),
 }
 
 
 def export_tflite(
-    g: Graph, folder: Path, *, stateful: bool = False, clip_steps: int | None = None, prefix: str = "kws"
+    g: NetGraph, folder: Path, *, stateful: bool = False, clip_steps: int | None = None, prefix: str = "kws"
 ) -> tuple[list[Path], dict[str, Any]]:
-    """Write `model.tflite`, and around it a project for TFLM.
+    """Write `model.tflite`, and around a keyword spotter a project for TFLM.
 
     Returns the files, the model first, and a report: `bytes` by name, and `arena_bytes`, what TFLM needs on this host (None
     where tflite-micro is not installed).
@@ -264,7 +284,7 @@ def export_tflite(
     path, arena = folder / "model.tflite", arena_bytes(data)
     write_bytes(path, data)
     report = {"bytes": {path.name: len(data)}, "arena_bytes": arena}
-    if clip_steps is not None:
+    if clip_steps is not None or not isinstance(g, Graph):
         return [path], report
     return [path, *write_project(g, data, operators(data), arena, folder, prefix, stateful)], report
 
@@ -277,14 +297,14 @@ def operators(data: bytes) -> list[str]:
     return sorted(names[model.OperatorCodes(i).BuiltinCode()] for i in range(model.OperatorCodesLength()))
 
 
-def model_bytes(g: Graph, *, stateful: bool = False, clip_steps: int | None = None) -> bytes:
+def model_bytes(g: NetGraph, *, stateful: bool = False, clip_steps: int | None = None) -> bytes:
     """The .tflite file of a graph: one step with state in and out, one with state inside, or a whole clip unrolled."""
     if clip_steps is not None:
         return _clip_model(g, clip_steps, stateful)
     return _stateful_model(g) if stateful else _step_model(g)
 
 
-def _step_model(g: Graph) -> bytes:
+def _step_model(g: NetGraph) -> bytes:
     """One step; inputs features, state_0, ..; outputs logits, posteriors, state_0_out, .."""
     model = _Model(load_schema())
     s = _Subgraph(model, "step")
@@ -294,7 +314,7 @@ def _step_model(g: Graph) -> bytes:
     return _finish(model, g, "step", [s], inputs, outputs, [scope[p.value] for p in inputs], [scope[p.value] for p in outputs])
 
 
-def _lower(s: _Subgraph, g: Graph, scope: dict[str, int], names: Mapping[str, str] | None = None) -> None:
+def _lower(s: _Subgraph, g: NetGraph, scope: dict[str, int], names: Mapping[str, str] | None = None) -> None:
     """One step's operators; `scope` maps values to tensors and grows. Tensors get no names if `names` is None."""
     for op in g.ops:
         name = "" if names is None else names.get(op.output, op.output)
@@ -304,7 +324,7 @@ def _lower(s: _Subgraph, g: Graph, scope: dict[str, int], names: Mapping[str, st
 
 
 def _finish(
-    model: _Model, g: Graph, form: str, subgraphs: list[_Subgraph], inputs: list[Port], outputs: list[Port],
+    model: _Model, g: NetGraph, form: str, subgraphs: list[_Subgraph], inputs: list[Port], outputs: list[Port],
     sources: list[int], results: list[int],
 ) -> bytes:  # fmt: skip
     """Set the first subgraph's ends, name them in the signature, describe them in the metadata."""
@@ -321,7 +341,7 @@ def _finish(
     return model.finish([x.graph for x in subgraphs], signatures, entries)
 
 
-def _stateful_model(g: Graph) -> bytes:
+def _stateful_model(g: NetGraph) -> bytes:
     """One step with the states in resource variables; a second subgraph, called once and by `reset`, sets them to 0."""
     if not g.states:
         raise EdgernnError(f"graph {g.name} carries no state: export it without `stateful`")
@@ -353,7 +373,7 @@ def _zeros(s: _Subgraph, v: Value) -> int:
     return s.constant(np.zeros((1, rows, 1, columns), v.dtype), np.array([v.step], np.float32))
 
 
-def _clip_model(g: Graph, steps: int, stateful: bool) -> bytes:
+def _clip_model(g: NetGraph, steps: int, stateful: bool) -> bytes:
     """`steps` steps from a reset, unrolled: features [steps * frames_per_step, bands] -> scores [steps, labels]."""
     if stateful or not 1 <= steps <= MAX_CLIP_STEPS:
         raise EdgernnError(

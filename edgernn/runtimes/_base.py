@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn import features
-from edgernn.graph import Graph
+from edgernn.graph import NetGraph
 
 Int16 = NDArray[np.int16]
 
@@ -19,7 +19,8 @@ Int16 = NDArray[np.int16]
 class Trace:
     """One run of S steps.
 
-    features int16 [T, bands]; logits, posteriors int16 [S, labels]; states: name -> int8/int16 [S, R, C] after each step.
+    features int16 [T, bands]; logits, posteriors int16 [S, labels], of a denoiser [S, bands], where posteriors are the gains;
+    states: name -> int8/int16 [S, R, C] after each step.
     """
 
     features: Int16
@@ -58,25 +59,27 @@ def _differing(a: NDArray[np.generic], b: NDArray[np.generic] | None) -> int:
 class FrontEnd:
     """The definition's front end with its carried samples, for every runtime that has none of its own."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: NetGraph) -> None:
         self._graph = graph
         self.reset()
 
     def reset(self) -> None:
         """Forget everything heard."""
-        p = self._graph.frontend
-        self._history = np.zeros(p.window - p.hop, np.int16)
+        self._history = np.zeros(self._graph.history_samples, np.int16)
 
     def __call__(self, pcm: Int16) -> Int16:
-        """PCM [n] -> normalised features [n // hop, bands], continuing the stream."""
+        """PCM [n] -> normalised features [n // frame_samples, bands], continuing the stream."""
         g = self._graph
-        out = features.log_mel(pcm, g.frontend, g.tables, self._history)
-        heard = np.concatenate([self._history, pcm[: len(out) * g.frontend.hop]])
+        out = g.features(pcm, self._history)
+        heard = np.concatenate([self._history, pcm[: len(out) * g.frame_samples]])
         self._history = heard[len(heard) - len(self._history) :].astype(np.int16)
-        return g.affine.apply(out)
+        return out
 
 
-class Runtime(ABC):
+GraphT = TypeVar("GraphT", bound=NetGraph)
+
+
+class Runtime(ABC, Generic[GraphT]):
     """A quantized model somewhere: NumPy, C on this host, or another interpreter.
 
     file_bytes: size of the exported model file, None where there is no such file.
@@ -85,7 +88,7 @@ class Runtime(ABC):
     name: str
     file_bytes: int | None = None
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: GraphT) -> None:
         self.graph = graph
 
     @property
@@ -99,7 +102,7 @@ class Runtime(ABC):
 
     @abstractmethod
     def features(self, pcm: Int16) -> Int16:
-        """PCM [n] -> normalised features [n // hop, bands], continuing the stream."""
+        """PCM [n] -> normalised features [n // frame_samples, bands], continuing the stream."""
 
     @abstractmethod
     def run_features(self, frames: Int16) -> Trace:
@@ -109,3 +112,11 @@ class Runtime(ABC):
         """PCM [n] -> trace of n // step_samples steps, continuing the stream."""
         whole = len(pcm) // self.graph.step_samples * self.graph.step_samples
         return self.run_features(self.features(pcm[:whole]))
+
+
+class Denoiser(Runtime[NetGraph]):
+    """A runtime of a denoiser that goes the whole way, from sound to sound."""
+
+    @abstractmethod
+    def denoise(self, pcm: Int16) -> Int16:
+        """PCM [n] -> denoised PCM [n // hop * hop], one window late, continuing the stream."""

@@ -8,16 +8,16 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn.graph import Graph
+from edgernn.graph import NetGraph
 from edgernn.runtimes._base import FrontEnd, Int16, Runtime, Trace
 
 State = Mapping[str, NDArray[np.generic]]
 
 
-class StepRuntime(Runtime):
+class StepRuntime(Runtime[NetGraph]):
     """A runtime whose interpreter takes features and state, and gives scores and the next state."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: NetGraph) -> None:
         super().__init__(graph)
         self._front = FrontEnd(graph)
         self.reset()
@@ -43,7 +43,8 @@ class StepRuntime(Runtime):
             logits, posteriors, self._state = self.step(frames[i : i + g.frames_per_step], self._state)
             rows.append((logits, posteriors))
             states.append(self._state)
-        scores = [np.array([row[i] for row in rows], np.int16).reshape(len(rows), len(g.labels)) for i in (0, 1)]
+        width = g.output_shape[0] * g.output_shape[1]
+        scores = [np.array([row[i] for row in rows], np.int16).reshape(len(rows), width) for i in (0, 1)]
         return Trace(frames, scores[0], scores[1], {s.read: self._stacked(s.read, states) for s in g.states})
 
     def _stacked(self, name: str, states: list[State]) -> NDArray[np.generic]:

@@ -11,7 +11,7 @@ import numpy as np
 from edgernn.errors import EdgernnError
 from edgernn.export.metadata import FORM_KEY, GRAPH_ID_KEY, Port, input_ports, output_ports
 from edgernn.export.tflite import model_bytes, read_metadata
-from edgernn.graph import Graph
+from edgernn.graph import NetGraph
 from edgernn.runtimes._base import Int16
 from edgernn.runtimes._step import State, StepRuntime
 
@@ -44,7 +44,7 @@ def any_interpreter() -> tuple[str, Any]:
     raise EdgernnError(f"none of {', '.join(INTERPRETERS)} is installed; pip install 'edgernn[tflite]'")
 
 
-def checked_file(graph: Graph, file: bytes | None) -> bytes:
+def checked_file(graph: NetGraph, file: bytes | None) -> bytes:
     """The one-step model of the graph: exported now, or the given bytes if edgernn wrote them for this very graph."""
     if file is None:
         return model_bytes(graph)
@@ -60,7 +60,7 @@ def checked_file(graph: Graph, file: bytes | None) -> bytes:
 class FileRuntime(StepRuntime):
     """A runtime that runs the exported file; `file_bytes` is its size."""
 
-    def __init__(self, graph: Graph, file: bytes | None = None) -> None:
+    def __init__(self, graph: NetGraph, file: bytes | None = None) -> None:
         data = checked_file(graph, file)
         self.file_bytes = len(data)
         self._inputs = [(p, _shape(p)) for p in input_ports(graph)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgernn.errors import EdgernnError
-from edgernn.graph import Graph
+from edgernn.graph import NetGraph
 from edgernn.runtimes._tflite import InterpreterRuntime, interpreter_module
 
 #: names of the kernels to choose from: the default ones with XNNPACK, the same without it, the reference ones
@@ -17,7 +17,7 @@ class LiteRTRuntime(InterpreterRuntime):
 
     name = "litert"
 
-    def __init__(self, graph: Graph, file: bytes | None = None, resolver: str = "AUTO") -> None:
+    def __init__(self, graph: NetGraph, file: bytes | None = None, resolver: str = "AUTO") -> None:
         if resolver not in RESOLVERS:
             raise EdgernnError(f"unknown resolver {resolver!r}; known: {', '.join(RESOLVERS)}")
         self._resolver = resolver

@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn import qmath
-from edgernn.graph import Graph, Op
+from edgernn import qmath, stft
+from edgernn.denoise.graph import DenoiseGraph
+from edgernn.graph import NetGraph, Op
 from edgernn.qmath import Ints
-from edgernn.runtimes._base import FrontEnd, Runtime, Trace
+from edgernn.runtimes._base import Denoiser, FrontEnd, Runtime, Trace
 
 Kernel = Callable[[list[Ints], Op, dict[str, Ints]], Ints]
 
@@ -40,6 +41,14 @@ def _depthwise(x: list[Ints], op: Op, c: dict[str, Ints]) -> Ints:
     return _finish(acc + c["bias"], op, c)
 
 
+def _row_conv(x: list[Ints], op: Op, c: dict[str, Ints]) -> Ints:
+    _, rows, channels = x[0].shape
+    around = c["weight"].shape[1] // channels // 2
+    padded = np.pad(x[0], ((0, 0), (around, around), (0, 0)))
+    windows = np.concatenate([padded[:, k : k + rows] for k in range(2 * around + 1)], axis=2)
+    return _linear(windows, op, c)
+
+
 def _span(op: Op) -> slice:
     return slice(op.attrs["begin"], op.attrs["begin"] + op.attrs["size"])
 
@@ -48,6 +57,7 @@ KERNELS: Mapping[str, Kernel] = {
     "matvec": lambda x, op, c: _linear(x[0], op, c),
     "conv": _conv,
     "depthwise": _depthwise,
+    "row_conv": _row_conv,
     "add": lambda x, op, c: qmath.sat16(x[0] + x[1]),
     "sub": lambda x, op, c: qmath.sat16(x[0] - x[1]),
     "add_relu": lambda x, op, c: np.clip(x[0] + x[1], 0, qmath.INT16_MAX),
@@ -57,6 +67,8 @@ KERNELS: Mapping[str, Kernel] = {
     "narrow": lambda x, op, c: qmath.view8(x[0]),
     "cell_to_preact": lambda x, op, c: qmath.cell_to_preact(x[0], op.attrs["exponent"]),
     "concat": lambda x, op, c: np.concatenate(x, axis=1),
+    "concat_columns": lambda x, op, c: np.concatenate(x, axis=2),
+    "reshape": lambda x, op, c: x[0].reshape(len(x[0]), op.attrs["rows"], -1),
     "slice_rows": lambda x, op, c: x[0][:, _span(op)],
     "slice_columns": lambda x, op, c: x[0][:, :, _span(op)],
 }
@@ -65,7 +77,7 @@ KERNELS: Mapping[str, Kernel] = {
 class IntegerNet:
     """The quantized net alone: features in, every value out."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: NetGraph) -> None:
         self.graph = graph
         self._constants = {
             op.output: {k: v.astype(np.int64) for k, v in graph.linear(op.output).items()}
@@ -86,12 +98,12 @@ class IntegerNet:
         return values, {s.read: values[s.write] for s in self.graph.states}
 
 
-class NumpyRuntime(Runtime):
+class NumpyRuntime(Runtime[NetGraph]):
     """The whole model in NumPy, PCM to posteriors."""
 
     name = "numpy"
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: NetGraph) -> None:
         super().__init__(graph)
         self._net = IntegerNet(graph)
         self._front = FrontEnd(graph)
@@ -121,7 +133,37 @@ class NumpyRuntime(Runtime):
             np.array([row[i][0] for row in rows], dtype=g.values[n].dtype).reshape(len(rows), *g.values[n].shape)
             for i, n in enumerate(names)
         ]
-        return Trace(frames, columns[0][:, 0], columns[1][:, 0], dict(zip(names[2:], columns[2:], strict=True)))
+        logits, posteriors = (c.reshape(len(rows), g.output_shape[0] * g.output_shape[1]) for c in columns[:2])
+        return Trace(frames, logits, posteriors, dict(zip(names[2:], columns[2:], strict=True)))
 
 
-RUNTIME = NumpyRuntime
+class NumpyDenoiser(NumpyRuntime, Denoiser):
+    """A denoiser, PCM to PCM."""
+
+    def __init__(self, graph: DenoiseGraph) -> None:
+        self._whole = graph
+        super().__init__(graph)
+
+    def reset(self) -> None:
+        """Forget everything heard."""
+        super().reset()
+        g = self._whole
+        self._history, self._overlap = np.zeros(g.stft.hop, np.int16), np.zeros(g.stft.hop, np.int32)
+
+    def denoise(self, pcm: NDArray[np.int16]) -> NDArray[np.int16]:
+        """See `Denoiser`."""
+        g = self._whole
+        pcm = pcm[: len(pcm) // g.stft.hop * g.stft.hop]
+        re, im = stft.analyze(pcm, g.stft, g.tables, self._history)
+        self._history = np.concatenate([self._history, pcm])[-g.stft.hop :]
+        gains = self.run_features(stft.features(re, im, g.stft, g.affine)).posteriors
+        out, self._overlap = stft.synthesize(re, im, stft.floored(gains, g.floor), g.stft, g.tables, self._overlap)
+        return out
+
+
+def make(graph: NetGraph) -> NumpyRuntime:
+    """The runtime that suits the graph's task."""
+    return NumpyDenoiser(graph) if isinstance(graph, DenoiseGraph) else NumpyRuntime(graph)
+
+
+RUNTIME = make

@@ -13,13 +13,13 @@ from edgernn.export._onnx_file import metadata_of, read
 from edgernn.export.metadata import FORM_KEY, GRAPH_ID_KEY, input_ports, output_ports
 from edgernn.export.onnx import integer_model
 from edgernn.export.onnx_qdq import qdq_model
-from edgernn.graph import Graph
+from edgernn.graph import NetGraph
 from edgernn.runtimes._base import Int16
 from edgernn.runtimes._step import State, StepRuntime
 
 LEVELS = ("disable_all", "enable_basic", "enable_extended", "enable_layout", "enable_all")
 #: the exports of one time step that take and give the graph's integers
-FORMS: Mapping[str, Callable[[Graph], bytes]] = {"integer": integer_model, "qdq": qdq_model}
+FORMS: Mapping[str, Callable[[NetGraph], bytes]] = {"integer": integer_model, "qdq": qdq_model}
 
 
 class OnnxRuntime(StepRuntime):
@@ -32,7 +32,7 @@ class OnnxRuntime(StepRuntime):
 
     name = "onnx"
 
-    def __init__(self, graph: Graph, path: Path | None = None, level: str = "enable_all", form: str = "integer") -> None:
+    def __init__(self, graph: NetGraph, path: Path | None = None, level: str = "enable_all", form: str = "integer") -> None:
         data = _checked(graph, path, form) if path else FORMS[form](graph)
         self.file_bytes = len(data)
         self._session = session(data, level, str(path or "the exported model"))
@@ -45,7 +45,7 @@ class OnnxRuntime(StepRuntime):
         operands = [frames, *(state[s.read] for s in states)]
         feeds = {p.name: np.asarray(a, p.type.dtype)[None] for p, a in zip(ports, operands, strict=True)}
         logits, posteriors, *after = self._session.run(self._outputs, feeds)
-        return logits[0, 0], posteriors[0, 0], {s.read: a[0] for s, a in zip(states, after, strict=True)}
+        return logits.ravel(), posteriors.ravel(), {s.read: a[0] for s, a in zip(states, after, strict=True)}
 
 
 def session(data: bytes, level: str = "enable_all", where: str = "the model") -> Any:
@@ -66,7 +66,7 @@ def session(data: bytes, level: str = "enable_all", where: str = "the model") ->
         raise EdgernnError(f"ONNX Runtime refuses {where}: {error}") from None
 
 
-def _checked(graph: Graph, path: Path, form: str) -> bytes:
+def _checked(graph: NetGraph, path: Path, form: str) -> bytes:
     """The file's bytes, once its checksum and the graph's id have been found right."""
     model = read(path)
     found = metadata_of(model)

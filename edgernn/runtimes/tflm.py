@@ -7,7 +7,7 @@ from typing import Any
 
 from edgernn.errors import EdgernnError
 from edgernn.export._arena import arena_bytes
-from edgernn.graph import Graph
+from edgernn.graph import NetGraph
 from edgernn.runtimes._tflite import FileRuntime
 
 
@@ -16,7 +16,7 @@ class TFLMRuntime(FileRuntime):
 
     name = "tflm"
 
-    def __init__(self, graph: Graph, file: bytes | None = None) -> None:
+    def __init__(self, graph: NetGraph, file: bytes | None = None) -> None:
         super().__init__(graph, file)
 
     @cached_property

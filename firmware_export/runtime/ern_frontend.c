@@ -1,16 +1,8 @@
 /* Audio front end; see ern_frontend.h. Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0 */
 #include "ern_frontend.h"
-#include "ern_math.h"
+#include "ern_log.h"
 
-#define POWER_SHIFT 12
 #define MEL_ONE 4096u
-
-/* log2(1 + i/32) in Q15 */
-static const uint16_t log2_table[33] = {
-    0, 1455, 2866, 4236, 5568, 6863, 8124, 9352, 10549, 11716, 12855,
-    13968, 15055, 16117, 17156, 18173, 19168, 20143, 21098, 22034, 22952, 23852,
-    24736, 25604, 26455, 27292, 28114, 28922, 29717, 30498, 31267, 32024, 32768,
-};
 
 static uint32_t bit_reverse(uint32_t i, uint32_t n)
 {
@@ -91,7 +83,7 @@ static uint64_t bin_power(const ern_frontend *f, const int32_t *z, uint32_t k)
         ERN_PROVE32((ern_wide)(even_r >> 1) + ern_mul_wide(odd_r, wr) - ern_mul_wide(odd_i, wi));
     const int32_t xi =
         ERN_PROVE32((ern_wide)(even_i >> 1) + ern_mul_wide(odd_r, wi) + ern_mul_wide(odd_i, wr));
-    return (uint64_t)((int64_t)xr * xr + (int64_t)xi * xi) >> POWER_SHIFT;
+    return (uint64_t)((int64_t)xr * xr + (int64_t)xi * xi) >> ERN_POWER_SHIFT;
 }
 
 static void mel_energy(const ern_frontend *f, uint64_t *energy, const int32_t *z)
@@ -115,20 +107,6 @@ static void mel_energy(const ern_frontend *f, uint64_t *energy, const int32_t *z
     }
 }
 
-/* log2 in Q9 of a positive integer below 2^62. */
-static int16_t log2_q9(uint64_t energy)
-{
-    uint32_t exponent = 62, index, fraction, value;
-    while (((energy >> 62) & 1u) == 0u) {
-        energy <<= 1;
-        exponent--;
-    }
-    index = (uint32_t)(energy >> 57) & 31u;
-    fraction = (uint32_t)(energy >> 49) & 255u;
-    value = log2_table[index] + (((uint32_t)(log2_table[index + 1u] - log2_table[index]) * fraction) >> 8);
-    return (int16_t)((exponent << 9) + ((value + 32u) >> 6));
-}
-
 void ern_frontend_log_mel(const ern_frontend *f, int16_t *out, int16_t *history, const int16_t *pcm,
                           int32_t *work, uint64_t *energy)
 {
@@ -138,7 +116,7 @@ void ern_frontend_log_mel(const ern_frontend *f, int16_t *out, int16_t *history,
     complex_fft(f, work);
     mel_energy(f, energy, work);
     for (band = 0; band < f->bands; band++) {
-        out[band] = log2_q9(energy[band] + ((uint64_t)1 << f->floor_log2));
+        out[band] = ern_log2_q9(energy[band] + ((uint64_t)1 << f->floor_log2));
     }
 }
 
@@ -148,8 +126,6 @@ void ern_frontend_step(const ern_frontend *f, int16_t *out, int16_t *history, co
     uint32_t band;
     ern_frontend_log_mel(f, out, history, pcm, work, energy);
     for (band = 0; band < f->bands; band++) {
-        const int32_t d = ern_sat16((int32_t)out[band] - f->offset[band]);
-        const int32_t x = ERN_PROVE32((ern_wide)d * f->gain[band] + ((int32_t)1 << (f->shift - 1))) >> f->shift;
-        out[band] = f->bits == 8u ? (int16_t)ern_sat8(x) : ern_sat16(x);
+        out[band] = ern_normalize(out[band], f->offset[band], f->gain[band], f->shift, f->bits);
     }
 }

@@ -68,6 +68,12 @@ static inline int32_t ern_mul_wide_short(int32_t a, int16_t w)
     return (a >> 16) * w + (((int32_t)((uint32_t)a & 0xFFFFu) * w) >> 16);
 }
 
+/* int32 x int32 -> upper 32 bits of the 64-bit product. */
+static inline int32_t ern_mul_high(int32_t a, int32_t w)
+{
+    return (int32_t)(((int64_t)a * w) >> 32);
+}
+
 #if defined(__ARM_ARCH_6M__)
 #define ern_mul_wide ern_mul_wide_short
 #else

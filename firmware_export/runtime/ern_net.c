@@ -93,6 +93,56 @@ void ern_depthwise_s8(int16_t *y, const ern_linear *l, const int8_t *window, uin
     ERN_COUNT(mac, (uint64_t)l->rows * l->columns);
 }
 
+/* The part of a window of K rows around row `at` that lies inside x: columns begin .. end-1 of the weights. */
+static void inside(const ern_linear *l, uint32_t at, uint32_t n, uint32_t channels, uint32_t *begin, uint32_t *end)
+{
+    const uint32_t around = l->columns / channels / 2u;
+    *begin = at < around ? (around - at) * channels : 0u;
+    *end = at + around < n ? l->columns : (around + n - at) * channels;
+}
+
+void ern_row_conv_s16(int16_t *y, const ern_linear *l, const int16_t *x, uint32_t n, uint32_t channels)
+{
+    uint32_t at, begin, end;
+    for (at = 0; at < n; at++) {
+        const int8_t *w = l->weight;
+        uint32_t row, i;
+        inside(l, at, n, channels, &begin, &end);
+        for (row = 0; row < l->rows; row++, w += l->columns) {
+            int32_t acc = l->bias[row];
+            for (i = begin; i < end; i++) {
+                acc = ERN_PROVE32((ern_wide)acc + w[i] * x[i - begin]);
+            }
+            *y++ = finish_row(l, row, acc);
+        }
+        if (begin == 0u) {
+            x += channels;
+        }
+        ERN_COUNT(mac, (uint64_t)l->rows * (end - begin));
+    }
+}
+
+void ern_row_conv_s8(int16_t *y, const ern_linear *l, const int8_t *x, uint32_t n, uint32_t channels)
+{
+    uint32_t at, begin, end;
+    for (at = 0; at < n; at++) {
+        const int8_t *w = l->weight;
+        uint32_t row, i;
+        inside(l, at, n, channels, &begin, &end);
+        for (row = 0; row < l->rows; row++, w += l->columns) {
+            int32_t acc = l->bias[row];
+            for (i = begin; i < end; i++) {
+                acc = ERN_PROVE32((ern_wide)acc + w[i] * x[i - begin]);
+            }
+            *y++ = finish_row(l, row, acc);
+        }
+        if (begin == 0u) {
+            x += channels;
+        }
+        ERN_COUNT(mac, (uint64_t)l->rows * (end - begin));
+    }
+}
+
 void ern_add(int16_t *y, const int16_t *a, const int16_t *b, uint32_t n)
 {
     uint32_t i;
@@ -190,6 +240,16 @@ void ern_copy_columns(void *to, const void *x, uint32_t n, uint32_t columns, uin
     unsigned char *t = (unsigned char *)to;
     const unsigned char *f = (const unsigned char *)x + begin * width;
     for (; n > 0u; n--, t += size * width, f += columns * width) {
+        ern_copy(t, f, size * width);
+    }
+}
+
+void ern_put_columns(void *to, const void *x, uint32_t n, uint32_t columns, uint32_t begin, uint32_t size,
+                     uint32_t width)
+{
+    unsigned char *t = (unsigned char *)to + begin * width;
+    const unsigned char *f = (const unsigned char *)x;
+    for (; n > 0u; n--, t += columns * width, f += size * width) {
         ern_copy(t, f, size * width);
     }
 }

@@ -29,6 +29,10 @@ typedef struct {
 void ern_matvec_s16(int16_t *y, const ern_linear *l, const int16_t *x, uint32_t n);
 void ern_matvec_s8(int16_t *y, const ern_linear *l, const int8_t *x, uint32_t n);
 
+/* y[n][rows] from x[n][channels]: row i from rows i - K/2 .. i + K/2 of x, K = columns / channels odd, zeros beyond the ends. */
+void ern_row_conv_s16(int16_t *y, const ern_linear *l, const int16_t *x, uint32_t n, uint32_t channels);
+void ern_row_conv_s8(int16_t *y, const ern_linear *l, const int8_t *x, uint32_t n, uint32_t channels);
+
 /* y[rows] from a window[columns][channels]; rows = channels * multiplier, filter o reads channel o / multiplier. */
 void ern_depthwise_s16(int16_t *y, const ern_linear *l, const int16_t *window, uint32_t channels);
 void ern_depthwise_s8(int16_t *y, const ern_linear *l, const int8_t *window, uint32_t channels);
@@ -51,6 +55,10 @@ void ern_copy(void *to, const void *from, uint32_t bytes);
 /* Columns begin .. begin+size-1 of x[n][columns], entries of `width` bytes. */
 void ern_copy_columns(void *to, const void *x, uint32_t n, uint32_t columns, uint32_t begin, uint32_t size,
                       uint32_t width);
+
+/* The opposite: x[n][size] becomes columns begin .. begin+size-1 of to[n][columns]. */
+void ern_put_columns(void *to, const void *x, uint32_t n, uint32_t columns, uint32_t begin, uint32_t size,
+                     uint32_t width);
 
 /* CRC-32 (IEEE 802.3, as zlib's) of bytes, continuing from crc; start with 0. */
 uint32_t ern_crc32(uint32_t crc, const void *data, uint32_t bytes);

@@ -21,6 +21,7 @@ class Options(SourceOptions):
     path: str
     noise: bool = False  # every file, at any depth, is noise
     speech: bool = False  # every file, at any depth, is running speech
+    room: bool = False  # every file, at any depth, is a room's impulse response
     speaker_pattern: str = ""  # regular expression searched in the file name: group 1 is the speaker
     split: str = ""  # put every file into this split, such as "train"; "": by speaker, 80/10/10
     note: str = ""  # origin and licence, kept in the dataset
@@ -34,7 +35,7 @@ def scan(config: Mapping[str, Any]) -> list[Item]:
         raise EdgernnError(f"the recordings folder {root} does not exist; check its path")
     if options.split not in ("", *SPLITS):
         raise EdgernnError(f"split {options.split!r} is not one of {', '.join(SPLITS)}")
-    reserved = reserved_label(options.noise, options.speech)
+    reserved = reserved_label(options.noise, options.speech, options.room)
     found = sorted(root.rglob("*") if reserved else root.glob("*/*"))
     files = [path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
     if not files:
@@ -47,6 +48,7 @@ def scan(config: Mapping[str, Any]) -> list[Item]:
             speaker=_speaker(path, options.speaker_pattern),
             split=options.split,
             note=note,
+            word=path.parent.name if options.noise and path.parent != root else "",
         )
         for path in files
     ]

@@ -39,6 +39,7 @@ class Options(SourceOptions):
     labels: Mapping[str, str] = field(default_factory=dict)  # label in the file -> label in the dataset
     noise: bool = False  # every row is noise
     speech: bool = False  # every row is running speech, of any length
+    room: bool = False  # every row is a room's impulse response
     only_keywords: bool = False  # leave out every word that is no keyword
     train_per_label: int = 0  # at most so many train recordings of each label, chosen by the seed; 0: all
 
@@ -77,7 +78,7 @@ def _rows(path: Path, options: Options) -> list[dict[str, str]]:
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise EdgernnError(f"cannot read the manifest {path}: {error}") from error
-    needed = ["path", *([] if options.noise or options.speech else ["label"]), *options.filter]
+    needed = ["path", *([] if options.noise or options.speech or options.room else ["label"]), *options.filter]
     missing = [column for column in needed if column not in columns]
     if missing:
         raise EdgernnError(f"{path} has no column {missing[0]!r}; its columns are {', '.join(columns)}")
@@ -98,10 +99,11 @@ def _item(row: Mapping[str, str], path: Path, options: Options) -> Item:
     split = _SPLIT_NAMES.get((row.get("split") or "").lower())
     if split is None:
         raise EdgernnError(f"{path}: {row['path']} has split {row['split']!r}; use train, validation or test")
-    label = reserved_label(options.noise, options.speech) or options.labels.get(row["label"], row["label"])
+    label = reserved_label(options.noise, options.speech, options.room) or options.labels.get(row["label"], row["label"])
     origin = [row[column] for column in ("source", "licence") if row.get(column)]
     note = ", ".join(origin) or f"listed in {path.name}"
-    return Item(row["path"], label, row.get("speaker") or "", split, note)
+    kind = (row.get("label") or "") if options.noise else ""
+    return Item(row["path"], label, row.get("speaker") or "", split, note, kind)
 
 
 def items(config: Mapping[str, Any], progress: Progress = quiet) -> Iterator[Clip]:

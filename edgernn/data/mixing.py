@@ -1,0 +1,231 @@
+"""Noisy speech and the clean speech in it, mixed on the fly; everything follows the generator it is given.
+
+Speakers and kinds of noise are drawn first, by the square root of how much there is of each, so that a speaker with an hour
+does not drown one with a minute. The clean target keeps a room's early reflections, which help the ear, and loses the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgernn.audio import SAMPLE_RATE, Float32, Int16, to_float, to_int16
+from edgernn.data.corpus import Dataset, Row
+from edgernn.errors import EdgernnError
+
+_EARLY = SAMPLE_RATE // 20  #: reflections within 50 ms belong to the clean signal
+_LONGEST_ROOM = SAMPLE_RATE // 2
+_FULL = 0.99  #: the peak that a mixture is scaled down to
+_LEAST_POWER = 1e-9
+EVALUATION_SNRS = (-5, 0, 5, 10, 15)
+EVALUATION_SECONDS = 8
+EVALUATION_PEAK = 0.7
+
+
+@dataclass(frozen=True)
+class MixConfig:
+    """Ranges are uniform, probabilities 0 to 1."""
+
+    seconds: float = 3.0  #: length of a training pair
+    snr_db: tuple[float, float] = (-7.0, 20.0)
+    level_dbfs: tuple[float, float] = (-38.0, -12.0)  #: of the mixture; its peak stays below full scale
+    speed: float = 0.1  #: ± fraction of speech and of noise; pitch follows
+    tilt: float = 0.375  #: largest coefficient of a random second-order filter; 0: none
+    room_probability: float = 0.15
+    more_noise: float = 0.3  #: chance of a second noise, and again of a third
+    white_probability: float = 0.08  #: a noise that is white (before its filter) instead of recorded
+    noise_alone: float = 0.04  #: pairs without speech: the target is silence
+    clean_alone: float = 0.04  #: pairs without noise: the target is the input
+
+
+@dataclass(frozen=True)
+class Pair:
+    """noisy and clean, int16 [n]."""
+
+    noisy: Int16
+    clean: Int16
+
+
+class Mixer:
+    """Draws pairs from a split of a dataset; each call advances `rng`."""
+
+    def __init__(self, config: MixConfig, dataset: Dataset, split: str, rng: np.random.Generator) -> None:
+        self._config, self._data, self._rng = config, dataset, rng
+        self._samples = round(config.seconds * SAMPLE_RATE)
+        self._speech = _Groups(dataset.speech(split), lambda row: row.speaker)
+        self._noise = _Groups(dataset.noise(split), lambda row: row.word)
+        # rooms are rare and say nothing about who speaks: those of the train split serve every split
+        self._rooms = [to_float(dataset.pcm(row)) for row in dataset.rooms(split) or dataset.rooms("train")]
+        if not self._speech.names or not self._noise.names:
+            missing = "running speech" if not self._speech.names else "noise"
+            raise EdgernnError(f"the {split} split has no {missing}; add a data source with {missing.split()[-1]} = true")
+
+    def __call__(self) -> Pair:
+        """One pair of `seconds`."""
+        c, rng = self._config, self._rng
+        dry = self._filtered(self._spoken(self._pick(self._speech)))
+        speech, target = self._in_room(dry) if self._rooms and rng.random() < c.room_probability else (dry, dry)
+        noise = self._noises()
+        kind = rng.random()
+        if kind < c.noise_alone:
+            speech, target = np.zeros_like(speech), np.zeros_like(target)
+        elif kind < c.noise_alone + c.clean_alone:
+            noise, target = np.zeros_like(noise), speech
+        else:
+            noise = noise * _gain(target, noise, rng.uniform(*c.snr_db))
+        mixture = speech + noise
+        level = 10 ** (rng.uniform(*c.level_dbfs) / 20) / np.sqrt(_power(mixture))
+        scale = np.float32(min(level, _FULL / max(float(np.abs(mixture).max()), 1e-9)))
+        return Pair(to_int16(mixture * scale), to_int16(target * scale))
+
+    def _pick(self, groups: _Groups) -> Int16:
+        return self._data.pcm(groups.draw(self._rng))
+
+    def _speed(self) -> float:
+        return 1 + self._rng.uniform(-self._config.speed, self._config.speed)
+
+    def _spoken(self, pcm: Int16) -> Float32:
+        """A cut of speech [samples] at a random speed; a shorter recording lies anywhere in silence."""
+        speed = self._speed()
+        wanted = int(np.ceil(self._samples * speed)) + 1
+        begin = int(self._rng.integers(max(1, len(pcm) - wanted + 1)))
+        x = _warped(to_float(pcm[begin : begin + wanted]), speed)[: self._samples]
+        out = np.zeros(self._samples, np.float32)
+        begin = int(self._rng.integers(self._samples - len(x) + 1))
+        out[begin : begin + len(x)] = x
+        return out
+
+    def _sounded(self, pcm: Int16) -> Float32:
+        """A cut of noise [samples] at a random speed; a shorter recording is repeated from a random place."""
+        speed = self._speed()
+        wanted = int(np.ceil(self._samples * speed)) + 1
+        if len(pcm) < wanted:
+            pcm = np.resize(np.roll(pcm, int(self._rng.integers(len(pcm)))), wanted)
+        begin = int(self._rng.integers(len(pcm) - wanted + 1))
+        return _warped(to_float(pcm[begin : begin + wanted]), speed)[: self._samples]
+
+    def _filtered(self, x: Float32) -> Float32:
+        """Another microphone: (1 + a/z + b/z^2) / (1 + c/z + d/z^2), coefficients random (Valin 2018, eq. 7)."""
+        if not self._config.tilt:
+            return x
+        a, b, c, d = self._rng.uniform(-self._config.tilt, self._config.tilt, 4)
+        size = _fft_size(len(x) + 64)  # the filter has died away after some samples
+        z = np.exp(-2j * np.pi * np.fft.rfftfreq(size))
+        spectrum = np.fft.rfft(x, size) * ((1 + a * z + b * z * z) / (1 + c * z + d * z * z))
+        return np.asarray(np.fft.irfft(spectrum, size)[: len(x)], np.float32)
+
+    def _in_room(self, x: Float32) -> tuple[Float32, Float32]:
+        """(with all reflections, with the early ones), the direct sound at its own level and time."""
+        response = self._rooms[int(self._rng.integers(len(self._rooms)))]
+        first = int(np.argmax(np.abs(response)))
+        response = response[first : first + _LONGEST_ROOM] / np.float32(max(abs(float(response[first])), 1e-6))
+        size = _fft_size(len(x) + len(response))
+        spectrum = np.fft.rfft(x, size)
+        wet, early = (
+            np.fft.irfft(spectrum * np.fft.rfft(h, size), size)[: len(x)].astype(np.float32)
+            for h in (response, response[:_EARLY])
+        )
+        return wet, early
+
+    def _noises(self) -> Float32:
+        """One to three noises, each filtered; the further ones up to 15 dB softer."""
+        total = self._one_noise()
+        while self._rng.random() < self._config.more_noise:
+            other = self._one_noise()
+            total = total + other * _gain(total, other, self._rng.uniform(0, 15))
+        return total
+
+    def _one_noise(self) -> Float32:
+        if self._rng.random() < self._config.white_probability:
+            return self._filtered(self._rng.standard_normal(self._samples, dtype=np.float32) * np.float32(0.1))
+        return self._filtered(self._sounded(self._pick(self._noise)))
+
+
+class _Groups:
+    """Rows by speaker or kind, drawn by the square root of each group's length."""
+
+    def __init__(self, rows: Sequence[Row], name: Any) -> None:
+        self._rows: dict[str, list[Row]] = {}
+        for row in rows:
+            self._rows.setdefault(name(row), []).append(row)
+        self.names = list(self._rows)
+        lengths = np.sqrt([sum(row.length for row in self._rows[k]) for k in self.names])
+        self._share = lengths / lengths.sum() if len(lengths) else lengths
+
+    def draw(self, rng: np.random.Generator) -> Row:
+        """A random row of a random group."""
+        rows = self._rows[self.names[int(rng.choice(len(self.names), p=self._share))]]
+        return rows[int(rng.integers(len(rows)))]
+
+
+def _warped(x: Float32, speed: float) -> Float32:
+    """Played `speed` times as fast, linearly interpolated."""
+    return np.asarray(np.interp(np.arange(0, len(x) - 1, speed), np.arange(len(x)), x), np.float32)
+
+
+def _fft_size(samples: int) -> int:
+    """A length that the FFT is fast at."""
+    return -(-samples // 2048) * 2048
+
+
+def _power(x: Float32) -> float:
+    return float(np.mean(np.square(x))) + _LEAST_POWER
+
+
+def _gain(signal: Float32, noise: Float32, snr_db: float) -> np.float32:
+    """What brings `noise` to this SNR below `signal`; powers over the whole excerpt."""
+    return np.float32(np.sqrt(_power(signal) / _power(noise) / 10 ** (snr_db / 10)))
+
+
+# Mixtures to judge by ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """One mixture to be judged: its name, SNR in dB, kind of noise, and the pair."""
+
+    name: str
+    snr_db: float
+    noise: str
+    pair: Pair
+
+
+def mixture(name: str, clean: Int16, noises: Sequence[Int16], snr_db: float, kind: str) -> Mixture:
+    """The first 8 s of `clean` in the noises joined end to end (repeated where they are short), powers over all of it.
+
+    The sum and the clean reference are scaled by 0.7 / max(peak of the sum, 0.7).
+    """
+    speech = to_float(clean[: EVALUATION_SECONDS * SAMPLE_RATE]).astype(np.float64)
+    noise = np.resize(np.concatenate([to_float(x) for x in noises]).astype(np.float64), len(speech))
+    noise *= np.sqrt(np.sum(speech**2) / max(np.sum(noise**2), 1e-12) / 10 ** (snr_db / 10))
+    scale = EVALUATION_PEAK / max(float(np.abs(speech + noise).max()), EVALUATION_PEAK)
+    return Mixture(name, snr_db, kind, Pair(to_int16((speech + noise) * scale), to_int16(speech * scale)))
+
+
+def make_mixtures(dataset: Dataset, split: str, count: int, seed: int) -> list[Mixture]:
+    """`count` mixtures of a split, SNRs in turn, speech and kinds of noise at random by the seed."""
+    rng = np.random.default_rng([seed, 11])
+    speech, kinds = dataset.speech(split), _by_kind(dataset.noise(split))
+    if not speech or not kinds:
+        raise EdgernnError(f"the {split} split lacks speech or noise to mix; add a data source")
+    names, out = sorted(kinds), []
+    for i in range(count):
+        snr, kind = EVALUATION_SNRS[i % len(EVALUATION_SNRS)], names[int(rng.integers(len(names)))]
+        row = speech[int(rng.integers(len(speech)))]
+        order = rng.permutation(len(kinds[kind]))
+        noises = [dataset.pcm(kinds[kind][j]) for j in order]
+        out.append(mixture(f"{split}{i}", dataset.pcm(row), noises, float(snr), kind))
+    return out
+
+
+def _by_kind(rows: Sequence[Row]) -> Mapping[str, list[Row]]:
+    kinds: dict[str, list[Row]] = {}
+    for row in rows:
+        kinds.setdefault(row.word, []).append(row)
+    return kinds
+
+
+__all__ = ["MixConfig", "Mixer", "Mixture", "Pair", "make_mixtures", "mixture"]

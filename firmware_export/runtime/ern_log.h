@@ -1,0 +1,43 @@
+/* What both signal paths end in: log2 of a band's energy, and the normalisation that makes it a feature.
+ *
+ * Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0
+ * Included by ern_frontend.c and ern_stft.c only. Definitions: edgernn/features.py, log2_q9 and Affine.
+ */
+#ifndef ERN_LOG_H
+#define ERN_LOG_H
+
+#include "ern_math.h"
+
+#define ERN_POWER_SHIFT 12 /* of a squared magnitude, so that sums over bands keep clear of 64 bits */
+
+/* log2(1 + i/32) in Q15 */
+static const uint16_t ern_log2_table[33] = {
+    0, 1455, 2866, 4236, 5568, 6863, 8124, 9352, 10549, 11716, 12855,
+    13968, 15055, 16117, 17156, 18173, 19168, 20143, 21098, 22034, 22952, 23852,
+    24736, 25604, 26455, 27292, 28114, 28922, 29717, 30498, 31267, 32024, 32768,
+};
+
+/* log2 in Q9 of a positive integer below 2^62. */
+static inline int16_t ern_log2_q9(uint64_t energy)
+{
+    uint32_t exponent = 62, index, fraction, value;
+    while (((energy >> 62) & 1u) == 0u) {
+        energy <<= 1;
+        exponent--;
+    }
+    index = (uint32_t)(energy >> 57) & 31u;
+    fraction = (uint32_t)(energy >> 49) & 255u;
+    value = ern_log2_table[index]
+            + (((uint32_t)(ern_log2_table[index + 1u] - ern_log2_table[index]) * fraction) >> 8);
+    return (int16_t)((exponent << 9) + ((value + 32u) >> 6));
+}
+
+/* (log - offset) * gain, rounding shift, saturated to `bits`; shift in [1, 24], gain >= 1. */
+static inline int16_t ern_normalize(int16_t log, int16_t offset, int16_t gain, uint32_t shift, uint32_t bits)
+{
+    const int32_t d = ern_sat16((int32_t)log - offset);
+    const int32_t x = ERN_PROVE32((ern_wide)d * gain + ((int32_t)1 << (shift - 1))) >> shift;
+    return bits == 8u ? (int16_t)ern_sat8(x) : ern_sat16(x);
+}
+
+#endif
