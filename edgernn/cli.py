@@ -179,12 +179,16 @@ def simulate(
     runtime: Annotated[str, typer.Option(help=_RUNTIMES)] = "auto",
     compare: Annotated[str | None, typer.Option(help="Runtimes to run side by side: numpy,c,litert or all.")] = None,
     wav: Annotated[Path | None, typer.Option(help="With --compare: a recording to run instead of the stream.")] = None,
+    mixtures: Annotated[
+        Path | None,
+        typer.Option(help="Denoiser: CSV of mixtures (id, snr_db, clean, noise, noise_label); default: 50 of the split."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check int8 against float, or runtimes side by side.
 
-    Accuracy, agreement, drift over a long stream, false accepts, latency. With --compare the integer model runs in several
-    runtimes; exits 1 when a bit differs.
+    Accuracy, agreement, drift over a long stream, false accepts, latency; of a denoiser PESQ, STOI, SI-SDR. With --compare
+    the integer model runs in several runtimes; exits 1 when a bit differs.
     """
     from edgernn import pipeline
 
@@ -196,7 +200,7 @@ def simulate(
         _print(compared, as_json, lambda: _show_compared(compared))
         raise typer.Exit(int(any(row["differing"] for row in compared["rows"])))
     with _progress() as progress:
-        result = pipeline.simulate_model(run, progress, scheme, split, seconds, runtime)
+        result = pipeline.simulate_model(run, progress, scheme, split, seconds, runtime, mixtures)
     _print(result, as_json, lambda: _show_simulated(result))
 
 
@@ -214,6 +218,13 @@ def _show_compared(r: dict[str, Any]) -> None:
 
 
 def _show_simulated(r: dict[str, Any]) -> None:
+    if "clips" not in r:
+        from edgernn.denoise import show
+
+        for title, columns, rows in show.simulated_tables(r):
+            _table(title, columns, rows)
+        typer.echo("\n".join(show.simulated_lines(r)))
+        return
     clips, stream = r["clips"], r["stream"]
     labels = list(clips["float"]["per_class"])
     rows = [["all", *(_percent(clips[k]["accuracy"]) for k in ("float", "integer"))]]
@@ -259,7 +270,7 @@ def export(
         ),
     ] = "c",
     scheme: Scheme = None,
-    prefix: Annotated[str, typer.Option(help="Prefix of every public C name.")] = "kws",
+    prefix: Annotated[str, typer.Option(help="Prefix of every public C name; default: kws, a denoiser's dn.")] = "",
     stateful: Annotated[bool, typer.Option("--stateful", help="tflite: keep the state in resource variables.")] = False,
     clip: Annotated[bool, typer.Option("--clip", help="tflite: a whole clip in one call, for hosts; large.")] = False,
     qdq: Annotated[bool, typer.Option("--qdq", help="onnx: also a QDQ model, close but not exact, for NPU compilers.")] = False,
@@ -267,7 +278,7 @@ def export(
 ) -> None:
     """Write the graph as C, TFLite or ONNX.
 
-    C, .tflite and the integer .onnx compute the same bits.
+    C, .tflite and the integer .onnx compute the same bits. Of a denoiser, C is sound to sound, the others are its net.
     """
     from edgernn import pipeline
 
@@ -481,6 +492,71 @@ def _show_summary(s: dict[str, Any]) -> None:
         f"      edgernn run {folder} --board microbit\n"
         f"      copy {folder}/c into your firmware; {folder}/c/examples/main.c shows how"
     )
+
+
+@app.command("denoise-train")
+def denoise_train(
+    recipe: Annotated[str, typer.Option(help="Recipe file or name: dn-demo, dn-standard, dn-small, ...")] = "dn-demo",
+    out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("run/denoise"),
+    board: Annotated[list[str] | None, typer.Option(help="Board to emulate; may be given more than once.")] = None,
+    seed: Annotated[int, typer.Option(help="Everything random follows it.")] = 0,
+    epochs: Annotated[int | None, typer.Option(help="Train so many epochs instead of the recipe's.")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """A speech denoiser in one command: recipe in, firmware out.
+
+    data, train, quantize, simulate, export, build and run; by default on synthetic voices and generated noise.
+    """
+    from edgernn import pipeline
+    from edgernn.denoise.recipe import DenoiseRecipe
+
+    chosen = pipeline.demo_recipe(None, recipe, seed, epochs)
+    if not isinstance(chosen, DenoiseRecipe):
+        raise EdgernnError(f"the recipe {recipe} trains a keyword spotter; use `edgernn kws --recipe {recipe}`")
+    with _progress() as progress:
+        result = pipeline.whole(chosen, out, board or ["mps2-an386"], progress, device)
+    _print(result, as_json, lambda: _show_denoiser(result))
+
+
+def _show_denoiser(s: dict[str, Any]) -> None:
+    from edgernn.denoise import show
+
+    _table(*show.summary_table(s))
+    folder, graph = s["folder"], f"{s['folder']}/graph-{s['scheme']}.ern"
+    typer.echo(
+        f"wrote {folder}/: model.safetensors (float), {Path(graph).name} (int8), c/ (denoise.h, runtime, example), *.json\n"
+        f"next: edgernn denoise noisy.wav clean.wav --graph {graph} --report report.png\n"
+        f"      copy {folder}/c into your firmware; {folder}/c/examples/main.c shows how"
+    )
+
+
+@app.command()
+def denoise(
+    audio: Annotated[str, typer.Argument(help="Sound file of any length, rate and channels, or - for raw 16-bit PCM.")] = "",
+    out: Annotated[str, typer.Argument(help="WAV file to write, mono at the model's rate, or - for raw 16-bit PCM.")] = "",
+    graph: Annotated[Path | None, typer.Option(help="Graph file or run folder; default: the newest denoiser in ./run.")] = None,
+    use_float: Annotated[bool, typer.Option("--float", help="The float model of the run folder (--graph) instead.")] = False,
+    report: Annotated[Path | None, typer.Option(help="PNG to draw: spectrograms, gains, numbers.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="With --report: the clean speech, for PESQ, STOI, SI-SDR.")] = None,
+    rate: Annotated[int, typer.Option(help="Sample rate of raw PCM on standard input, Hz.")] = 16000,
+    channels: Annotated[int, typer.Option(help="Channels of raw PCM on standard input.")] = 1,
+    live: Annotated[bool, typer.Option("--live", help="Microphone to speaker (needs sounddevice).")] = False,
+) -> None:
+    """Take the noise out of speech.
+
+    From a file of any length, rate and channels, or a pipe (-), to a WAV file or a pipe, in constant memory; by the int8
+    model, the same bits as on the board.
+    """
+    from edgernn import pipeline
+    from edgernn.denoise.run import DenoiseRequest, run_denoise
+
+    if live == bool(audio and out):
+        raise EdgernnError("give a sound file (or -) and where to write (or -), or --live; exactly one of them")
+    where = graph or pipeline.newest_graph(denoiser=True)
+    request = DenoiseRequest(audio, out, use_float, report, reference, rate, channels, live)
+    for line in run_denoise(where, request):
+        typer.echo(line, err=True)
 
 
 @app.command()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgernn.audio import write_wav
 from edgernn.errors import EdgernnError
 from edgernn.features import Int16
-from edgernn.graph import Graph
+from edgernn.graph import Graph, NetGraph
 from edgernn.runtimes import Trace, make_runtime
 from edgernn.runtimes.c import split_states
 from firmware_export.emit import RUNTIME_SOURCES, STACK_BYTES, export_c
@@ -72,11 +74,18 @@ def build_firmware(
     """Export the graph into `folder`/src and compile it with the test harness for the board."""
     source = folder / "src"
     export_c(g, source)
-    harness = Path(str(files("firmware_export") / "harness" / "kws_harness.c"))
+    return compile_harness(g, board, folder, "kws_harness.c", RUNTIME_SOURCES, toolchain, optimize)
+
+
+def compile_harness(
+    g: NetGraph, board: Board, folder: Path, harness: str, sources: Sequence[str], toolchain: str, optimize: str
+) -> tuple[Firmware, FirmwareReport]:
+    """Compile the C exported into `folder`/src with a task's test harness for the board."""
+    source, harnesses = folder / "src", Path(str(files("firmware_export") / "harness"))
     compiler = find_toolchain(board, toolchain)
     firmware = build(
-        [harness, *(source / name for name in RUNTIME_SOURCES)], board, folder / f"{board.name}.elf",
-        include_dirs=[source], toolchain=compiler, optimize=optimize,
+        [harnesses / harness, *(source / name for name in sources)], board, folder / f"{board.name}.elf",
+        include_dirs=[source, harnesses], toolchain=compiler, optimize=optimize,
     )  # fmt: skip
     report = FirmwareReport(
         board=board.name, cpu=board.cpu, graph=g.id, toolchain=firmware.toolchain, optimize=optimize,
@@ -91,15 +100,23 @@ def run_firmware(g: Graph, firmware: Firmware, board: Board, pcm: Int16, emulato
     if not len(pcm):
         raise EdgernnError(f"the recording is shorter than one step of {g.step_samples} samples; give a longer one")
     trace, total = emulated_trace(g, firmware, board, pcm, emulator)
-    difference = make_runtime("numpy", g).run(pcm).differing(trace)
+    difference = sum(make_runtime("numpy", g).run(pcm).differing(trace).values())
+    entries = sum(a.size for _, a in trace.arrays())
+    return emulation_report(g, firmware, board, pcm, emulator, total, entries, difference)
+
+
+def emulation_report(
+    g: NetGraph, firmware: Firmware, board: Board, pcm: Int16, emulator: str, total: list[int], entries: int, differing: int
+) -> EmulationReport:
+    """Count instructions over the first 50 steps of PCM [n] and put all figures together; total: the harness's five."""
     counted = pcm[: COUNTED_STEPS * g.step_samples]
     counts, name = count_instructions(g, firmware, board, counted, emulator)
     per_step = float(np.mean(counts))
     if total[3] > STACK_BYTES:
-        raise EdgernnError(f"{board.name}: one step took {total[3]} bytes of stack, model.h promises {STACK_BYTES}")
+        raise EdgernnError(f"{board.name}: one step took {total[3]} bytes of stack, the header promises {STACK_BYTES}")
     return EmulationReport(
-        board=board.name, graph=g.id, emulator=name, steps=len(trace.logits),
-        entries=sum(a.size for _, a in trace.arrays()), bits_differing=sum(difference.values()), events=total[2],
+        board=board.name, graph=g.id, emulator=name, steps=total[1],
+        entries=entries, bits_differing=differing, events=total[2],
         stack_bytes=total[3], counted_steps=len(counts), instructions_per_step=per_step,
         instructions_per_second=per_step * g.steps_per_second,
         mhz_for_real_time=round(per_step * g.steps_per_second / 1e6, 2),
@@ -108,22 +125,32 @@ def run_firmware(g: Graph, firmware: Firmware, board: Board, pcm: Int16, emulato
 
 def emulated_trace(g: Graph, firmware: Firmware, board: Board, pcm: Int16, emulator: str = "auto") -> tuple[Trace, list[int]]:
     """Everything the firmware computed over PCM [n], and the harness's five totals."""
+    raw, total = emulated_rows(g, firmware, board, pcm, emulator)
+    return parse_rows(g, raw), total
+
+
+def emulated_rows(
+    g: NetGraph, firmware: Firmware, board: Board, pcm: Int16, emulator: str = "auto"
+) -> tuple[NDArray[np.uint8], list[int]]:
+    """What the harness wrote of each step, bytes [steps, n], and its five totals."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        write_wav(folder / "in.wav", pcm, g.frontend.sample_rate)
+        write_wav(folder / "in.wav", pcm, g.sample_rate)
         done = run(firmware, board, args=("in.wav", "out.bin"), workdir=folder, emulator=emulator, timeout_s=540)
         _expect_success(board, done.exit_code, done.console)
         total = np.fromfile(folder / "out.bin.sum", "<u4").tolist()
         raw = np.fromfile(folder / "out.bin", np.uint8).reshape(total[1], total[4])
     if total[0]:
-        raise EdgernnError(f"{board.name}: the firmware's self-test failed at posterior {total[0] - 1}")
-    return _parse(g, raw), total
+        raise EdgernnError(f"{board.name}: the firmware's self-test failed at output {total[0] - 1}")
+    return raw, total
 
 
-def count_instructions(g: Graph, firmware: Firmware, board: Board, pcm: Int16, emulator: str = "auto") -> tuple[list[int], str]:
+def count_instructions(
+    g: NetGraph, firmware: Firmware, board: Board, pcm: Int16, emulator: str = "auto"
+) -> tuple[list[int], str]:
     """Retired instructions of each step over PCM [n], and the emulator's name."""
     with tempfile.TemporaryDirectory() as scratch:
-        write_wav(Path(scratch) / "in.wav", pcm, g.frontend.sample_rate)
+        write_wav(Path(scratch) / "in.wav", pcm, g.sample_rate)
         done = run(firmware, board, args=("in.wav", "o", "count"), workdir=Path(scratch), emulator=emulator, count=True,
                    timeout_s=540)  # fmt: skip
         _expect_success(board, done.exit_code, done.console)
@@ -135,11 +162,11 @@ def _expect_success(board: Board, code: int, console: str) -> None:
         raise EdgernnError(f"{board.name}: the firmware ended with code {code} {console.strip()}".rstrip())
 
 
-def _parse(g: Graph, raw: np.ndarray[Any, np.dtype[np.uint8]]) -> Trace:
-    """Rows of the harness's dump -> a trace."""
+def parse_rows(g: NetGraph, raw: NDArray[np.uint8]) -> Trace:
+    """Rows of the harness's dump, features to states -> a trace."""
     dtype = np.dtype(np.int8 if g.affine.bits == 8 else "<i2")
-    labels, f = len(g.labels), g.frames_per_step * g.frontend.bands
-    a, b, c = f * dtype.itemsize, f * dtype.itemsize + 2 * labels, f * dtype.itemsize + 4 * labels
-    features = np.ascontiguousarray(raw[:, :a]).view(dtype).astype(np.int16).reshape(-1, g.frontend.bands)
+    scores, f = g.output_shape[0] * g.output_shape[1], g.frames_per_step * g.bands
+    a, b, c = f * dtype.itemsize, f * dtype.itemsize + 2 * scores, f * dtype.itemsize + 4 * scores
+    features = np.ascontiguousarray(raw[:, :a]).view(dtype).astype(np.int16).reshape(-1, g.bands)
     logits, posteriors = (np.ascontiguousarray(raw[:, x:y]).view("<i2") for x, y in ((a, b), (b, c)))
     return Trace(features, logits, posteriors, split_states(g, raw[:, c:]))

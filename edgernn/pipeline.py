@@ -18,12 +18,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgernn.artifacts import read_json, write_json
+from edgernn.denoise.pipeline import (
+    export_denoise_graph,
+    load_denoise_graph,
+    prepare_denoise_data,
+    quantize_denoise_model,
+    run_denoise_board,
+    simulate_denoise_model,
+    train_denoise_model,
+    whole_denoiser,
+)
+from edgernn.denoise.recipe import TASK, DenoiseRecipe, make_denoise_recipe
 from edgernn.errors import EdgernnError
-from edgernn.recipe import Recipe, load_recipe, make_recipe
+from edgernn.recipe import Recipe, make_recipe, read_recipe
 
 if TYPE_CHECKING:
     from edgernn.data.corpus import Dataset
+    from edgernn.denoise.graph import DenoiseGraph
     from edgernn.graph import Graph
+
+AnyRecipe = Recipe | DenoiseRecipe
 
 Progress = Callable[[str, int, int], None]
 RUN_CLIPS = 10  #: test clips that an emulated core is given when nothing else is asked for
@@ -44,43 +58,60 @@ def recipe_path(name_or_path: str) -> Path:
     return Path(name_or_path)
 
 
-def find_recipe(name_or_path: str) -> Recipe:
+def find_recipe(name_or_path: str) -> AnyRecipe:
     """A recipe that comes with edgernn, by name, or a file."""
-    return load_recipe(recipe_path(name_or_path))
+    path = recipe_path(name_or_path)
+    return any_recipe(read_recipe(path), str(path))
 
 
-def keep_recipe(recipe: Recipe, folder: Path) -> None:
+def any_recipe(values: Mapping[str, Any], where: str) -> AnyRecipe:
+    """A recipe of the task that its values name: `denoise`, or keyword spotting where they name none."""
+    return make_denoise_recipe(values, where) if "task" in values else make_recipe(values, where)
+
+
+def keep_recipe(recipe: AnyRecipe, folder: Path) -> None:
     """Write the resolved recipe into the run folder; a folder of another recipe is refused."""
     path = folder / "recipe.json"
-    if path.exists() and make_recipe(read_json(path), str(path)) != recipe:
+    if path.exists() and any_recipe(read_json(path), str(path)) != recipe:
         raise EdgernnError(f"{folder} holds a run of another recipe; choose another folder or delete it")
     write_json(path, recipe.to_dict())
 
 
-def run_recipe(folder: Path) -> Recipe:
+def run_recipe(folder: Path) -> AnyRecipe:
     """The recipe a run folder was made with."""
     path = folder / "recipe.json"
     if not path.is_file():
         raise EdgernnError(f"{folder} is not a run folder (no recipe.json); make one with `edgernn data` or `edgernn kws`")
-    return make_recipe(read_json(path), str(path))
+    return any_recipe(read_json(path), str(path))
 
 
-def prepare_data(recipe: Recipe, folder: Path, progress: Progress) -> Dataset:
+def is_denoiser(where: Path) -> bool:
+    """Whether a run folder or a graph file is a denoiser's."""
+    if where.is_dir():
+        return isinstance(run_recipe(where), DenoiseRecipe)
+    from edgernn import graph as graphs
+
+    return where.is_file() and graphs.load_any(where).task == TASK
+
+
+def prepare_data(recipe: AnyRecipe, folder: Path, progress: Progress) -> Dataset:
     """Collect the recipe's sources into `folder`/data, unless it is there already."""
     from edgernn.data.corpus import Dataset
     from edgernn.data.sources import prepare
 
+    if isinstance(recipe, DenoiseRecipe):
+        return prepare_denoise_data(recipe, folder, progress)
     keep_recipe(recipe, folder)
     d = recipe.data
     if not d.keywords or not d.sources:
         raise EdgernnError("the recipe names no data: give data.keywords and at least one [[data.sources]] table")
     if (folder / "data" / "index.json").is_file():
         return Dataset.load(folder / "data")
-    tables = [_expanded(table) for table in d.sources]
+    tables = [expanded(table) for table in d.sources]
     return prepare(tables, d.keywords, folder / "data", recipe.seed, d.clip_seconds or None, progress)
 
 
-def _expanded(table: Mapping[str, Any]) -> dict[str, Any]:
+def expanded(table: Mapping[str, Any]) -> dict[str, Any]:
     """${NAME} in texts becomes the environment variable; an unset one is an error that names it."""
 
     def expand(value: Any) -> Any:
@@ -108,6 +139,10 @@ def train_model(folder: Path, progress: Progress, device: str = "auto", teachers
     from edgernn.floatnet import load_checkpoint
 
     recipe, dataset = run_recipe(folder), load_data(folder)
+    if isinstance(recipe, DenoiseRecipe):
+        if teachers:
+            raise EdgernnError("a denoiser learns from mixtures alone; leave --teacher out")
+        return train_denoise_model(recipe, folder, progress, device)
     try:
         from edgernn.train import train
     except ImportError as error:
@@ -120,6 +155,8 @@ def train_model(folder: Path, progress: Progress, device: str = "auto", teachers
 
 def quantize_model(folder: Path, scheme: str | None = None) -> dict[str, Any]:
     """Checkpoint to graph, calibrated on streams of training audio."""
+    if is_denoiser(folder):
+        return quantize_denoise_model(folder, scheme)
     from edgernn.clips import calibration_streams
     from edgernn.floatnet import load_checkpoint
     from edgernn.quantize import quantize
@@ -145,19 +182,25 @@ def find_graph(where: Path, scheme: str | None = None) -> Path:
     return path
 
 
-def newest_graph() -> Path:
-    """The newest graph under ./run, for verbs that were not told which."""
-    graphs = sorted(Path("run").rglob("graph-*.ern"), key=lambda p: p.stat().st_mtime)
-    if not graphs:
-        raise EdgernnError("no graph under ./run; name one with --graph, or make one with `make demo` or `edgernn kws`")
-    return graphs[-1]
+def newest_graph(denoiser: bool = False) -> Path:
+    """The newest graph of a task under ./run, for verbs that were not told which."""
+    found = sorted(Path("run").rglob("graph-*.ern"), key=lambda p: p.stat().st_mtime, reverse=True)
+    for path in found:
+        if is_denoiser(path) == denoiser:
+            return path
+    how = "`make demo-denoise` or `edgernn denoise-train`" if denoiser else "`make demo` or `edgernn kws`"
+    raise EdgernnError(f"no graph under ./run; name one with --graph, or make one with {how}")
 
 
 def simulate_model(
     folder: Path, progress: Progress, scheme: str | None = None, split: str = "test", seconds: float = 600.0,
-    runtime: str = "auto",
+    runtime: str = "auto", mixtures: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Float against integer: clips of a split, one long stream without a reset, latency and speed."""
+    """Float against integer: clips (mixtures) of a split, one long stream without a reset, latency and speed."""
+    if is_denoiser(folder):
+        return simulate_denoise_model(folder, progress, scheme, split, seconds, runtime, mixtures)
+    if mixtures:
+        raise EdgernnError("--mixtures belongs to denoisers; a keyword spotter is judged on the clips of --split")
     from edgernn import graph as graphs
     from edgernn.clips import clip_pcm
     from edgernn.floatnet import load_checkpoint
@@ -209,9 +252,12 @@ def fast_runtime() -> str:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What an export may be asked for: prefix of C names (c, tflite); stateful or clip (tflite); qdq (onnx)."""
+    """What an export may be asked for.
 
-    prefix: str = "kws"
+    prefix of C names (c, tflite), kws or dn where it is empty; stateful or clip (tflite); qdq (onnx).
+    """
+
+    prefix: str = ""
     stateful: bool = False
     clip: bool = False
     qdq: bool = False
@@ -223,15 +269,18 @@ def export_graph(
     """Write the graph in another form: `c`, `tflite` or `onnx`."""
     from edgernn import graph as graphs
 
-    writers = {"c": _export_c, "tflite": _export_tflite, "onnx": _export_onnx}
+    writers: dict[str, Callable[..., Written]] = {"c": _export_c, "tflite": _export_tflite, "onnx": _export_onnx}
     if form not in writers:
         raise EdgernnError(f"unknown export format {form!r}; known: {', '.join(writers)}")
     options = options or ExportOptions()
     wrong = [name for name, forms in _OPTION_FORMS.items() if getattr(options, name) and form not in forms]
     if wrong:
         raise EdgernnError(f"--{wrong[0]} belongs to --format {' or '.join(_OPTION_FORMS[wrong[0]])}, not to {form}")
-    graph = graphs.load(find_graph(where, scheme))
-    files, report = writers[form](graph, where, out, options)
+    graph = graphs.load_any(find_graph(where, scheme))
+    if isinstance(graph, graphs.Graph):
+        files, report = writers[form](graph, where, out, options)
+    else:
+        files, report = _export_denoiser(load_denoise_graph(find_graph(where, scheme)), out, form, options)
     return {"graph": graph.id, "format": form, "files": [str(f) for f in files], **report}
 
 
@@ -242,14 +291,21 @@ Written = tuple[list[Path], dict[str, Any]]
 def _export_c(graph: Graph, where: Path, out: Path, options: ExportOptions) -> Written:
     from firmware_export.emit import export_c
 
-    return export_c(graph, out, options.prefix), {}
+    return export_c(graph, out, options.prefix or "kws"), {}
+
+
+def _export_denoiser(graph: DenoiseGraph, out: Path, form: str, options: ExportOptions) -> Written:
+    unknown = [name for name in _OPTION_FORMS if getattr(options, name)]
+    if unknown:
+        raise EdgernnError(f"--{unknown[0]} belongs to keyword spotters; a denoiser's net is exported as one step")
+    return export_denoise_graph(graph, out, form, options.prefix or "dn")
 
 
 def _export_tflite(graph: Graph, where: Path, out: Path, options: ExportOptions) -> Written:
     from edgernn.export.tflite import export_tflite
 
     steps = clip_steps(graph, where) if options.clip else None
-    files, report = export_tflite(graph, out, stateful=options.stateful, clip_steps=steps, prefix=options.prefix)
+    files, report = export_tflite(graph, out, stateful=options.stateful, clip_steps=steps, prefix=options.prefix or "kws")
     return files, {**report, "clip_steps": steps}
 
 
@@ -272,11 +328,16 @@ def build_board(
 ) -> dict[str, Any]:
     """Compile the graph and the test harness for a board."""
     from edgernn import graph as graphs
+    from edgernn.denoise.firmware import build_denoiser
     from edgernn.firmware import build_firmware
     from targets import load_board
 
-    graph, board = graphs.load(find_graph(where, scheme)), load_board(board_name)
-    _, report = build_firmware(graph, board, out / board.name, toolchain, optimize)
+    graph, board = graphs.load_any(find_graph(where, scheme)), load_board(board_name)
+    if isinstance(graph, graphs.Graph):
+        _, report = build_firmware(graph, board, out / board.name, toolchain, optimize)
+    else:
+        denoiser = load_denoise_graph(find_graph(where, scheme))
+        _, report = build_denoiser(denoiser, board, out / board.name, toolchain, optimize)
     result = report.to_dict()
     write_json(out / f"build-{board.name}.json", result)
     return result
@@ -287,6 +348,9 @@ def run_board(
     optimize: str = "-O2", scheme: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Build, run on an emulated core, compare every bit with the definition and count instructions."""
+    if is_denoiser(where):
+        denoiser = load_denoise_graph(find_graph(where, scheme))
+        return run_denoise_board(where, denoiser, board_name, out, wav, toolchain, emulator, optimize)
     from edgernn import graph as graphs
     from edgernn.audio import read_audio
     from edgernn.firmware import build_firmware, run_firmware
@@ -314,16 +378,20 @@ def _test_sound(where: Path, graph: Graph) -> Any:
     return golden_signal(graph.step_samples, 250)
 
 
-def data_recipe(folder: Path, recipe: str | None, keywords: list[str] | None, seed: int | None) -> Recipe:
+def data_recipe(folder: Path, recipe: str | None, keywords: list[str] | None, seed: int | None) -> AnyRecipe:
     """The recipe of `edgernn data`: that of the run folder if nothing is asked for, else the one asked for or the embedded."""
     if recipe is None and not keywords and seed is None and (folder / "recipe.json").is_file():
         return run_recipe(folder)
     return demo_recipe(keywords, recipe, seed or 0, None)
 
 
-def demo_recipe(keywords: list[str] | None, recipe: str | None, seed: int, epochs: int | None) -> Recipe:
+def demo_recipe(keywords: list[str] | None, recipe: str | None, seed: int, epochs: int | None) -> AnyRecipe:
     """The recipe of `edgernn kws`: the embedded one with the user's words, or a file."""
     chosen = find_recipe(recipe or "demo")
+    if isinstance(chosen, DenoiseRecipe):
+        if keywords:
+            raise EdgernnError(f"the recipe {recipe} trains a denoiser, which has no keywords; leave --keywords out")
+        return replace(chosen, seed=seed, train=replace(chosen.train, epochs=epochs or chosen.train.epochs))
     if keywords:
         chosen = replace(chosen, data=replace(chosen.data, keywords=tuple(keywords)))
     if epochs:
@@ -331,8 +399,10 @@ def demo_recipe(keywords: list[str] | None, recipe: str | None, seed: int, epoch
     return replace(chosen, seed=seed)
 
 
-def whole(recipe: Recipe, folder: Path, boards: list[str], progress: Progress, device: str = "auto") -> dict[str, Any]:
+def whole(recipe: AnyRecipe, folder: Path, boards: list[str], progress: Progress, device: str = "auto") -> dict[str, Any]:
     """Every verb in turn, from data to the emulated board; returns the summary that the table shows."""
+    if isinstance(recipe, DenoiseRecipe):
+        return whole_denoiser(recipe, folder, boards, progress, device)
     prepare_data(recipe, folder, progress)
     train_model(folder, progress, device)
     progress("quantizing", 0, 0)

@@ -118,11 +118,6 @@ class Recipe:
         return max(1, -int(-milliseconds / 1000.0 // step))
 
 
-def load_recipe(path: Path) -> Recipe:
-    """Read a recipe file."""
-    return make_recipe(read_recipe(path), str(path))
-
-
 def read_recipe(path: Path) -> dict[str, Any]:
     """The values of a recipe file, not yet checked."""
     try:

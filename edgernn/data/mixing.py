@@ -6,13 +6,15 @@ does not drown one with a minute. The clean target keeps a room's early reflecti
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgernn.audio import SAMPLE_RATE, Float32, Int16, to_float, to_int16
+from edgernn.audio import SAMPLE_RATE, Float32, Int16, read_audio, to_float, to_int16
 from edgernn.data.corpus import Dataset, Row
 from edgernn.errors import EdgernnError
 
@@ -221,6 +223,31 @@ def make_mixtures(dataset: Dataset, split: str, count: int, seed: int) -> list[M
     return out
 
 
+def read_mixtures(path: Path) -> list[Mixture]:
+    """Mixtures listed in a CSV: columns id, snr_db, clean, noise (paths joined by `;`), noise_label.
+
+    Paths are relative to the CSV. A missing column or file, or a number that is none, is an EdgernnError that names it.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise EdgernnError(f"cannot read the list of mixtures {path}: {error}") from None
+    if not rows:
+        raise EdgernnError(f"the list of mixtures {path} is empty")
+    return [_listed(path, row) for row in rows]
+
+
+def _listed(path: Path, row: Mapping[str, str]) -> Mixture:
+    try:
+        noises = [read_audio(path.parent / name) for name in row["noise"].split(";")]
+        return mixture(row["id"], read_audio(path.parent / row["clean"]), noises, float(row["snr_db"]), row["noise_label"])
+    except KeyError as error:
+        raise EdgernnError(f"{path} has no column {error}; it needs id, snr_db, clean, noise, noise_label") from None
+    except ValueError as error:
+        raise EdgernnError(f"{path}: row {row['id']}: {error}") from None
+
+
 def _by_kind(rows: Sequence[Row]) -> Mapping[str, list[Row]]:
     kinds: dict[str, list[Row]] = {}
     for row in rows:
@@ -228,4 +255,4 @@ def _by_kind(rows: Sequence[Row]) -> Mapping[str, list[Row]]:
     return kinds
 
 
-__all__ = ["MixConfig", "Mixer", "Mixture", "Pair", "make_mixtures", "mixture"]
+__all__ = ["MixConfig", "Mixer", "Mixture", "Pair", "make_mixtures", "mixture", "read_mixtures"]

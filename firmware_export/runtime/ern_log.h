@@ -20,10 +20,12 @@ static const uint16_t ern_log2_table[33] = {
 /* log2 in Q9 of a positive integer below 2^62. */
 static inline int16_t ern_log2_q9(uint64_t energy)
 {
-    uint32_t exponent = 62, index, fraction, value;
-    while (((energy >> 62) & 1u) == 0u) {
-        energy <<= 1;
-        exponent--;
+    uint32_t exponent = 62, step, index, fraction, value;
+    for (step = 32; step > 0u; step /= 2u) {
+        if (energy >> (63u - step) == 0u) { /* the highest bit comes to 62 in six strides */
+            energy <<= step;
+            exponent -= step;
+        }
     }
     index = (uint32_t)(energy >> 57) & 31u;
     fraction = (uint32_t)(energy >> 49) & 255u;

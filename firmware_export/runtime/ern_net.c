@@ -29,35 +29,89 @@ static int16_t finish_row(const ern_linear *l, uint32_t row, int32_t acc)
     return y < l->floor ? l->floor : y;
 }
 
+/* Every row of the matrix, columns begin .. begin+n-1, times x[n]. Two rows at a time, so that each entry of x is loaded
+ * half as often, and four entries at a time; the order of summation is free, since no partial sum can overflow. */
+static void products_s16(int16_t *y, const ern_linear *l, uint32_t begin, uint32_t n, const int16_t *x)
+{
+    const int8_t *w = l->weight + begin;
+    uint32_t row = 0, i;
+    for (; row + 2u <= l->rows; row += 2u, w += 2u * l->columns) {
+        const int8_t *v = w + l->columns;
+        int32_t a = l->bias[row], b = l->bias[row + 1u];
+        for (i = 0; i + 4u <= n; i += 4u) {
+            a = ERN_PROVE32((ern_wide)a + w[i] * x[i]);
+            b = ERN_PROVE32((ern_wide)b + v[i] * x[i]);
+            a = ERN_PROVE32((ern_wide)a + w[i + 1u] * x[i + 1u]);
+            b = ERN_PROVE32((ern_wide)b + v[i + 1u] * x[i + 1u]);
+            a = ERN_PROVE32((ern_wide)a + w[i + 2u] * x[i + 2u]);
+            b = ERN_PROVE32((ern_wide)b + v[i + 2u] * x[i + 2u]);
+            a = ERN_PROVE32((ern_wide)a + w[i + 3u] * x[i + 3u]);
+            b = ERN_PROVE32((ern_wide)b + v[i + 3u] * x[i + 3u]);
+        }
+        for (; i < n; i++) {
+            a = ERN_PROVE32((ern_wide)a + w[i] * x[i]);
+            b = ERN_PROVE32((ern_wide)b + v[i] * x[i]);
+        }
+        y[row] = finish_row(l, row, a);
+        y[row + 1u] = finish_row(l, row + 1u, b);
+    }
+    if (row < l->rows) {
+        int32_t a = l->bias[row];
+        for (i = 0; i < n; i++) {
+            a = ERN_PROVE32((ern_wide)a + w[i] * x[i]);
+        }
+        y[row] = finish_row(l, row, a);
+    }
+    ERN_COUNT(mac, (uint64_t)l->rows * n);
+}
+
 void ern_matvec_s16(int16_t *y, const ern_linear *l, const int16_t *x, uint32_t n)
 {
-    for (; n > 0u; n--, x += l->columns) {
-        const int8_t *w = l->weight;
-        uint32_t row, i;
-        for (row = 0; row < l->rows; row++, w += l->columns) {
-            int32_t acc = l->bias[row];
-            for (i = 0; i < l->columns; i++) {
-                acc = ERN_PROVE32((ern_wide)acc + w[i] * x[i]);
-            }
-            *y++ = finish_row(l, row, acc);
-        }
-        ERN_COUNT(mac, (uint64_t)l->rows * l->columns);
+    for (; n > 0u; n--, x += l->columns, y += l->rows) {
+        products_s16(y, l, 0, l->columns, x);
     }
+}
+
+/* Every row of the matrix, columns begin .. begin+n-1, times x[n]. Two rows at a time, so that each entry of x is loaded
+ * half as often, and four entries at a time; the order of summation is free, since no partial sum can overflow. */
+static void products_s8(int16_t *y, const ern_linear *l, uint32_t begin, uint32_t n, const int8_t *x)
+{
+    const int8_t *w = l->weight + begin;
+    uint32_t row = 0, i;
+    for (; row + 2u <= l->rows; row += 2u, w += 2u * l->columns) {
+        const int8_t *v = w + l->columns;
+        int32_t a = l->bias[row], b = l->bias[row + 1u];
+        for (i = 0; i + 4u <= n; i += 4u) {
+            a = ERN_PROVE32((ern_wide)a + w[i] * x[i]);
+            b = ERN_PROVE32((ern_wide)b + v[i] * x[i]);
+            a = ERN_PROVE32((ern_wide)a + w[i + 1u] * x[i + 1u]);
+            b = ERN_PROVE32((ern_wide)b + v[i + 1u] * x[i + 1u]);
+            a = ERN_PROVE32((ern_wide)a + w[i + 2u] * x[i + 2u]);
+            b = ERN_PROVE32((ern_wide)b + v[i + 2u] * x[i + 2u]);
+            a = ERN_PROVE32((ern_wide)a + w[i + 3u] * x[i + 3u]);
+            b = ERN_PROVE32((ern_wide)b + v[i + 3u] * x[i + 3u]);
+        }
+        for (; i < n; i++) {
+            a = ERN_PROVE32((ern_wide)a + w[i] * x[i]);
+            b = ERN_PROVE32((ern_wide)b + v[i] * x[i]);
+        }
+        y[row] = finish_row(l, row, a);
+        y[row + 1u] = finish_row(l, row + 1u, b);
+    }
+    if (row < l->rows) {
+        int32_t a = l->bias[row];
+        for (i = 0; i < n; i++) {
+            a = ERN_PROVE32((ern_wide)a + w[i] * x[i]);
+        }
+        y[row] = finish_row(l, row, a);
+    }
+    ERN_COUNT(mac, (uint64_t)l->rows * n);
 }
 
 void ern_matvec_s8(int16_t *y, const ern_linear *l, const int8_t *x, uint32_t n)
 {
-    for (; n > 0u; n--, x += l->columns) {
-        const int8_t *w = l->weight;
-        uint32_t row, i;
-        for (row = 0; row < l->rows; row++, w += l->columns) {
-            int32_t acc = l->bias[row];
-            for (i = 0; i < l->columns; i++) {
-                acc = ERN_PROVE32((ern_wide)acc + w[i] * x[i]);
-            }
-            *y++ = finish_row(l, row, acc);
-        }
-        ERN_COUNT(mac, (uint64_t)l->rows * l->columns);
+    for (; n > 0u; n--, x += l->columns, y += l->rows) {
+        products_s8(y, l, 0, l->columns, x);
     }
 }
 
@@ -104,42 +158,20 @@ static void inside(const ern_linear *l, uint32_t at, uint32_t n, uint32_t channe
 void ern_row_conv_s16(int16_t *y, const ern_linear *l, const int16_t *x, uint32_t n, uint32_t channels)
 {
     uint32_t at, begin, end;
-    for (at = 0; at < n; at++) {
-        const int8_t *w = l->weight;
-        uint32_t row, i;
+    for (at = 0; at < n; at++, y += l->rows) {
         inside(l, at, n, channels, &begin, &end);
-        for (row = 0; row < l->rows; row++, w += l->columns) {
-            int32_t acc = l->bias[row];
-            for (i = begin; i < end; i++) {
-                acc = ERN_PROVE32((ern_wide)acc + w[i] * x[i - begin]);
-            }
-            *y++ = finish_row(l, row, acc);
-        }
-        if (begin == 0u) {
-            x += channels;
-        }
-        ERN_COUNT(mac, (uint64_t)l->rows * (end - begin));
+        products_s16(y, l, begin, end - begin, x);
+        x += begin == 0u ? channels : 0u;
     }
 }
 
 void ern_row_conv_s8(int16_t *y, const ern_linear *l, const int8_t *x, uint32_t n, uint32_t channels)
 {
     uint32_t at, begin, end;
-    for (at = 0; at < n; at++) {
-        const int8_t *w = l->weight;
-        uint32_t row, i;
+    for (at = 0; at < n; at++, y += l->rows) {
         inside(l, at, n, channels, &begin, &end);
-        for (row = 0; row < l->rows; row++, w += l->columns) {
-            int32_t acc = l->bias[row];
-            for (i = begin; i < end; i++) {
-                acc = ERN_PROVE32((ern_wide)acc + w[i] * x[i - begin]);
-            }
-            *y++ = finish_row(l, row, acc);
-        }
-        if (begin == 0u) {
-            x += channels;
-        }
-        ERN_COUNT(mac, (uint64_t)l->rows * (end - begin));
+        products_s8(y, l, begin, end - begin, x);
+        x += begin == 0u ? channels : 0u;
     }
 }
 

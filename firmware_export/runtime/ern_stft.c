@@ -33,7 +33,7 @@ static void load_window(const ern_stft *f, int32_t *z, int16_t *history, const i
 }
 
 /* Radix-2 butterfly a +- w b, halved. */
-static void butterfly_down(int32_t *a, int32_t *b, int32_t wr, int32_t wi)
+static inline void butterfly_down(int32_t *a, int32_t *b, int32_t wr, int32_t wi)
 {
     const int32_t tr = ERN_PROVE32((ern_wide)ern_mul_high(b[0], wr) - ern_mul_high(b[1], wi));
     const int32_t ti = ERN_PROVE32((ern_wide)ern_mul_high(b[0], wi) + ern_mul_high(b[1], wr));
@@ -46,7 +46,7 @@ static void butterfly_down(int32_t *a, int32_t *b, int32_t wr, int32_t wi)
 }
 
 /* Radix-2 butterfly a +- conj(w) b. */
-static void butterfly_up(int32_t *a, int32_t *b, int32_t wr, int32_t wi)
+static inline void butterfly_up(int32_t *a, int32_t *b, int32_t wr, int32_t wi)
 {
     const int32_t br = ERN_PROVE32((ern_wide)b[0] * 2), bi = ERN_PROVE32((ern_wide)b[1] * 2);
     const int32_t tr = ERN_PROVE32((ern_wide)ern_mul_high(br, wr) + ern_mul_high(bi, wi));
@@ -59,20 +59,30 @@ static void butterfly_up(int32_t *a, int32_t *b, int32_t wr, int32_t wi)
     b[1] = ERN_PROVE32((ern_wide)ai - ti);
 }
 
-/* Complex FFT in place, z[2 * half], input in bit-reversed order. */
-static void transform(const ern_stft *f, int32_t *z, void (*butterfly)(int32_t *, int32_t *, int32_t, int32_t))
-{
-    const uint32_t half = f->window / 2u, quarter = half / 2u;
-    uint32_t span, k, i;
-    for (span = 1; span < half; span *= 2u) {
-        for (k = 0; k < span; k++) {
-            const uint32_t turn = k * (half / span);
-            const int32_t wr = f->cosine[turn], wi = f->cosine[turn + quarter];
-            for (i = k; i < half; i += 2u * span) {
-                butterfly(z + 2u * i, z + 2u * (i + span), wr, wi);
-            }
-        }
+/* Complex FFT in place, z[2 * half], input in bit-reversed order: one stage of butterflies after another. */
+#define TRANSFORM(butterfly)                                                                            \
+    const uint32_t half = f->window / 2u, quarter = half / 2u;                                          \
+    uint32_t span, k, i;                                                                                \
+    for (span = 1; span < half; span *= 2u) {                                                           \
+        for (k = 0; k < span; k++) {                                                                    \
+            const uint32_t turn = k * (half / span);                                                    \
+            const int32_t wr = f->cosine[turn], wi = f->cosine[turn + quarter];                         \
+            for (i = k; i < half; i += 2u * span) {                                                     \
+                butterfly(z + 2u * i, z + 2u * (i + span), wr, wi);                                     \
+            }                                                                                           \
+        }                                                                                               \
     }
+
+/* Every stage halves: scaled by 1/half. */
+static void transform(const ern_stft *f, int32_t *z)
+{
+    TRANSFORM(butterfly_down)
+}
+
+/* The inverse, unscaled. */
+static void transform_back(const ern_stft *f, int32_t *z)
+{
+    TRANSFORM(butterfly_up)
 }
 
 /* One bin of the real signal whose even and odd samples were transformed together: z its own bin, y the mirrored one. */
@@ -101,7 +111,7 @@ void ern_stft_analyze(const ern_stft *f, int32_t *spectrum, int16_t *history, co
     int32_t *const top = spectrum + 2u * half;
     uint32_t k;
     load_window(f, spectrum, history, pcm);
-    transform(f, spectrum, butterfly_down);
+    transform(f, spectrum);
     top[0] = ERN_PROVE32((ern_wide)(spectrum[0] >> 1) - (spectrum[1] >> 1));
     top[1] = 0;
     for (k = 0; k <= half / 2u; k++) {
@@ -199,7 +209,7 @@ void ern_stft_synthesize(const ern_stft *f, int16_t *pcm, int32_t *overlap, int3
     apply_gains(f, spectrum, gains, floor);
     join_real(f, spectrum);
     reverse_order(spectrum, half);
-    transform(f, spectrum, butterfly_up);
+    transform_back(f, spectrum);
     for (i = 0; i < half; i++) {
         const int32_t sum = ERN_PROVE32((ern_wide)overlap[i] + ern_mul_wide(spectrum[i], f->taper[i]));
         pcm[i] = ern_sat16((sum + ((int32_t)1 << (OUTPUT_SHIFT - 1))) >> OUTPUT_SHIFT);

@@ -25,7 +25,7 @@ from edgernn.errors import EdgernnError
 _NOT_HUMAN = re.compile(r"robo|demon|whisper|croak|serious", re.IGNORECASE)
 _NOTE = "synthesised by espeak-ng"
 _NEAREST = 8  # words of the list taken as confusable with each word of a keyword
-_BABBLE_CLIPS = 60  # utterances a split keeps to mix babble from
+BABBLE_CLIPS = 60  # utterances a split keeps to mix babble from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,9 @@ class Options(SourceOptions):
 
 
 @dataclass(frozen=True)
-class _Said:
+class Said:
+    """One utterance of a split, and the label it gets."""
+
     label: str
     split: str
     job: espeak.Job
@@ -57,12 +59,12 @@ def items(config: Mapping[str, Any], progress: Progress = quiet) -> Iterator[Cli
     babble: dict[str, list[Int16]] = {split: [] for split in SPLITS}
     audio = espeak.speak([said.job for said in plan])
     for number, (said, pcm) in enumerate(zip(plan, audio, strict=True)):
-        clip = _clip(said, pcm, np.random.default_rng([options.seed, 2, number]))
-        if said.label not in options.keywords and len(babble[said.split]) < _BABBLE_CLIPS:
+        clip = make_clip(said, pcm, np.random.default_rng([options.seed, 2, number]))
+        if said.label not in options.keywords and len(babble[said.split]) < BABBLE_CLIPS:
             babble[said.split].append(clip.pcm)
         yield clip
         progress("synthesising speech", number + 1, len(plan))
-    yield from _noise(options, babble)
+    yield from generated_noise(options.noise_seconds, options.seed, babble)
 
 
 def voices(language: str) -> tuple[list[str], list[str]]:
@@ -92,27 +94,36 @@ def split_variants(variants: Sequence[str], seed: int) -> dict[str, list[str]]:
 # What is said ---------------------------------------------------------------------------
 
 
-def _plan(options: Options) -> list[_Said]:
+def _plan(options: Options) -> list[Said]:
     rng = np.random.default_rng([options.seed, 1])
     accents, variants = voices(options.language)
     by_split = split_variants(variants, options.seed)
     near, words = unknown_phrases(options)
     lengths = [len(keyword.split()) for keyword in options.keywords]
-    plan: list[_Said] = []
+    speeds = options.min_speed, options.max_speed
+    plan: list[Said] = []
     for split, share in zip(SPLITS, (0.8, 0.1, 0.1), strict=True):
         count = max(1, round(share * options.clips_per_keyword))
         texts = [keyword for keyword in options.keywords for _ in range(count)]
         for number in range(max(1, round(share * options.unknown_clips))):
             confusable = near and number % 2
             texts.append(str(rng.choice(near)) if confusable else " ".join(rng.choice(words, rng.choice(lengths))))
-        plan += [_Said(text, split, _job(text, accents, by_split[split], options, rng)) for text in texts]
+        plan += [Said(text, split, make_job(text, accents, by_split[split], speeds, rng)) for text in texts]
     return plan
 
 
-def _job(text: str, accents: Sequence[str], variants: Sequence[str], options: Options, rng: np.random.Generator) -> espeak.Job:
+def make_job(
+    text: str, accents: Sequence[str], variants: Sequence[str], speeds: tuple[int, int], rng: np.random.Generator
+) -> espeak.Job:
+    """The text in a random voice, pitch and speed (words a minute)."""
     voice = f"{rng.choice(accents)}+{rng.choice(variants)}"
-    speed = int(rng.integers(options.min_speed, options.max_speed + 1))
+    speed = int(rng.integers(speeds[0], speeds[1] + 1))
     return espeak.Job(voice, text, speed, pitch=int(rng.integers(30, 71)), range=int(rng.integers(20, 81)))
+
+
+def english_words() -> list[str]:
+    """The list of English words that comes along."""
+    return (files("edgernn.data") / "words" / "en.txt").read_text("utf-8").split()
 
 
 def unknown_phrases(options: Options) -> tuple[list[str], list[str]]:
@@ -121,7 +132,7 @@ def unknown_phrases(options: Options) -> tuple[list[str], list[str]]:
     Confusable: parts of a keyword, a keyword with one word exchanged for one near in sound (edit distance
     over espeak-ng's phonemes), and, for phrases, for a word of another keyword.
     """
-    words = list(options.words) or (files("edgernn.data") / "words" / "en.txt").read_text("utf-8").split()
+    words = list(options.words) or english_words()
     parts = sorted({part for keyword in options.keywords for part in keyword.split()})
     vocabulary = list(dict.fromkeys([*words, *parts, *options.keywords]))
     sound = dict(zip(vocabulary, map(_plain, espeak.phonemes(vocabulary, options.language)), strict=True))
@@ -164,7 +175,7 @@ def _distance(a: str, b: str) -> float:
 # What is heard ---------------------------------------------------------------------------
 
 
-def _clip(said: _Said, pcm: Int16, rng: np.random.Generator) -> Clip:
+def make_clip(said: Said, pcm: Int16, rng: np.random.Generator) -> Clip:
     """At 16 kHz, without silence around it, at a random peak level."""
     import soxr
 
@@ -186,14 +197,15 @@ def _trim(x: Float32) -> Float32:
     return x[max(0, loud[0] - margin) : loud[-1] + margin]
 
 
-def _noise(options: Options, babble: Mapping[str, list[Int16]]) -> Iterator[Clip]:
+def generated_noise(seconds: float, seed: int, babble: Mapping[str, list[Int16]]) -> Iterator[Clip]:
+    """Every kind of noise in every split, `seconds` in all; babble is mixed from the split's own speech."""
     for number, (split, share) in enumerate(zip(SPLITS, (0.6, 0.2, 0.2), strict=True)):
-        samples = round(share * options.noise_seconds * SAMPLE_RATE / len(KINDS))
+        samples = round(share * seconds * SAMPLE_RATE / len(KINDS))
         for index, kind in enumerate(KINDS):
-            rng = np.random.default_rng([options.seed, 3, number, index])
+            rng = np.random.default_rng([seed, 3, number, index])
             name = f"synthetic:{kind}:{split}"
             if samples:
                 yield Clip(
-                    Item(name, NOISE, name, split, "generated noise"),
+                    Item(name, NOISE, name, split, "generated noise", kind),
                     make_noise(kind, samples, rng, babble[split]),
                 )

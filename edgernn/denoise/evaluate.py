@@ -1,0 +1,155 @@
+"""How good a denoiser is: PESQ, STOI, ESTOI, SI-SDR of mixtures, float against integer, file by file; drift; speed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgernn.audio import SAMPLE_RATE, Int16, to_float
+from edgernn.data.corpus import Dataset
+from edgernn.data.mixing import Mixer, Mixture
+from edgernn.denoise.floatnet import DenoiseNet
+from edgernn.denoise.recipe import DenoiseRecipe
+from edgernn.denoise.stream import FloatDenoiser, aligned, denoised
+from edgernn.errors import EdgernnError
+from edgernn.runtimes import Denoiser
+from edgernn.scoring import snr_db
+
+Progress = Callable[[str, int, int], None]
+Enhance = Callable[[Int16], Int16]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """PESQ wide band (ITU-T P.862.2), STOI and ESTOI (Taal 2011, Jensen 2016) 0..1, SI-SDR in dB (Le Roux 2019)."""
+
+    pesq: float
+    stoi: float
+    estoi: float
+    si_sdr: float
+
+
+METRICS = tuple(f.name for f in fields(Scores))
+
+
+def score(clean: Int16, enhanced: Int16) -> Scores:
+    """Judge `enhanced` [n] against `clean` [n], both at 16 kHz."""
+    try:
+        from pesq import NoUtterancesError, pesq
+        from pystoi import stoi
+    except ImportError as error:
+        raise EdgernnError(
+            f"judging speech needs the packages pesq and pystoi ({error}): pip install 'edgernn[judge]'"
+        ) from None
+    c, e = to_float(clean).astype(np.float64), to_float(enhanced).astype(np.float64)
+    try:
+        quality = float(pesq(SAMPLE_RATE, c, e, "wb"))
+    except NoUtterancesError:
+        quality = 1.0  # nothing left to hear
+    return Scores(quality, float(stoi(c, e, SAMPLE_RATE)), float(stoi(c, e, SAMPLE_RATE, extended=True)), si_sdr(c, e))
+
+
+def si_sdr(clean: NDArray[np.float64], enhanced: NDArray[np.float64]) -> float:
+    """Scale-invariant signal-to-distortion ratio in dB, [n] each."""
+    target = clean * (np.dot(enhanced, clean) / max(float(np.dot(clean, clean)), 1e-12))
+    noise = enhanced - target
+    return float(10 * np.log10(max(float(np.dot(target, target)), 1e-12) / max(float(np.dot(noise, noise)), 1e-12)))
+
+
+def judge(mixtures: Sequence[Mixture], systems: dict[str, Enhance], progress: Progress) -> dict[str, Any]:
+    """Every system over every mixture: `files` (one row each), `mean` and `by_snr` of each system. "noisy" is the input."""
+    rows: list[dict[str, Any]] = []
+    for done, m in enumerate(mixtures):
+        progress("judging mixtures", done, len(mixtures))
+        outputs = {"noisy": m.pair.noisy, **{name: enhance(m.pair.noisy) for name, enhance in systems.items()}}
+        scores = {name: asdict(score(m.pair.clean, pcm)) for name, pcm in outputs.items()}
+        rows.append({"name": m.name, "snr_db": m.snr_db, "noise": m.noise, "scores": scores})
+    progress("judging mixtures", len(mixtures), len(mixtures))
+    names = ["noisy", *systems]
+    snrs = sorted({row["snr_db"] for row in rows})
+    by_snr = {f"{snr:g}": _means([r for r in rows if r["snr_db"] == snr], names) for snr in snrs}
+    return {"mixtures": len(rows), "mean": _means(rows, names), "by_snr": by_snr, "files": rows}
+
+
+def _means(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, dict[str, float]]:
+    return {n: {m: round(float(np.mean([r["scores"][n][m] for r in rows])), 4) for m in METRICS} for n in names}
+
+
+def enhancer(runtime: Denoiser) -> Enhance:
+    """The integer denoiser over whole sounds."""
+    return lambda pcm: denoised(runtime, pcm)
+
+
+def float_enhancer(net: DenoiseNet) -> Enhance:
+    """The float denoiser over whole sounds."""
+
+    def enhance(pcm: Int16) -> Int16:
+        model = FloatDenoiser(net)
+        return np.concatenate(list(aligned(iter([pcm]), model.denoise, net.recipe.stft.hop)))
+
+    return enhance
+
+
+def differences(judged: dict[str, Any], a: str, b: str) -> dict[str, dict[str, float]]:
+    """Metric by metric, a - b file by file: mean, and the largest magnitude."""
+    rows = judged["files"]
+    gaps = {m: np.array([r["scores"][a][m] - r["scores"][b][m] for r in rows]) for m in METRICS}
+    return {m: {"mean": round(float(g.mean()), 4), "largest": round(float(np.abs(g).max()), 4)} for m, g in gaps.items()}
+
+
+def drift(
+    runtime: Denoiser, recipe: DenoiseRecipe, dataset: Dataset, split: str, seconds: float, piece: float = 60.0
+) -> dict[str, Any]:
+    """One stream without a reset: the same noisy minute again and again, then silence.
+
+    repeat_snr_db: the least SNR of a repetition's output against the second one's; growth_db: most that its level differs;
+    jump: largest step between neighbouring samples of the output over that of the input; silence: largest sample after the
+    first second of digital silence at the end.
+    """
+    mixer = Mixer(recipe.mix, dataset, split, np.random.default_rng([recipe.seed, 5]))
+    sound = np.concatenate([mixer().noisy for _ in range(max(1, round(piece / recipe.mix.seconds)))])
+    hop = runtime.graph.step_samples
+    sound = sound[: len(sound) // hop * hop]
+    runtime.reset()
+    repetitions = max(3, round(seconds * SAMPLE_RATE / len(sound)))
+    reference, worst, growth, jump = np.zeros(0, np.int16), np.inf, 0.0, 0.0
+    for i in range(repetitions):
+        out = runtime.denoise(sound)
+        jump = max(jump, _jump(out))
+        if i == 1:
+            reference = out
+        elif i > 1:
+            worst = min(worst, snr_db(reference, out))
+            growth = max(growth, abs(10 * np.log10(max(_energy(out), 1.0) / max(_energy(reference), 1.0))))
+    tail = runtime.denoise(np.zeros(SAMPLE_RATE * 10 // hop * hop, np.int16))[SAMPLE_RATE:]
+    return {
+        "seconds": round(repetitions * len(sound) / SAMPLE_RATE, 1), "repeat_snr_db": round(min(worst, 200.0), 2),
+        "growth_db": round(float(growth), 4), "jump": round(jump / max(1.0, _jump(sound)), 3),
+        "silence": int(np.abs(tail.astype(np.int64)).max()),
+    }  # fmt: skip
+
+
+def _jump(pcm: Int16) -> float:
+    """Largest step between neighbouring samples."""
+    return float(np.abs(np.diff(pcm.astype(np.int64))).max())
+
+
+def _energy(pcm: Int16) -> float:
+    return float(np.square(pcm.astype(np.float64)).sum())
+
+
+def real_time_factor(runtime: Denoiser, pcm: Int16) -> float:
+    """Seconds of sound denoised in one second, PCM in memory to PCM, the best of five runs."""
+    runtime.reset()
+    runtime.denoise(pcm[: SAMPLE_RATE // 2])
+    times = []
+    for _ in range(5):
+        begin = time.perf_counter()
+        runtime.denoise(pcm)
+        times.append(time.perf_counter() - begin)
+    return len(pcm) / SAMPLE_RATE / min(times)
