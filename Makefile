@@ -1,5 +1,6 @@
-# make demo   words -> trained net -> int8 -> C -> emulated microcontroller, in a virtual environment of its own
-# make test   everything the tests need, then the tests
+# make demo           words -> trained net -> int8 -> C -> emulated microcontroller, in a virtual environment of its own
+# make demo-denoise   the same for a speech denoiser
+# make test           everything the tests need, then the tests
 PYTHON ?= python3
 VENV ?= .venv
 # PyTorch's CPU builds: without them pip takes several GB of CUDA packages on Linux. Set TORCH_INDEX= to use pip's default.
@@ -7,11 +8,14 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PYTEST_ARGS ?= -n 2
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo demo-denoise test lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
 	$(BIN)/edgernn kws --out run/demo
+
+demo-denoise: $(VENV)/.demo-denoise
+	$(BIN)/edgernn denoise-train --out run/demo-denoise
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -29,6 +33,10 @@ $(VENV)/.torch:
 
 $(VENV)/.demo: pyproject.toml $(VENV)/.torch
 	$(BIN)/pip install --quiet -e '.[demo]'
+	touch $@
+
+$(VENV)/.demo-denoise: pyproject.toml $(VENV)/.torch
+	$(BIN)/pip install --quiet -e '.[demo,judge,report]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.torch

@@ -1,7 +1,7 @@
 """The denoiser's signal path: int16 PCM to a spectrum and band features, gains, and back to int16 PCM, integers only.
 
 This NumPy code is the definition (SPEC.md, "Denoiser"); `firmware_export/runtime/ern_stft.c` is its twin and equals it on
-every input. With every gain at 1 the path gives its input back, one window later, to within one step of int16.
+every input. With every gain at 1 the path gives its input back, one window later, to within two steps of int16.
 
     PCM -> root-Hann window Q15 -> real FFT, every stage halved -> X [window/2 + 1]
     X -> band power -> log2 Q9 -> affine -> features -> net -> band gains Q15

@@ -170,13 +170,13 @@ C_FAULTS = {
     "sigmoid table entry": ("ern_net.c", "36169", "36170"),
     "sigmoid negative half": ("ern_net.c", "((1 << 25) - r + 511)", "((1 << 25) - r + 512)"),
     "tanh negative half": ("ern_net.c", "(-r + (1 << 23) + 127)", "(-r + (1 << 23) + 128)"),
-    "matvec bias": ("ern_net.c", "int32_t acc = l->bias[row];\n            for", "int32_t acc = 0;\n            for"),
+    "matvec bias": ("ern_net.c", "int32_t a = l->bias[row], b", "int32_t a = 0, b"),
     "relu": ("ern_net.c", "y < l->floor ? l->floor : y", "y"),
     "depthwise channel": ("ern_net.c", "window + row / each", "window + (row / each + 1u) % channels"),
     "FFT twiddle": ("ern_frontend.c", "f->cosine[turn + quarter]", "f->cosine[turn + quarter / 2u]"),
     "front-end history": ("ern_frontend.c", "pcm[f->hop - past + i]", "pcm[i]"),
-    "affine rounding": ("ern_frontend.c", "((int32_t)1 << (f->shift - 1))", "0"),
-    "log table entry": ("ern_frontend.c", "15055", "15155"),
+    "affine rounding": ("ern_log.h", "((int32_t)1 << (shift - 1))", "0"),
+    "log table entry": ("ern_log.h", "15055", "15155"),
     "mel weight": ("ern_frontend.c", "MEL_ONE - up", "MEL_ONE - up - 1u"),
 }
 

@@ -1,0 +1,417 @@
+"""Mixtures, their sources, training and the verbs of a denoiser."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from denoisers import noisy_sound, random_denoiser, recipe, tiny_corpus
+from needs import need_module, need_recordings
+from typer.testing import CliRunner
+
+from edgernn import cli, pipeline
+from edgernn.audio import read_audio, to_float, write_wav
+from edgernn.data.corpus import NOISE, ROOM, SPEECH
+from edgernn.data.mixing import MixConfig, Mixer, make_mixtures, mixture, read_mixtures
+from edgernn.data.sources import prepare
+from edgernn.denoise.recipe import make_denoise_recipe
+from edgernn.errors import EdgernnError
+
+QUIET: Any = lambda *_: None  # noqa: E731
+
+
+def snr_of(noisy: np.ndarray[Any, Any], clean: np.ndarray[Any, Any]) -> float:
+    c, n = to_float(clean).astype(float), to_float(noisy).astype(float) - to_float(clean)
+    return float(10 * np.log10(np.sum(c**2) / np.sum(n**2)))
+
+
+# Mixtures ---------------------------------------------------------------------------
+
+
+def test_pairs_have_the_snr_and_level_asked_for(tmp_path: Path) -> None:
+    config = MixConfig(
+        seconds=2.0, snr_db=(4.0, 4.0), level_dbfs=(-26.0, -26.0), room_probability=0, noise_alone=0, clean_alone=0
+    )
+    mixer = Mixer(config, tiny_corpus(tmp_path / "d"), "train", np.random.default_rng(0))
+    for _ in range(12):
+        pair = mixer()
+        assert pair.noisy.shape == pair.clean.shape == (32000,)
+        assert snr_of(pair.noisy, pair.clean) == pytest.approx(4.0, abs=0.1)
+        level = 10 * np.log10(np.mean(to_float(pair.noisy).astype(float) ** 2))
+        assert level == pytest.approx(-26.0, abs=0.2) or np.abs(pair.noisy).max() > 32000
+
+
+def test_pairs_follow_the_generator_and_the_split(tmp_path: Path) -> None:
+    data = tiny_corpus(tmp_path / "d")
+    a, b, other = (Mixer(MixConfig(), data, split, np.random.default_rng(3))() for split in ("train", "train", "test"))
+    assert np.array_equal(a.noisy, b.noisy)
+    assert not np.array_equal(a.noisy, other.noisy)
+
+
+def test_noise_alone_and_clean_alone(tmp_path: Path) -> None:
+    data = tiny_corpus(tmp_path / "d")
+    alone = Mixer(MixConfig(noise_alone=1.0), data, "train", np.random.default_rng(0))()
+    assert not alone.clean.any()
+    assert alone.noisy.any()
+    clean = Mixer(MixConfig(noise_alone=0.0, clean_alone=1.0), data, "train", np.random.default_rng(0))()
+    assert np.array_equal(clean.clean, clean.noisy)
+
+
+def test_a_room_leaves_its_early_part_in_the_target(tmp_path: Path) -> None:
+    data = tiny_corpus(tmp_path / "d")
+    config = MixConfig(room_probability=1.0, noise_alone=0, clean_alone=0, snr_db=(90.0, 90.0))
+    pair = Mixer(config, data, "train", np.random.default_rng(0))()
+    assert 3 < snr_of(pair.noisy, pair.clean) < 40  # the late reflections are what is left to take out
+
+
+def test_evaluation_mixtures_follow_their_rule() -> None:
+    clean, noise = noisy_sound(16000 * 9), (np.random.default_rng(0).normal(size=16000) * 9000).astype(np.int16)
+    m = mixture("m", clean, [noise, noise[:5000]], -5.0, "hiss")
+    assert len(m.pair.noisy) == len(m.pair.clean) == 8 * 16000
+    assert snr_of(m.pair.noisy, m.pair.clean) == pytest.approx(-5.0, abs=0.05)
+    assert np.abs(m.pair.noisy).max() <= 0.7001 * 32768
+    added = m.pair.noisy.astype(int) - m.pair.clean
+    assert np.abs(added[:16000] - added[21000 : 21000 + 16000]).max() <= 2  # the noises joined are repeated
+
+
+def test_lists_of_mixtures(tmp_path: Path) -> None:
+    write_wav(tmp_path / "c.wav", noisy_sound(16000))
+    write_wav(tmp_path / "n.wav", noisy_sound(8000, 5))
+    path = tmp_path / "list.csv"
+    path.write_text("id,snr_db,clean,noise,noise_label\na,5,c.wav,n.wav;n.wav,hum\n")
+    (found,) = read_mixtures(path)
+    assert (found.name, found.snr_db, found.noise) == ("a", 5.0, "hum")
+    for text, said in (
+        ("id,snr_db,clean,noise_label\na,5,c.wav,hum\n", "no column 'noise'"),
+        ("id,snr_db,clean,noise,noise_label\na,loud,c.wav,n.wav,hum\n", "row a"),
+        ("id,snr_db,clean,noise,noise_label\na,5,gone.wav,n.wav,hum\n", "gone.wav"),
+        ("id,snr_db,clean,noise,noise_label\n", "is empty"),
+    ):
+        path.write_text(text)
+        with pytest.raises(EdgernnError, match=said):
+            read_mixtures(path)
+
+
+def test_mixtures_of_a_split_are_fixed_by_the_seed(tmp_path: Path) -> None:
+    data = tiny_corpus(tmp_path / "d")
+    a, b = (make_mixtures(data, "validation", 6, seed) for seed in (1, 2))
+    assert [m.snr_db for m in a] == [-5, 0, 5, 10, 15, -5]
+    assert {m.noise for m in a} <= {"hiss", "hum"}
+    assert any(not np.array_equal(x.pair.noisy, y.pair.noisy) for x, y in zip(a, b, strict=True))
+    assert np.array_equal(a[0].pair.noisy, make_mixtures(data, "validation", 6, 1)[0].pair.noisy)
+
+
+# Sources ---------------------------------------------------------------------------
+
+
+def kinds_of(folder: Path, *tables: dict[str, Any]) -> dict[tuple[str, str], int]:
+    data = prepare(list(tables), (), folder, 0)
+    counts: dict[tuple[str, str], int] = {}
+    for row in data.rows:
+        counts[row.label, row.split] = counts.get((row.label, row.split), 0) + 1
+    return counts
+
+
+def test_voicebank_layout(tmp_path: Path) -> None:
+    for part, speakers in (("trainset_28spk", ("p1", "p2", "p3")), ("testset", ("p9",))):
+        for speaker in speakers:
+            for i in range(2):
+                clean, noise = noisy_sound(4000, i), noisy_sound(4000, 50 + i) // 4
+                for kind, pcm in (("clean", clean), ("noisy", clean + noise)):
+                    (tmp_path / f"{kind}_{part}_wav").mkdir(exist_ok=True)
+                    write_wav(tmp_path / f"{kind}_{part}_wav" / f"{speaker}_{i:03d}.wav", pcm)
+    counts = kinds_of(tmp_path / "d", {"kind": "voicebank", "path": str(tmp_path)})
+    assert counts[SPEECH, "test"] == counts[NOISE, "test"] == 2
+    assert counts[SPEECH, "train"] + counts[SPEECH, "validation"] == 6
+    assert counts[SPEECH, "validation"] >= 2
+    data = prepare([{"kind": "voicebank", "path": str(tmp_path)}], (), tmp_path / "e", 0)
+    assert np.array_equal(data.pcm(data.noise("test")[1]), noisy_sound(4000, 51) // 4)
+    (tmp_path / "noisy_testset_wav" / "p9_000.wav").unlink()
+    with pytest.raises(EdgernnError, match="no noisy counterpart"):
+        kinds_of(tmp_path / "f", {"kind": "voicebank", "path": str(tmp_path)})
+    with pytest.raises(EdgernnError, match="no folder clean_"):
+        kinds_of(tmp_path / "f", {"kind": "voicebank", "path": str(tmp_path / "d")})
+
+
+def test_dns_layout(tmp_path: Path) -> None:
+    for folder, names in (
+        ("clean/read_speech", [f"book_1_reader_{i:05d}_{j}.wav" for i in range(8) for j in range(2)]),
+        ("noise", [f"n{i}.wav" for i in range(6)]),
+        ("impulse_responses/small", ["a.wav", "b.wav", "c.wav"]),
+    ):
+        (tmp_path / folder).mkdir(parents=True)
+        for i, name in enumerate(names):
+            write_wav(tmp_path / folder / name, noisy_sound(2000, i))
+    counts = kinds_of(tmp_path / "d", {"kind": "dns", "path": str(tmp_path)})
+    assert {split for label, split in counts if label == SPEECH} == {"train", "validation", "test"}
+    assert sum(n for (label, _), n in counts.items() if label == NOISE) == 6
+    assert sum(n for (label, _), n in counts.items() if label == ROOM) == 3
+    shutil.rmtree(tmp_path / "noise")
+    with pytest.raises(EdgernnError, match=r"no sound files in noise\*"):
+        kinds_of(tmp_path / "e", {"kind": "dns", "path": str(tmp_path)})
+
+
+def test_plain_folders_and_manifests(tmp_path: Path) -> None:
+    for name in ("speech", "noise/fan", "noise/rain", "rooms"):
+        (tmp_path / name).mkdir(parents=True)
+        for i in range(4):
+            write_wav(tmp_path / name / f"{i}.wav", noisy_sound(2000, i))
+    tables = [{"kind": "folder", "path": str(tmp_path / k), f: True} for k, f in (("speech", "speech"), ("noise", "noise"))]
+    counts = kinds_of(tmp_path / "d", *tables, {"kind": "folder", "path": str(tmp_path / "rooms"), "room": True})
+    assert {label for label, _ in counts} == {SPEECH, NOISE, ROOM}
+    data = prepare(tables, (), tmp_path / "e", 0)
+    assert {row.word for row in data.rows if row.label == NOISE} == {"fan", "rain"}
+    (tmp_path / "m.csv").write_text("path,label,split\n" + "".join(f"noise/fan/{i}.wav,fan,train\n" for i in range(4)))
+    manifest = {"kind": "manifest", "path": str(tmp_path / "m.csv"), "noise": True}
+    data = prepare([tables[0], manifest], (), tmp_path / "g", 0)
+    assert {row.word for row in data.noise("train")} == {"fan"}
+    with pytest.raises(EdgernnError, match="one of noise, speech and room"):
+        prepare([{**manifest, "speech": True}], (), tmp_path / "h", 0)
+
+
+def test_spoken_source(tmp_path: Path) -> None:
+    need_module("espeakng_loader")
+    table = {"kind": "spoken", "utterances": 10, "words": 3, "noise_seconds": 21.0}
+    data = prepare([table], (), tmp_path / "d", 0)
+    assert {row.split for row in data.rows if row.label == SPEECH} == {"train", "validation", "test"}
+    assert {row.word for row in data.noise("test")} >= {"white", "babble", "hum50"}
+    speakers = [{row.speaker.split("+")[1] for row in data.speech(split)} for split in ("train", "validation", "test")]
+    assert not speakers[0] & (speakers[1] | speakers[2])
+    again = prepare([table], (), tmp_path / "e", 0)
+    assert again.id == data.id
+
+
+# Recipes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"task": "sing"}, "task = 'sing'"),
+        ({"layers": [{"cell": "conv", "units": 4, "kernel": 3, "stride": 2}]}, "one frame a step"),
+        ({"layers": [{"cell": "gru", "units": 4}, {"cell": "subbands", "rows": 4, "units": 4}]}, "only the first layer"),
+        ({"layers": [{"cell": "subbands", "rows": 5, "units": 4}]}, "does not divide"),
+        ({"layers": [{"cell": "subbands", "rows": 4, "units": 4, "context": 3}]}, "width = 0"),
+        ({"layers": [{"cell": "row_conv", "units": 4, "kernel": 2}]}, "must be odd"),
+        ({"gains": {"floor_db": 3.0}}, "floor_db = 3.0"),
+        ({"train": {"epoch": 3}}, "did you mean epochs"),
+        ({"stft": {"window": 300}}, "window = 300"),
+    ],
+)
+def test_recipes_that_cannot_be(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(EdgernnError, match=said):
+        make_denoise_recipe({"task": "denoise", "layers": [{"cell": "gru", "units": 8}], **values})
+
+
+def test_the_recipes_that_come_along_keep_their_budgets() -> None:
+    """Bytes of weights, MACs a second and latency, as README and docs promise them."""
+    from edgernn.denoise.floatnet import DenoiseNet, make_denoise_layers
+    from edgernn.denoise.quantize import lower_net
+    from edgernn.stft import make_tables
+
+    limits = {"dn-standard": (100_000, 50.0, 32), "dn-small": (30_000, 14.0, 32), "dn-low-latency": (100_000, 50.0, 16)}
+    for name, (most, macs, latency) in limits.items():
+        r = pipeline.find_recipe(name)
+        rng = np.random.default_rng(0)
+        weights = {
+            f"{x.name}.{k}": rng.normal(size=s).astype(np.float32) / 9
+            for x in make_denoise_layers(r)
+            for k, s in x.cell.shapes(x.options, x.n_in).items()
+        }
+        p = r.stft
+        net = DenoiseNet(r, make_tables(p), np.full(p.bands, 5000.0), np.full(p.bands, 900.0), weights)
+        taps = {name: 3.0 for _, t in net.stream(np.zeros((1, 1, p.bands), np.float32)) for name in t}
+        parts, _ = lower_net(net, taps, "int8x16", "gains")
+        from edgernn.denoise.graph import DenoiseGraph
+
+        g = DenoiseGraph(**parts, name=name, stft=p, tables=net.tables, floor=0)
+        assert g.weight_bytes <= most, name
+        assert g.macs_per_step * g.steps_per_second <= macs * 1e6, name
+        assert g.latency_ms <= latency, name
+
+
+# Training and verbs ---------------------------------------------------------------------------
+
+
+def tiny_recipe(**train: Any) -> Any:
+    return recipe("rows", mix={"seconds": 1.0}, train={"epochs": 3, "batches": 8, "batch": 4, "learning_rate": 0.01, **train})
+
+
+def test_training_lowers_the_loss_and_resumes_as_if_never_interrupted(tmp_path: Path) -> None:
+    need_module("torch")
+    import torch
+
+    from edgernn.denoise.train import DenoiseTrainer, train_denoiser
+
+    r, data = tiny_recipe(), tiny_corpus(tmp_path / "d")
+    net = train_denoiser(r, data, tmp_path / "whole", QUIET, "cpu")
+    (tmp_path / "cut").mkdir()
+    first = DenoiseTrainer(r, data, torch.device("cpu"))
+    first.epoch(QUIET)
+    first.keep(tmp_path / "cut" / "progress.pt", tmp_path / "cut" / "metrics.csv")
+    again = train_denoiser(r, data, tmp_path / "cut", QUIET, "cpu")
+    assert all(np.array_equal(net.weights[k], again.weights[k]) for k in net.weights)
+    lines = (tmp_path / "whole" / "metrics.csv").read_text().splitlines()
+    assert lines == (tmp_path / "cut" / "metrics.csv").read_text().splitlines()
+    validation = [float(line.split(",")[5]) for line in lines[1:]]
+    assert validation[-1] < validation[0]
+    with pytest.raises(EdgernnError, match="another recipe"):
+        train_denoiser(tiny_recipe(batch=5), data, tmp_path / "cut", QUIET, "cpu")
+
+
+def test_a_diverging_training_says_so(tmp_path: Path) -> None:
+    need_module("torch")
+    from edgernn.denoise.train import train_denoiser
+
+    r = tiny_recipe(sdr_loss=float("inf"))
+    with pytest.raises(EdgernnError, match="training diverged in epoch 1"):
+        train_denoiser(r, tiny_corpus(tmp_path / "d"), tmp_path / "run", QUIET, "cpu")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with a random net in place of a trained one."""
+    folder = tmp_path_factory.mktemp("run")
+    tiny_corpus(folder / "data")
+    net = random_denoiser("rows", mix={"seconds": 1.0}, quantize={"streams": 4, "stream_seconds": 3.0})
+    pipeline.keep_recipe(net.recipe, folder)
+    net.save(folder / "model.safetensors")
+    for scheme in ("int8x16", "int8"):
+        pipeline.quantize_model(folder, scheme)
+    return folder
+
+
+def edgernn(*args: object, code: int = 0) -> str:
+    result = CliRunner().invoke(cli.app, [str(a) for a in args])
+    if isinstance(result.exception, EdgernnError):
+        assert code == 2, result.exception
+        return str(result.exception)
+    assert result.exit_code == code, (result.output, result.exception)
+    return result.stdout
+
+
+def test_quantize_names_every_tensor(run: Path) -> None:
+    report = json.loads((run / "quantize-int8.json").read_text())
+    names = {t["name"] for t in report["tensors"]}
+    assert {"subbands0.local", "subbands0.gru.h_next", "gru1.h_next", "row_conv2.y", "logits"} <= names
+    assert all(t["saturated"] < 0.02 for t in report["tensors"])
+
+
+def test_simulate_judges_float_and_integer(run: Path) -> None:
+    need_module("pesq")
+    need_module("pystoi")
+    from edgernn.denoise.pipeline import simulate_denoise_model
+
+    r = simulate_denoise_model(run, QUIET, "int8", "test", 30.0, "auto", None, 5)
+    assert set(r["mean"]) == {"noisy", "float", "integer"}
+    assert len(r["files"]) == 5
+    assert r["mean"]["noisy"]["si_sdr"] == pytest.approx(5.0, abs=0.3)
+    assert abs(r["integer_minus_float"]["si_sdr"]["mean"]) < 1.0
+    assert json.loads((run / "simulate-int8.json").read_text())["graph"] == r["graph"]
+
+
+def test_exports(run: Path, tmp_path: Path) -> None:
+    for form, files in (("c", {"denoise.h"}), ("tflite", {"model.tflite"}), ("onnx", {"model.onnx"})):
+        out = json.loads(edgernn("export", run, "--format", form, "--out", tmp_path / form, "--json"))
+        assert files <= {Path(f).name for f in out["files"]}
+    shown = edgernn(
+        "inspect", tmp_path / "tflite" / "model.tflite", tmp_path / "onnx" / "model.onnx", run / "graph-int8x16.ern"
+    )
+    assert "gains" in shown
+    assert "belongs to keyword spotters" in edgernn("export", run, "--format", "tflite", "--stateful", code=2)
+
+
+def test_the_exported_example_denoises(run: Path, tmp_path: Path) -> None:
+    """main.c, compiled as a user would, from a pipe to a pipe: the definition's samples."""
+    import subprocess
+
+    from edgernn.denoise.pipeline import load_denoise_graph
+    from edgernn.hostcc import WARNINGS, host_compiler
+    from edgernn.runtimes import make_denoiser
+    from firmware_export.emit_denoise import RUNTIME_SOURCES
+
+    edgernn("export", run, "--out", tmp_path, "--prefix", "quiet")
+    sources = [tmp_path / "examples" / "main.c", *(tmp_path / name for name in RUNTIME_SOURCES)]
+    subprocess.run(
+        [*host_compiler(), *WARNINGS, f"-I{tmp_path}", *map(str, sources), "-o", str(tmp_path / "a.out")], check=True
+    )
+    x = noisy_sound(64 * 100)
+    done = subprocess.run([str(tmp_path / "a.out")], input=x.astype("<i2").tobytes(), capture_output=True, check=True)
+    wanted = make_denoiser("numpy", load_denoise_graph(run / "graph-int8x16.ern")).denoise(x)
+    assert np.array_equal(np.frombuffer(done.stdout, "<i2"), wanted)
+
+
+def test_boards(run: Path, tmp_path: Path) -> None:
+    write_wav(tmp_path / "x.wav", noisy_sound(6000))
+    built = json.loads(edgernn("build", run, "--json"))
+    assert built["flash_bytes"] > built["weight_bytes"]
+    ran = json.loads(edgernn("run", run, "--wav", tmp_path / "x.wav", "--json"))
+    assert ran["bits_differing"] == 0
+    assert ran["instructions_per_second"] > 1e5
+
+
+def test_denoise_command(run: Path, tmp_path: Path) -> None:
+    need_module("matplotlib")
+    from edgernn.denoise.pipeline import load_denoise_graph
+    from edgernn.denoise.stream import denoised
+    from edgernn.runtimes import make_denoiser
+
+    x = noisy_sound(30000)
+    write_wav(tmp_path / "noisy.wav", x)
+    out, picture = tmp_path / "clean.wav", tmp_path / "report.png"
+    edgernn("denoise", tmp_path / "noisy.wav", out, "--graph", run, "--report", picture, "--reference", tmp_path / "noisy.wav")
+    assert np.array_equal(read_audio(out), denoised(make_denoiser("numpy", load_denoise_graph(run / "graph-int8x16.ern")), x))
+    assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    edgernn("denoise", tmp_path / "noisy.wav", tmp_path / "float.wav", "--graph", run, "--float")
+    assert len(read_audio(tmp_path / "float.wav")) == 30000
+
+
+def test_denoise_command_refuses(run: Path, tmp_path: Path) -> None:
+    write_wav(tmp_path / "noisy.wav", noisy_sound(3000))
+    noisy = tmp_path / "noisy.wav"
+    assert "exactly one of them" in edgernn("denoise", noisy, "--graph", run, code=2)
+    assert "a report needs files" in edgernn("denoise", noisy, "-", "--graph", run, "--report", tmp_path / "r.png", code=2)
+    assert "goes with --report" in edgernn("denoise", noisy, tmp_path / "o.wav", "--graph", run, "--reference", noisy, code=2)
+    assert "trains a keyword spotter" in edgernn("denoise-train", "--recipe", "demo", code=2)
+    assert "trains a denoiser" in edgernn("kws", "--recipe", "dn-demo", "--keywords", "a,b", code=2)
+    assert "no keywords" not in edgernn("train", run, "--teacher", run, code=2)
+
+
+def test_a_trained_run_goes_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`edgernn denoise-train` on a tiny corpus in plain folders."""
+    need_module("torch")
+    need_module("pesq")
+    for name in ("speech", "noise"):
+        (tmp_path / name).mkdir()
+        for i in range(30):
+            write_wav(tmp_path / name / f"{i}.wav", noisy_sound(40000, i + 100 * (name == "noise")))
+    (tmp_path / "r.toml").write_text(
+        'name = "t"\ntask = "denoise"\n'
+        + "".join(f'[[data.sources]]\nkind = "folder"\npath = "{tmp_path / k}"\n{k} = true\n' for k in ("speech", "noise"))
+        + "[stft]\nwindow = 128\nsingle = 16\n"
+        + '[[layers]]\ncell = "subbands"\nrows = 8\nunits = 6\n[[layers]]\ncell = "gru"\nunits = 8\n'
+        + "[mix]\nseconds = 1.0\n[train]\nepochs = 1\nbatches = 4\nbatch = 4\n[quantize]\nstreams = 4\nstream_seconds = 2.0\n"
+    )
+    result = json.loads(edgernn("denoise-train", "--recipe", tmp_path / "r.toml", "--out", tmp_path / "run", "--json"))
+    assert result["boards"][0]["bits_differing"] == 0
+    assert (tmp_path / "run" / "c" / "denoise.h").is_file()
+    assert set(result["mean"]) == {"noisy", "float", "integer"}
+
+
+def test_real_recordings_make_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe dn-standard's own sources, where recordings are at hand: disjoint by speaker and by kind of noise."""
+    need_recordings()
+    r = pipeline.find_recipe("dn-small")
+    data = pipeline.prepare_data(r, tmp_path / "run", QUIET)
+    speakers = {split: {row.speaker for row in data.speech(split)} for split in ("train", "validation", "test")}
+    assert len(speakers["train"]) > 100
+    assert not speakers["train"] & speakers["test"]
+    kinds = {split: {row.word for row in data.noise(split)} for split in ("train", "test")}
+    assert len(kinds["train"]) > 20
+    assert not kinds["train"] & kinds["test"]
+    pair = Mixer(r.mix, data, "train", np.random.default_rng(0))()
+    assert len(pair.noisy) == 48000
