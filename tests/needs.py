@@ -20,6 +20,17 @@ def need_module(name: str) -> None:
         _absent(f"Python module {name}")
 
 
+def need_tflm_headers() -> list[str]:
+    """Compiler flags that find TFLM's headers: -isystem for each folder in EDGERNN_TFLM_INCLUDE, as .ci/run fills it.
+
+    A checkout of tflite-micro with its downloads serves as well: its own folder, flatbuffers' include, gemmlowp, ruy.
+    """
+    folders = [f for f in os.environ.get("EDGERNN_TFLM_INCLUDE", "").split(os.pathsep) if f]
+    if not any((Path(f) / "tensorflow" / "lite" / "micro" / "micro_interpreter.h").is_file() for f in folders):
+        _absent("EDGERNN_TFLM_INCLUDE (folders of TFLM's headers)")
+    return [flag for f in folders for flag in ("-isystem", f)]
+
+
 def need_recordings() -> Path:
     """The folder of real recordings named by EDGERNN_DATA (kws/manifest.csv, denoise/manifest.csv)."""
     folder = Path(os.environ.get("EDGERNN_DATA", "/nonexistent"))

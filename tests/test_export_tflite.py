@@ -16,7 +16,7 @@ from typing import Any
 import nets
 import numpy as np
 import pytest
-from needs import need_module
+from needs import need_module, need_tflm_headers
 from nets import FRONTS, assert_alive, log_energies, quantized, random_net, recurrent_cells
 from numpy.typing import NDArray
 
@@ -234,6 +234,51 @@ def test_project(front: str, stateful: bool, tmp_path: Path) -> None:
     assert report["bytes"] == {"model.tflite": len(data)}
     for source in ("model_tflite.cc", "ern_frontend.c", "ern_decide.c"):
         subprocess.run(["c++", "-Wall", "-Wextra", "-Werror", "-c", tmp_path / source, "-o", tmp_path / "x.o"], check=True)
+
+
+@pytest.mark.parametrize(
+    ("cell", "front", "scheme", "stateful"),
+    [
+        ("gru", "bare", "int8", False),
+        ("lstm", "conv", "int8x16", True),
+        ("rnn_relu", "separable", "int8", True),
+        ("gru_reset_before", "separable", "int8x16", False),
+    ],
+)
+def test_the_example_compiles_against_tflm(cell: str, front: str, scheme: str, stateful: bool, tmp_path: Path) -> None:
+    """main.cc and the C array, with every warning an error of ours, against TFLM's real headers."""
+    include = need_tflm_headers()
+    export_tflite(quantized(random_net(cell, 16, front), scheme), tmp_path, stateful=stateful)
+    for source in ("main.cc", "model_tflite.cc"):
+        done = compile_cc(tmp_path / source, include)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("AddConv2D", "AddConv2d"),
+        ("AllocateTensors", "AllocTensors"),
+        ("arena, sizeof arena", "sizeof arena, arena"),
+        ("state->bytes", "state->size"),
+    ],
+)
+def test_a_wrong_call_of_tflm_does_not_compile(old: str, new: str, tmp_path: Path) -> None:
+    """The compiler does look at the calls: each change must be refused."""
+    include = need_tflm_headers()
+    export_tflite(quantized(random_net("gru", 16, "bare"), "int8"), tmp_path)
+    main = tmp_path / "main.cc"
+    text = main.read_text()
+    assert old in text, f"main.cc no longer contains {old!r}: mend this test"
+    main.write_text(text.replace(old, new))
+    assert compile_cc(main, include).returncode != 0
+
+
+def compile_cc(source: Path, include: list[str]) -> subprocess.CompletedProcess[str]:
+    """One C++ file to an object."""
+    warnings = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
+    command = ["g++", "-std=c++17", *warnings, "-DTF_LITE_STATIC_MEMORY", f"-I{source.parent}", *include]
+    return subprocess.run([*command, "-c", str(source), "-o", str(source.with_suffix(".o"))], capture_output=True, text=True)
 
 
 def test_c_array_holds_the_file(tmp_path: Path) -> None:
