@@ -1,0 +1,227 @@
+"""The denoising report: every denoiser and its peers on one list of mixtures, drift, work on emulated cores.
+
+    python tools/bench_denoise.py LIST.csv RUN...    writes docs/results/denoise.json; tools/readme.py shows it
+
+LIST.csv names the mixtures (columns id, snr_db, clean, noise, noise_label); a RUN is a run folder with a trained denoiser,
+as `edgernn denoise-train` leaves it. The peers: the noisy input, a Wiener filter with decision-directed SNR (Ephraim & Malah
+1984), and RNNoise (Valin 2018) as the package pyrnnoise carries it, if that is installed; it works at 48 kHz, so sounds
+are resampled around it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgernn import pipeline
+from edgernn.artifacts import write_json
+from edgernn.audio import SAMPLE_RATE, Int16, to_float, to_int16
+from edgernn.data.corpus import Dataset
+from edgernn.data.mixing import Mixture, read_mixtures
+from edgernn.denoise.evaluate import METRICS, differences, drift, enhancer, float_enhancer, real_time_factor, score
+from edgernn.denoise.firmware import build_denoiser, run_denoiser
+from edgernn.denoise.floatnet import load_denoise_checkpoint
+from edgernn.denoise.graph import DenoiseGraph
+from edgernn.denoise.pipeline import load_denoise_graph
+from edgernn.graph import SCHEMES
+from edgernn.runtimes import make_denoiser, make_runtime
+from targets import load_board
+
+OUT = Path(__file__).resolve().parent.parent / "docs" / "results" / "denoise.json"
+BOARDS = ("cortex-m0-4m", "mps2-an385", "mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "riscv32-virt")
+BIT_BOARDS = ("cortex-m0-4m", "mps2-an386", "riscv32-virt")
+DRIFT_SECONDS = 1800.0
+FILE_SECONDS = 4  #: of each of the first mixtures, run on emulated cores
+
+
+# Peers ---------------------------------------------------------------------------
+
+
+def wiener(noisy: Int16) -> Int16:
+    """Decision-directed Wiener gains; the noise follows the smoothed spectrum's minimum over 1.5 s. 32 ms frames."""
+    n, hop = 512, 256
+    x = np.concatenate([np.zeros(hop), to_float(noisy).astype(np.float64), np.zeros(n)])
+    taper = np.sin(np.pi * (np.arange(n) + 0.5) / n)
+    frames = np.stack([x[i : i + n] for i in range(0, len(x) - n + 1, hop)])
+    spectra = np.fft.rfft(frames * taper)
+    out, past, smooth = np.zeros_like(spectra), np.zeros(n // 2 + 1), np.abs(spectra[0]) ** 2
+    history: list[Any] = []
+    for t, spectrum in enumerate(spectra):
+        power = np.abs(spectrum) ** 2 + 1e-12
+        smooth = 0.85 * smooth + 0.15 * power
+        history = [*history[-93:], smooth]
+        noise = 1.5 * np.min(history, axis=0) + 1e-12
+        prior = 0.98 * past / noise + 0.02 * np.maximum(power / noise - 1, 0)
+        gain = np.maximum(prior / (1 + prior), 0.1)
+        out[t] = gain * spectrum
+        past = np.abs(out[t]) ** 2
+    sound = np.zeros(len(x))
+    for t, frame in enumerate(np.fft.irfft(out, n) * taper):
+        sound[t * hop : t * hop + n] += frame
+    return to_int16(sound[hop : hop + len(noisy)])
+
+
+def rnnoise(noisy: Int16) -> Int16:
+    """RNNoise at 48 kHz, its delay taken off by the best match with the input."""
+    import soxr
+    from pyrnnoise import rnnoise as library
+
+    wide = to_int16(np.asarray(soxr.resample(to_float(noisy), SAMPLE_RATE, 48000), np.float32))
+    state, out = library.create(), []
+    padded = np.concatenate([wide, np.zeros(4800, np.int16)])
+    for i in range(0, len(padded) - 479, 480):
+        frame, _ = library.process_mono_frame(state, padded[i : i + 480])
+        out.append(np.asarray(frame, np.int16).ravel())
+    library.destroy(state)
+    sound = np.concatenate(out)
+    lag = best_lag(wide, sound)
+    back = np.asarray(soxr.resample(to_float(sound[lag : lag + len(wide)]), 48000, SAMPLE_RATE), np.float32)
+    return to_int16(np.resize(np.concatenate([back, np.zeros(len(noisy), np.float32)]), len(noisy)))
+
+
+def best_lag(a: Int16, b: Int16, most: int = 2400) -> int:
+    """Samples by which b is late."""
+    size = 1 << (len(b) + len(a)).bit_length()
+    match = np.fft.irfft(np.conj(np.fft.rfft(a.astype(float), size)) * np.fft.rfft(b.astype(float), size), size)
+    return int(np.argmax(match[:most]))
+
+
+def peers() -> dict[str, Any]:
+    found: dict[str, Any] = {"Wiener filter": wiener}
+    try:
+        import pyrnnoise  # noqa: F401
+    except ImportError:
+        print("pyrnnoise is not installed: RNNoise left out")
+    else:
+        found["RNNoise (pyrnnoise)"] = rnnoise
+    return found
+
+
+# Quality ---------------------------------------------------------------------------
+
+
+def systems(runs: list[Path]) -> dict[str, Any]:
+    """Everything that is judged, by name."""
+    found = peers()
+    for run in runs:
+        net = load_denoise_checkpoint(run / "model.safetensors")
+        found[f"{net.recipe.name}, float"] = float_enhancer(net)
+        for scheme in SCHEMES:
+            found[f"{net.recipe.name}, {scheme}"] = enhancer(make_denoiser("c", graph_of(run, scheme)))
+    return found
+
+
+def graph_of(run: Path, scheme: str) -> DenoiseGraph:
+    path = run / f"graph-{scheme}.ern"
+    if not path.is_file():
+        pipeline.quantize_model(run, scheme)
+    return load_denoise_graph(path)
+
+
+def judge_part(part: tuple[list[Mixture], list[Path]]) -> list[dict[str, Any]]:
+    """Scores of some mixtures by every system; one process's share."""
+    mixtures, runs = part
+    chosen = systems(runs)
+    rows = []
+    for m in mixtures:
+        sounds = {"noisy": m.pair.noisy, **{name: f(m.pair.noisy) for name, f in chosen.items()}}
+        scores = {name: asdict(score(m.pair.clean, pcm)) for name, pcm in sounds.items()}
+        rows.append({"name": m.name, "snr_db": m.snr_db, "noise": m.noise, "scores": scores})
+        print(m.name, {k: round(v["pesq"], 2) for k, v in scores.items()}, flush=True)
+    return rows
+
+
+def means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    return {
+        name: {m: round(float(np.mean([r["scores"][name][m] for r in rows])), 4) for m in METRICS} for name in rows[0]["scores"]
+    }
+
+
+def quality(mixtures: list[Mixture], runs: list[Path]) -> dict[str, Any]:
+    with ProcessPoolExecutor(2) as pool:
+        rows = [row for part in pool.map(judge_part, [(mixtures[0::2], runs), (mixtures[1::2], runs)]) for row in part]
+    names = [load_denoise_checkpoint(run / "model.safetensors").recipe.name for run in runs]
+    gaps = {f"{n}, {s}": differences({"files": rows}, f"{n}, {s}", f"{n}, float") for n in names for s in SCHEMES}
+    snrs = sorted({r["snr_db"] for r in rows})
+    kinds = sorted({r["noise"] for r in rows})
+    return {
+        "mixtures": len(rows), "mean": means(rows), "integer_minus_float": gaps,
+        "by_snr": {f"{s:g}": means([r for r in rows if r["snr_db"] == s]) for s in snrs},
+        "by_noise": {k: means([r for r in rows if r["noise"] == k]) for k in kinds},
+    }  # fmt: skip
+
+
+# Bits, work, drift ---------------------------------------------------------------------------
+
+
+def cost(run: Path, mixtures: list[Mixture]) -> dict[str, Any]:
+    """What one denoiser costs on each core, and that its bits are equal everywhere."""
+    net = load_denoise_checkpoint(run / "model.safetensors")
+    data = Dataset.load(run / "data")
+    found: dict[str, Any] = {"schemes": {}}
+    for scheme in SCHEMES:
+        g = graph_of(run, scheme)
+        runtime = make_denoiser("c", g)
+        sound = np.concatenate([m.pair.noisy for m in mixtures[:5]])
+        found["schemes"][scheme] = {
+            "graph": g.id, "weight_bytes": g.weight_bytes, "table_bytes": g.table_bytes,
+            "mmacs_per_second": round(g.macs_per_step * g.steps_per_second / 1e6, 2), "latency_ms": g.latency_ms,
+            "drift": drift(runtime, net.recipe, data, "test", DRIFT_SECONDS),
+            "real_time_factor": round(real_time_factor(runtime, sound), 1),
+            "bits": bits(g, mixtures), "boards": {b: on_board(run, g, b, mixtures) for b in BOARDS},
+        }  # fmt: skip
+    return found
+
+
+def bits(g: DenoiseGraph, mixtures: list[Mixture]) -> dict[str, Any]:
+    """Samples that differ between NumPy and C over whole files; entries that differ in the interpreters over 10,000 steps."""
+    a, b = make_denoiser("numpy", g), make_denoiser("c", g)
+    compared = differing = 0
+    for m in mixtures[:20]:
+        a.reset()
+        b.reset()
+        x, y = a.denoise(m.pair.noisy), b.denoise(m.pair.noisy)
+        compared, differing = compared + len(x), differing + int(np.count_nonzero(x != y))
+    frames = a.features(np.concatenate([m.pair.noisy for m in mixtures])[: 10_000 * g.step_samples])
+    expected = make_runtime("c", g).run_features(frames)
+    nets = {"numpy": make_runtime("numpy", g), **{name: make_runtime(name, g) for name in ("tflm", "litert", "onnx")}}
+    return {
+        "samples": compared, "samples_differing": differing, "steps": len(frames),
+        "net_differing": {name: sum(expected.differing(r.run_features(frames)).values()) for name, r in nets.items()},
+        "file_bytes": {name: r.file_bytes for name, r in nets.items() if r.file_bytes}, "arena_bytes": nets["tflm"].arena_bytes,
+    }  # fmt: skip
+
+
+def on_board(run: Path, g: DenoiseGraph, name: str, mixtures: list[Mixture]) -> dict[str, Any]:
+    """Instructions, flash and RAM of one core; all samples of the first mixtures on some."""
+    board = load_board(name)
+    firmware, built = build_denoiser(g, board, run / "bench" / f"{g.scheme}-{name}")
+    seconds = FILE_SECONDS if name in BIT_BOARDS else 1
+    sound = np.concatenate([m.pair.noisy[: seconds * SAMPLE_RATE] for m in mixtures[: 2 if name in BIT_BOARDS else 1]])
+    return {**built.to_dict(), **run_denoiser(g, firmware, board, sound).to_dict()}
+
+
+def main() -> int:
+    if len(sys.argv) < 3:
+        print(__doc__, file=sys.stderr)
+        return 2
+    mixtures, runs = read_mixtures(Path(sys.argv[1])), [Path(p) for p in sys.argv[2:]]
+    for run in runs:
+        for scheme in SCHEMES:
+            graph_of(run, scheme)
+    with ProcessPoolExecutor(2) as pool:
+        costs = dict(zip([r.name for r in runs], pool.map(cost, runs, [mixtures] * len(runs)), strict=True))
+    result = {"date": datetime.date.today().isoformat(), "quality": quality(mixtures, runs), "cost": costs}
+    write_json(OUT, result)
+    print(f"wrote {OUT}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
