@@ -14,6 +14,9 @@ BASELINE_VERSION = 1
 TOLERANCES: dict[str, tuple[int, float, bool]] = {
     "int8_accuracy": (+1, 0.005, False),
     "agreement": (+1, 0.005, False),
+    "int8_pesq": (+1, 0.02, False),
+    "int8_stoi": (+1, 0.005, False),
+    "int8_si_sdr": (+1, 0.1, False),
     "weight_bytes": (-1, 0.0, True),
     "flash_bytes": (-1, 0.01, True),
     "ram_bytes": (-1, 0.0, True),
@@ -31,15 +34,26 @@ def collect(run: Path) -> dict[str, Any]:
     context: dict[str, str] = {}
     for s in simulated:
         key = s["scheme"]
-        context[f"{key}.test_set"] = f"{s['dataset']}/{s['clips']['split']}"
-        metrics[f"{key}.int8_accuracy"] = s["clips"]["integer"]["accuracy"]
-        metrics[f"{key}.agreement"] = s["clips"]["agreement"]
+        context[f"{key}.test_set"], quality = _denoised(s) if "mean" in s else _spotted(s)
+        metrics |= {f"{key}.{name}": value for name, value in quality.items()}
         metrics[f"{key}.weight_bytes"] = s["weight_bytes"]
     for b in boards:
         context[f"{b['board']}.compiler"] = f"{b['toolchain']} {b['optimize']}"
         for name in ("flash_bytes", "ram_bytes", "instructions_per_step"):
             metrics[f"{b['board']}.{name}"] = b[name]
     return {"graph": simulated[0]["graph"], "context": context, "metrics": metrics}
+
+
+def _spotted(s: dict[str, Any]) -> tuple[str, dict[str, float]]:
+    """What a keyword spotter was judged on, and how it did."""
+    clips = s["clips"]
+    return f"{s['dataset']}/{clips['split']}", {"int8_accuracy": clips["integer"]["accuracy"], "agreement": clips["agreement"]}
+
+
+def _denoised(s: dict[str, Any]) -> tuple[str, dict[str, float]]:
+    """The same of a denoiser."""
+    judged = s["list"] or f"{s['dataset']}/{s['split']}"
+    return f"{judged}, {s['mixtures']} mixtures", {f"int8_{m}": s["mean"]["integer"][m] for m in ("pesq", "stoi", "si_sdr")}
 
 
 def write_baseline(run: Path, path: Path) -> Path:
@@ -73,5 +87,6 @@ def _row(name: str, before: float, value: float | None, tolerances: dict[str, fl
     tolerance = tolerances[kind]
     allowed = tolerance * abs(before) if relative else tolerance
     ok = value is not None and direction * (value - before) >= -allowed - 1e-12
-    shown = f"{100 * tolerance:g} %" if relative else f"{100 * tolerance:g} points"
+    points = kind in ("int8_accuracy", "agreement")
+    shown = f"{100 * tolerance:g} %" if relative else f"{100 * tolerance:g} points" if points else f"{tolerance:g}"
     return {"metric": name, "baseline": before, "value": value, "tolerance": shown, "ok": ok}

@@ -314,6 +314,21 @@ def test_simulate_judges_float_and_integer(run: Path) -> None:
     assert json.loads((run / "simulate-int8.json").read_text())["graph"] == r["graph"]
 
 
+def test_check_catches_a_worse_denoiser(run: Path, tmp_path: Path) -> None:
+    need_module("pesq")
+    from edgernn.denoise.pipeline import simulate_denoise_model
+
+    simulate_denoise_model(run, QUIET, "int8", "test", 30.0, "auto", None, 3)
+    baseline = tmp_path / "baseline.json"
+    edgernn("check", run, "--baseline", baseline, "--update")
+    edgernn("check", run, "--baseline", baseline)
+    for metric, change in (("int8.int8_pesq", 0.03), ("int8.int8_si_sdr", 0.2), ("int8.weight_bytes", -1)):
+        changed = json.loads(baseline.read_text())
+        changed["metrics"][metric] += change
+        (tmp_path / "other.json").write_text(json.dumps(changed))
+        assert "WORSE" in edgernn("check", run, "--baseline", tmp_path / "other.json", code=1)
+
+
 def test_exports(run: Path, tmp_path: Path) -> None:
     for form, files in (("c", {"denoise.h"}), ("tflite", {"model.tflite"}), ("onnx", {"model.onnx"})):
         out = json.loads(edgernn("export", run, "--format", form, "--out", tmp_path / form, "--json"))

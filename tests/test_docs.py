@@ -14,7 +14,9 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "fir
 
 
 def test_pages_are_found() -> None:
-    assert {"README.md", "SPEC.md", "DESIGN.md", "keyword-spotting.md", "exports.md", "importing.md"} <= {p.name for p in PAGES}
+    assert {"README.md", "SPEC.md", "DESIGN.md", "keyword-spotting.md", "exports.md", "importing.md", "denoising.md"} <= {
+        p.name for p in PAGES
+    }
 
 
 def test_every_figure_is_the_one_measured() -> None:

@@ -2,7 +2,7 @@
 
 python tools/readme.py          fill the blocks between <!-- name --> and <!-- /name -->
 python tools/readme.py --check  exit 1 if a page differs from what it should be
-python tools/readme.py --demo   run the demo first and keep what it prints
+python tools/readme.py --demo   run both demos first and keep what they print
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from edgernn.scoring import paired_interval
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "keyword-spotting.md", ROOT / "docs" / "exports.md")
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 NETS = {"sc12-40k": "GRU-72", "sc12-20k": "GRU-47", "sc12-20k-lstm": "LSTM-39", "sc12-20k-rnn": "RNN-92 (tanh)"}
 
 
 def keep_demo() -> None:
-    """Run `make demo`'s command and keep its table."""
-    command = [sys.executable, "-m", "edgernn.cli", "kws", "--out", "run/demo"]
-    text = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
-    (RESULTS / "demo.txt").write_text(text)
+    """Run the commands of `make demo` and `make demo-denoise` and keep their tables."""
+    for verb, name in (("kws", "demo"), ("denoise-train", "demo-denoise")):
+        command = [sys.executable, "-m", "edgernn.cli", verb, "--out", f"run/{name}"]
+        text = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+        (RESULTS / f"{name}.txt").write_text(text)
 
 
 # Tables ---------------------------------------------------------------------------
@@ -220,8 +221,117 @@ def _listed(values: dict[str, str]) -> str:
     return "<br>".join(f"{name} {value}" for name, value in values.items())
 
 
+# Denoising ---------------------------------------------------------------------------
+
+SCORES = {"pesq": "PESQ", "stoi": "STOI", "estoi": "ESTOI", "si_sdr": "SI-SDR, dB"}
+
+
+def scored(scores: dict[str, float]) -> list[str]:
+    return [f"{scores['pesq']:.3f}", f"{scores['stoi']:.3f}", f"{scores['estoi']:.3f}", f"{scores['si_sdr']:.2f}"]
+
+
+def denoisers() -> list[tuple[str, str, dict[str, Any]]]:
+    """(recipe, scheme, what it costs) of every denoiser measured."""
+    return [(r, s, c) for r, cost in results("denoise")["cost"].items() for s, c in cost["schemes"].items()]
+
+
+def denoised() -> str:
+    """Every system over all mixtures."""
+    q = results("denoise")["quality"]
+    weights = {f"{r}, {s}": thousands(c["weight_bytes"]) for r, s, c in denoisers()}
+    work = {f"{r}, {s}": f"{c['mmacs_per_second']:.1f}" for r, s, c in denoisers()}
+    rows = [[name, weights.get(name, ""), work.get(name, ""), *scored(s)] for name, s in q["mean"].items()]
+    text = table(["system", "weights, bytes", "million MACs a second", *SCORES.values()], rows)
+    return f"{q['mixtures']} mixtures, {results('denoise')['date']}:\n\n{text}"
+
+
+def denoised_snr() -> str:
+    """PESQ and SI-SDR at each SNR."""
+    q = results("denoise")["quality"]["by_snr"]
+    rows = [[name, *(f"{q[snr][name]['pesq']:.2f}, {q[snr][name]['si_sdr']:.1f}" for snr in sorted(q, key=float))]
+            for name in next(iter(q.values()))]  # fmt: skip
+    return table(["PESQ, SI-SDR", *(f"{snr} dB" for snr in sorted(q, key=float))], rows)
+
+
+def denoised_int8() -> str:
+    """Integer minus float, file by file."""
+    gaps = results("denoise")["quality"]["integer_minus_float"]
+    rows = [[name, *(f"{g[m]['mean']:+.4f} (largest {g[m]['largest']:.3f})" for m in SCORES)] for name, g in gaps.items()]
+    return table(["int8 - float", *SCORES.values()], rows)
+
+
+def denoised_cost() -> str:
+    """Flash, RAM and instructions on each emulated core."""
+    rows = [
+        [recipe, scheme, board, b["cpu"], thousands(b["flash_bytes"]), thousands(b["ram_bytes"]), thousands(b["stack_bytes"]),
+         f"{b['instructions_per_second'] / 1e6:.1f} M", f"{b['bits_differing']} of {b['entries']:,}"]
+        for recipe, scheme, c in denoisers() for board, b in c["boards"].items()
+    ]  # fmt: skip
+    text = table(
+        ["recipe", "scheme", "board", "core", "flash", "RAM", "stack", "instructions a second", "entries differing"], rows
+    )
+    speeds = ", ".join(f"{r} ({s}) {c['real_time_factor']:.0f} times" for r, s, c in denoisers())
+    nets = [_bits(recipe, scheme, c["bits"]) for recipe, scheme, c in denoisers()]
+    sizes = (".tflite", ".onnx", "TFLM arena")
+    bits = table(["recipe", "scheme", "samples differing, NumPy and C", "entries of the net differing from C", *sizes], nets)
+    return f"{text}\n\nOn the PC that made these figures, one core, sound in memory to sound, C: {speeds} real time.\n\n{bits}"
+
+
+def _bits(recipe: str, scheme: str, b: dict[str, Any]) -> list[Any]:
+    wrong = ", ".join(f"{name} {n}" for name, n in b["net_differing"].items())
+    samples = f"{b['samples_differing']} of {b['samples']:,}"
+    sizes = [thousands(x) for x in (b["file_bytes"]["tflm"], b["file_bytes"]["onnx"], b["arena_bytes"])]
+    return [recipe, scheme, samples, f"{wrong} in {b['steps']:,} steps", *sizes]
+
+
+def denoised_drift() -> str:
+    """Half an hour without a reset."""
+    rows = []
+    for recipe, scheme, c in denoisers():
+        d = c["drift"]
+        figures = [f"{d['seconds']:.0f}", f"{d['repeat_snr_db']:.1f}", f"{d['growth_db']:.4f}", f"{d['jump']:.2f}"]
+        rows.append([recipe, scheme, *figures, d["silence"]])
+    columns = ["recipe", "scheme", "seconds", "a minute repeated: SNR against its second time, dB", "its level differs by, dB",
+               "largest step between samples, of the input's", "largest sample in the silence after it"]  # fmt: skip
+    return table(columns, rows)
+
+
+def dn() -> str:
+    """The README's table."""
+    q = results("denoise")["quality"]
+    chosen = [name for name in q["mean"] if ", " not in name or name.endswith("int8x16")]
+    weights = {f"{r}, {s}": thousands(c["weight_bytes"]) for r, s, c in denoisers()}
+    rows = [[name, weights.get(name, ""), *scored(q["mean"][name])] for name in chosen]
+    text = table(["system", "weights, bytes", *SCORES.values()], rows)
+    heard = "speakers and kinds of noise unheard in training"
+    return f"{q['mixtures']} mixtures at -5 to 15 dB, {heard}, {results('denoise')['date']}:\n\n{text}"
+
+
+def demo_denoise() -> str:
+    return f"```\n{(RESULTS / 'demo-denoise.txt').read_text().rstrip()}\n```"
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
-    f.__name__: f for f in (demo, kws, clips, intervals, sizes, spotting, boards, harder, runtimes, converter)
+    f.__name__: f
+    for f in (
+        demo,
+        kws,
+        clips,
+        intervals,
+        sizes,
+        spotting,
+        boards,
+        harder,
+        runtimes,
+        converter,
+        dn,
+        demo_denoise,
+        denoised,
+        denoised_snr,
+        denoised_int8,
+        denoised_cost,
+        denoised_drift,
+    )
 }
 
 
