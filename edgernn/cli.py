@@ -206,12 +206,15 @@ def simulate(
 
 def _show_compared(r: dict[str, Any]) -> None:
     sizes = ("file_bytes", "arena_bytes")
+    scored = "accuracy" in r["rows"][0]  # a denoiser's net has no labels
     rows = [
-        [x["runtime"], _percent(x["accuracy"]), f"{x['differing']} of {x['entries']}", x["events_differing"],
-         "step {}, {}".format(*x["first"]) if x["first"] else "", x["us_per_step"], *(x[k] or "" for k in sizes)]
+        [x["runtime"], *([_percent(x["accuracy"]), x["events_differing"]] if scored else []),
+         f"{x['differing']} of {x['entries']}", "step {}, {}".format(*x["first"]) if x["first"] else "", x["us_per_step"],
+         *(x[k] or "" for k in sizes)]
         for x in r["rows"]
     ]  # fmt: skip
-    columns = ["runtime", "accuracy", "entries differing", "events differing", "first difference", "us a step", "file", "arena"]
+    columns = ["runtime", *(["accuracy", "events differing"] if scored else []), "entries differing", "first difference",
+               "us a step", "file", "arena"]  # fmt: skip
     _table(f"graph {r['graph'][:12]} ({r['scheme']}): {r['rows'][0]['steps']} steps of the {r['split']} split", columns, rows)
     for name, reason in r["skipped"].items():
         typer.echo(f"{name} skipped: {reason}")

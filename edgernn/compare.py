@@ -15,7 +15,7 @@ from edgernn.data.corpus import Dataset
 from edgernn.decision import detect
 from edgernn.errors import EdgernnError
 from edgernn.features import Int16
-from edgernn.graph import Graph
+from edgernn.graph import Graph, NetGraph
 from edgernn.runtimes import Runtime, Trace, make_runtime, runtime_names
 from edgernn.scoring import score_clips
 
@@ -84,6 +84,54 @@ def compare_runtimes(
         table.append(asdict(_row(runtime, run, definition, truth)))
     progress("comparing runtimes", len(wanted), len(wanted))
     return {"graph": graph.id, "scheme": graph.scheme, "dataset": dataset.id, "split": split, "rows": table, "skipped": skipped}
+
+
+@dataclass(frozen=True)
+class NetRow:
+    """One runtime of a net alone: entries of logits, posteriors and states that differ; see RuntimeRow."""
+
+    runtime: str
+    steps: int
+    entries: int
+    differing: int
+    first: tuple[int, str] | None
+    us_per_step: float
+    file_bytes: int | None
+    arena_bytes: int | None
+
+
+def compare_nets(graph: NetGraph, names: str, sound: Int16, progress: Progress) -> dict[str, Any]:
+    """The net of any graph in several runtimes, over the features of one sound without a reset; see `compare_runtimes`."""
+    table, skipped = [], {}
+    definition = make_runtime(DEFINITION, graph)
+    frames = definition.features(sound)
+    expected: Trace | None = None
+    wanted = _wanted(names)
+    for done, name in enumerate(wanted):
+        progress("comparing runtimes", done, len(wanted))
+        try:
+            runtime = make_runtime(name, graph)
+        except EdgernnError as error:
+            if names != "all":
+                raise
+            skipped[name] = str(error)
+            continue
+        begin = time.perf_counter()
+        trace = runtime.run_features(frames)
+        seconds = time.perf_counter() - begin
+        expected = expected or trace
+        table.append(asdict(_net_row(runtime, trace, expected, seconds)))
+    progress("comparing runtimes", len(wanted), len(wanted))
+    return {"graph": graph.id, "scheme": graph.scheme, "rows": table, "skipped": skipped}
+
+
+def _net_row(runtime: Runtime[NetGraph], trace: Trace, expected: Trace, seconds: float) -> NetRow:
+    steps = len(trace.logits)
+    return NetRow(
+        runtime.name, steps, sum(a.size for _, a in expected.arrays()), sum(expected.differing(trace).values()),
+        expected.first_difference(trace, runtime.graph.frames_per_step), round(seconds / max(1, steps) * 1e6, 2),
+        runtime.file_bytes, runtime.arena_bytes,
+    )  # fmt: skip
 
 
 def _run(runtime: Runtime[Graph], pcm: Int16, stream: Int16) -> _Run:

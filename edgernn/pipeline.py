@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgernn.artifacts import read_json, write_json
 from edgernn.denoise.pipeline import (
+    compare_denoiser,
     export_denoise_graph,
     load_denoise_graph,
     prepare_denoise_data,
@@ -232,6 +233,10 @@ def compare_model(
     from edgernn.audio import read_audio
     from edgernn.compare import compare_runtimes
 
+    if is_denoiser(folder):
+        result = compare_denoiser(folder, names, progress, scheme, split, seconds, wav)
+        write_json(folder / f"compare-{result['scheme']}.json", result)
+        return result
     graph = graphs.load(find_graph(folder, scheme))
     recording = read_audio(wav, graph.frontend.sample_rate) if wav else None
     result = compare_runtimes(graph, names, load_data(folder), split, seconds, progress, recording)

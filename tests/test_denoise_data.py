@@ -329,6 +329,16 @@ def test_check_catches_a_worse_denoiser(run: Path, tmp_path: Path) -> None:
         assert "WORSE" in edgernn("check", run, "--baseline", tmp_path / "other.json", code=1)
 
 
+def test_runtimes_side_by_side(run: Path, tmp_path: Path) -> None:
+    for module in ("ai_edge_litert", "tflite_micro", "onnxruntime"):
+        need_module(module)
+    found = json.loads(edgernn("simulate", run, "--compare", "c,litert,tflm,onnx", "--seconds", 4, "--json"))
+    assert [row["runtime"] for row in found["rows"]] == ["numpy", "c", "litert", "tflm", "onnx"]
+    assert all(row["differing"] == 0 and row["entries"] > 10_000 for row in found["rows"])
+    write_wav(tmp_path / "x.wav", noisy_sound(4000))
+    assert "0 of" in edgernn("simulate", run, "--compare", "c", "--wav", tmp_path / "x.wav")
+
+
 def test_exports(run: Path, tmp_path: Path) -> None:
     for form, files in (("c", {"denoise.h"}), ("tflite", {"model.tflite"}), ("onnx", {"model.onnx"})):
         out = json.loads(edgernn("export", run, "--format", form, "--out", tmp_path / form, "--json"))

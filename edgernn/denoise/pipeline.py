@@ -123,6 +123,22 @@ def simulate_denoise_model(
     return result
 
 
+def compare_denoiser(
+    folder: Path, names: str, progress: Progress, scheme: str | None, split: str, seconds: float, wav: Path | None
+) -> dict[str, Any]:
+    """The net in several runtimes, side by side, over a recording or noisy speech of the split."""
+    from edgernn.compare import compare_nets
+    from edgernn.pipeline import find_graph
+
+    graph = load_denoise_graph(find_graph(folder, scheme))
+    if wav:
+        return {**compare_nets(graph, names, read_audio(wav, graph.sample_rate), progress), "split": str(wav)}
+    r = load_denoise_checkpoint(folder / "model.safetensors").recipe
+    mixer = Mixer(r.mix, Dataset.load(folder / "data"), split, np.random.default_rng([r.seed, 13]))
+    sound = np.concatenate([mixer().noisy for _ in range(max(1, round(seconds / r.mix.seconds)))])
+    return {**compare_nets(graph, names, sound, progress), "split": split}
+
+
 def chosen_mixtures(dataset: Dataset, split: str, seed: int, path: Path | None, count: int) -> list[Mixture]:
     """Those of a list, or `count` of a split by the seed."""
     return read_mixtures(path) if path else make_mixtures(dataset, split, count, seed)
