@@ -222,7 +222,7 @@ def _show_compared(r: dict[str, Any]) -> None:
 
 def _show_simulated(r: dict[str, Any]) -> None:
     if "clips" not in r:
-        from edgernn.denoise import show
+        from edgernn import show
 
         for title, columns, rows in show.simulated_tables(r):
             _table(title, columns, rows)
@@ -471,6 +471,8 @@ def kws(
 
 
 def _show_summary(s: dict[str, Any]) -> None:
+    from edgernn.show import board_rows
+
     rows = [
         ["float accuracy", f"{_percent(s['float_accuracy'])} of {s['clips']} {s['split']} clips"],
         ["int8 accuracy", f"{_percent(s['int8_accuracy'])} ({s['scheme']})"],
@@ -480,13 +482,7 @@ def _show_summary(s: dict[str, Any]) -> None:
     ]
     if s["real_time_factor"]:
         rows.append(["this PC, the same C", f"{s['real_time_factor']:.0f} x real time"])
-    for r in s["boards"]:
-        core = f"{r['cpu']}: "
-        rows += [
-            [core + "flash, RAM, stack", f"{r['flash_bytes']}, {r['ram_bytes']}, {r['stack_bytes']} bytes"],
-            [core + "instructions", f"{r['instructions_per_second'] / 1e6:.2f} M a second of audio"],
-            [core + "bits differing", f"{r['bits_differing']} of {r['entries']} entries in {r['steps']} steps"],
-        ]
+    rows += board_rows(s["boards"])
     _table(f"graph {s['graph'][:12]}", ["", "result"], rows)
     folder, graph = s["folder"], f"{s['folder']}/graph-{s['scheme']}.ern"
     typer.echo(
@@ -523,7 +519,7 @@ def denoise_train(
 
 
 def _show_denoiser(s: dict[str, Any]) -> None:
-    from edgernn.denoise import show
+    from edgernn import show
 
     _table(*show.summary_table(s))
     folder, graph = s["folder"], f"{s['folder']}/graph-{s['scheme']}.ern"

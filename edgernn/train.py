@@ -6,7 +6,6 @@ killed and started again ends with the same weights as one that was not.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from edgernn.clips import TrainingSet, clip_pcm, label_indices, labels_of, log_mels, training_set
@@ -25,15 +24,7 @@ from edgernn.features import FEATURE_LIMIT, LEAST_DEVIATION, Int16, make_tables
 from edgernn.floatnet import FloatNet
 from edgernn.model import Net
 from edgernn.recipe import Recipe, TrainParams
-from edgernn.training import (
-    check_finite,
-    follow,
-    keep_progress,
-    load_progress,
-    parameter_groups,
-    warm_cosine,
-    write_metrics,
-)  # fmt: skip
+from edgernn.training import Optimization, keep_progress, load_progress, write_metrics
 
 Progress = Callable[[str, int, int], None]
 COLUMNS = ("epoch", "loss", "accuracy", "nll", "gradient_norm", "gradient_norm_max", "clipped", "learning_rate")
@@ -116,19 +107,12 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.labels = labels
         self.net = Net(recipe, labels).to(device)
-        self._average = copy.deepcopy(self.net)
         p = recipe.train
         self._batches = max(1, len(data.label) // p.batch)
-        self._optimizer = torch.optim.AdamW(parameter_groups(self.net, p.weight_decay), lr=p.learning_rate)
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimizer, self._rate)
+        self._optimization = Optimization(self.net, p, p.epochs * self._batches)
         self._epoch, self._since_best, self._best_score = 0, 0, (-1.0, 0.0)
         self.best: dict[str, Tensor] = {}
         self.history: list[dict[str, float]] = []
-
-    def _rate(self, step: int) -> float:
-        """Linear warm-up, then half a cosine down to 1 %."""
-        p = self.recipe.train
-        return warm_cosine(step, p.epochs * self._batches, p.warmup)
 
     @property
     def finished(self) -> bool:
@@ -185,23 +169,11 @@ class Trainer:
         p = self.recipe.train
         logits, _ = self.net(x)
         loss = clip_loss(logits, target, self._clip_steps, p)
-        self._optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        norm = float(nn.utils.clip_grad_norm_(self.net.parameters(), p.clip_norm))
-        value = float(loss.detach())
-        check_finite(value, norm, self._epoch + 1, p.learning_rate, p.clip_norm)
-        self._optimizer.step()
-        self._schedule.step()
-        self._follow()
-        return value, norm
+        return self._optimization.update(loss, self._epoch + 1)
 
     @property
     def _clip_steps(self) -> int:
         return self.recipe.steps(self.recipe.decision.clip_ms)
-
-    def _follow(self) -> None:
-        """Move the average towards the new weights; at the start it follows faster than it will later."""
-        follow(self._average, self.net, self.recipe.train.average, self._schedule.last_epoch)
 
     def _judge(self, loss: float, norms: NDArray[np.float64]) -> None:
         """Validate, remember the best weights, add a line to the history."""
@@ -209,16 +181,16 @@ class Trainer:
         self._since_best += 1
         if (accuracy, -nll) > self._best_score:
             self._best_score, self._since_best = (accuracy, -nll), 0
-            self.best = {k: v.detach().cpu().clone() for k, v in self._average.state_dict().items()}
+            self.best = {k: v.detach().cpu().clone() for k, v in self._optimization.average.state_dict().items()}
         values = (self._epoch, loss, accuracy, nll, norms.mean(), norms.max(),
-                  np.mean(norms > self.recipe.train.clip_norm), self._schedule.get_last_lr()[0])  # fmt: skip
+                  np.mean(norms > self.recipe.train.clip_norm), self._optimization.rate)  # fmt: skip
         self.history.append(dict(zip(COLUMNS, map(float, values), strict=True)))
 
     def validate(self) -> tuple[float, float]:
         """Clip accuracy and mean negative log-likelihood of the averaged weights on the validation clips."""
-        self._average.eval()
+        average = self._optimization.average.eval()
         with torch.no_grad():
-            logits = torch.cat([self._average(x.to(self.device))[0] for x in torch.split(self.validation.features, 256)])
+            logits = torch.cat([average(x.to(self.device))[0] for x in torch.split(self.validation.features, 256)])
         score = logits[:, -self._clip_steps :].mean(1).cpu()
         label = self.validation.label
         return float((score.argmax(1) == label).float().mean()), float(F.cross_entropy(score, label))
@@ -226,9 +198,8 @@ class Trainer:
     def keep(self, path: Path, metrics: Path) -> None:
         """Write everything needed to go on, and the metrics so far."""
         state = {
-            "recipe": self.recipe.to_dict(), "net": self.net.state_dict(), "average": self._average.state_dict(),
-            "optimizer": self._optimizer.state_dict(), "schedule": self._schedule.state_dict(), "best": self.best,
-            "epoch": self._epoch, "since_best": self._since_best, "best_score": self._best_score, "history": self.history,
+            "recipe": self.recipe.to_dict(), **self._optimization.state(), "best": self.best, "epoch": self._epoch,
+            "since_best": self._since_best, "best_score": self._best_score, "history": self.history,
         }  # fmt: skip
         keep_progress(state, path)
         write_metrics(self.history, COLUMNS, metrics)
@@ -238,10 +209,7 @@ class Trainer:
         state = load_progress(path, self.recipe.to_dict(), self.device)
         if state is None:
             return
-        self.net.load_state_dict(state["net"])
-        self._average.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._schedule.load_state_dict(state["schedule"])
+        self._optimization.load(state)
         self.best, self.history = state["best"], state["history"]
         self._epoch, self._since_best, self._best_score = state["epoch"], state["since_best"], tuple(state["best_score"])
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from edgernn.artifacts import replacing, write_text
 from edgernn.errors import EdgernnError
@@ -41,6 +42,67 @@ def follow(average: nn.Module, net: nn.Module, decay: float, done: int) -> None:
                 mean.lerp_(value, 1 - decay)
             else:
                 mean.copy_(value)
+
+
+class TrainSettings(Protocol):
+    """What every recipe's training section says."""
+
+    @property
+    def learning_rate(self) -> float: ...  # noqa: D102
+    @property
+    def weight_decay(self) -> float: ...  # noqa: D102
+    @property
+    def warmup(self) -> float: ...  # noqa: D102
+    @property
+    def clip_norm(self) -> float: ...  # noqa: D102
+    @property
+    def average(self) -> float: ...  # noqa: D102
+
+
+class Optimization:
+    """A net under training, the moving average of its weights, AdamW and its schedule over `steps` updates."""
+
+    def __init__(self, net: nn.Module, settings: TrainSettings, steps: int) -> None:
+        self.net, self.average, self._settings = net, copy.deepcopy(net), settings
+        self._optimizer = torch.optim.AdamW(parameter_groups(net, settings.weight_decay), lr=settings.learning_rate)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(
+            self._optimizer, lambda step: warm_cosine(step, steps, settings.warmup)
+        )
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next update."""
+        return float(self._schedule.get_last_lr()[0])
+
+    def update(self, loss: Tensor, epoch: int) -> tuple[float, float]:
+        """One step down the gradient; the loss and the gradient's norm before it was clipped. Neither may be infinite."""
+        p = self._settings
+        self._optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        norm = float(nn.utils.clip_grad_norm_(self.net.parameters(), p.clip_norm))
+        value = float(loss.detach())
+        check_finite(value, norm, epoch, p.learning_rate, p.clip_norm)
+        self._optimizer.step()
+        self._schedule.step()
+        follow(self.average, self.net, p.average, self._schedule.last_epoch)
+        return value, norm
+
+    def state(self) -> dict[str, Any]:
+        """What `load` needs to go on."""
+        parts: dict[str, Any] = {
+            "net": self.net,
+            "average": self.average,
+            "optimizer": self._optimizer,
+            "schedule": self._schedule,
+        }
+        return {name: part.state_dict() for name, part in parts.items()}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`."""
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
 
 
 def check_finite(loss: float, norm: float, epoch: int, learning_rate: float, clip_norm: float) -> None:

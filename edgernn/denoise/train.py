@@ -7,7 +7,6 @@ synthesis is the float one, since a gradient must go through it.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from edgernn import native
 from edgernn.data.corpus import Dataset
@@ -25,15 +24,7 @@ from edgernn.denoise.model import DenoiseModel
 from edgernn.denoise.recipe import DenoiseRecipe, DenoiseTrain
 from edgernn.features import FEATURE_LIMIT, LEAST_DEVIATION
 from edgernn.stft import StftParams, StftTables, make_tables
-from edgernn.training import (
-    check_finite,
-    follow,
-    keep_progress,
-    load_progress,
-    parameter_groups,
-    warm_cosine,
-    write_metrics,
-)  # fmt: skip
+from edgernn.training import Optimization, keep_progress, load_progress, write_metrics
 
 Progress = Callable[[str, int, int], None]
 COLUMNS = ("epoch", "loss", "magnitude", "complex", "sdr", "validation", "gradient_norm", "gradient_norm_max", "learning_rate")
@@ -82,15 +73,16 @@ class DenoiseTrainer:
         self.mean, self.deviation = _statistics(recipe, dataset, self.tables)
         torch.manual_seed(recipe.seed)
         self.net = DenoiseModel(recipe).to(device)
-        self.average = copy.deepcopy(self.net)
-        p = recipe.train
-        self._optimizer = torch.optim.AdamW(parameter_groups(self.net, p.weight_decay), lr=p.learning_rate)
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimizer, lambda step: warm_cosine(step, p.epochs * p.batches, p.warmup)
-        )
+        self._optimization = Optimization(self.net, recipe.train, recipe.train.epochs * recipe.train.batches)
         self._validation = self._batch([m.pair for m in make_mixtures(dataset, "validation", VALIDATION_MIXTURES, recipe.seed)])
         self._epoch = 0
         self.history: list[dict[str, float]] = []
+
+    @property
+    def average(self) -> DenoiseModel:
+        """The moving average of the weights: what is validated and kept."""
+        found: DenoiseModel = self._optimization.average  # type: ignore[assignment]
+        return found
 
     @property
     def finished(self) -> bool:
@@ -108,7 +100,7 @@ class DenoiseTrainer:
             progress("training", self._epoch * p.batches + i + 1, p.epochs * p.batches)
         self._epoch += 1
         means, worst = np.mean(rows, axis=0), float(np.max(rows, axis=0)[4])
-        values = (self._epoch, *means[:4], self.validate(), means[4], worst, self._schedule.get_last_lr()[0])
+        values = (self._epoch, *means[:4], self.validate(), means[4], worst, self._optimization.rate)
         self.history.append(dict(zip(COLUMNS, map(float, values), strict=True)))
 
     def _batch(self, pairs: list[Pair]) -> Batch:
@@ -132,17 +124,9 @@ class DenoiseTrainer:
 
     def _step(self, batch: Batch) -> tuple[float, float, float, float, float]:
         """One update; returns loss, its three parts, and the gradient norm before clipping."""
-        p = self.recipe.train
         parts = losses(self._enhanced(self.net, batch), batch, self.recipe.stft)
-        loss = _weighted(parts, p)
-        self._optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        norm = float(nn.utils.clip_grad_norm_(self.net.parameters(), p.clip_norm))
-        value = float(loss.detach())
-        check_finite(value, norm, self._epoch + 1, p.learning_rate, p.clip_norm)
-        self._optimizer.step()
-        self._schedule.step()
-        follow(self.average, self.net, p.average, self._schedule.last_epoch)
+        loss = _weighted(parts, self.recipe.train)
+        value, norm = self._optimization.update(loss, self._epoch + 1)
         magnitude, compressed, sdr = (float(x.detach()) for x in parts)
         return value, magnitude, compressed, sdr, norm
 
@@ -155,12 +139,8 @@ class DenoiseTrainer:
 
     def keep(self, path: Path, metrics: Path) -> None:
         """Write everything needed to go on, and the metrics so far."""
-        state = {
-            "recipe": self.recipe.to_dict(), "net": self.net.state_dict(), "average": self.average.state_dict(),
-            "optimizer": self._optimizer.state_dict(), "schedule": self._schedule.state_dict(), "epoch": self._epoch,
-            "history": self.history,
-        }  # fmt: skip
-        keep_progress(state, path)
+        own = {"recipe": self.recipe.to_dict(), "epoch": self._epoch, "history": self.history}
+        keep_progress({**own, **self._optimization.state()}, path)
         write_metrics(self.history, COLUMNS, metrics)
 
     def resume(self, path: Path) -> None:
@@ -168,10 +148,7 @@ class DenoiseTrainer:
         state = load_progress(path, self.recipe.to_dict(), self.device)
         if state is None:
             return
-        self.net.load_state_dict(state["net"])
-        self.average.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._schedule.load_state_dict(state["schedule"])
+        self._optimization.load(state)
         self._epoch, self.history = state["epoch"], state["history"]
 
 

@@ -4,23 +4,13 @@
 
 #define MEL_ONE 4096u
 
-static uint32_t bit_reverse(uint32_t i, uint32_t n)
-{
-    uint32_t r = 0;
-    for (; n > 1u; n >>= 1) {
-        r = (r << 1) | (i & 1u);
-        i >>= 1;
-    }
-    return r;
-}
-
 /* Window history and new samples into work as fft/2 complex numbers (even, odd), in bit-reversed order. */
 static void load_window(const ern_frontend *f, int32_t *work, const int16_t *history, const int16_t *pcm)
 {
     const uint32_t half = f->fft / 2u, past = (uint32_t)f->window - f->hop;
     uint32_t i;
     for (i = 0; i < half; i++) {
-        int32_t *const z = work + 2u * bit_reverse(i, half);
+        int32_t *const z = work + 2u * ern_bit_reverse(i, half);
         uint32_t j;
         for (j = 2u * i; j < 2u * i + 2u; j++) {
             const int32_t x = j >= f->window ? 0 : j < past ? history[j] : pcm[j - past];

@@ -68,6 +68,17 @@ static inline int32_t ern_mul_wide_short(int32_t a, int16_t w)
     return (a >> 16) * w + (((int32_t)((uint32_t)a & 0xFFFFu) * w) >> 16);
 }
 
+/* i with its log2(n) bits read backwards; n a power of two. */
+static inline uint32_t ern_bit_reverse(uint32_t i, uint32_t n)
+{
+    uint32_t r = 0;
+    for (; n > 1u; n >>= 1) {
+        r = (r << 1) | (i & 1u);
+        i >>= 1;
+    }
+    return r;
+}
+
 /* int32 x int32 -> upper 32 bits of the 64-bit product. */
 static inline int32_t ern_mul_high(int32_t a, int32_t w)
 {

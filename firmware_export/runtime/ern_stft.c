@@ -5,23 +5,13 @@
 #define GAIN_SHIFT 5                     /* bits the spectrum gives up so that the inverse transform cannot overflow */
 #define OUTPUT_SHIFT (15 - GAIN_SHIFT - 1)
 
-static uint32_t bit_reverse(uint32_t i, uint32_t n)
-{
-    uint32_t r = 0;
-    for (; n > 1u; n >>= 1) {
-        r = (r << 1) | (i & 1u);
-        i >>= 1;
-    }
-    return r;
-}
-
 /* History and new samples, tapered, into z as window / 2 complex numbers (even, odd), in bit-reversed order. */
 static void load_window(const ern_stft *f, int32_t *z, int16_t *history, const int16_t *pcm)
 {
     const uint32_t half = f->window / 2u, quarter = half / 2u;
     uint32_t i;
     for (i = 0; i < quarter; i++) {
-        int32_t *const past = z + 2u * bit_reverse(i, half), *const fresh = z + 2u * bit_reverse(i + quarter, half);
+        int32_t *const past = z + 2u * ern_bit_reverse(i, half), *const fresh = z + 2u * ern_bit_reverse(i + quarter, half);
         past[0] = history[2u * i] * f->taper[2u * i];
         past[1] = history[2u * i + 1u] * f->taper[2u * i + 1u];
         fresh[0] = pcm[2u * i] * f->taper[half + 2u * i];
@@ -190,7 +180,7 @@ static void reverse_order(int32_t *z, uint32_t n)
 {
     uint32_t i;
     for (i = 0; i < n; i++) {
-        const uint32_t j = bit_reverse(i, n);
+        const uint32_t j = ern_bit_reverse(i, n);
         if (j > i) {
             const int32_t re = z[2u * i], im = z[2u * i + 1u];
             z[2u * i] = z[2u * j];

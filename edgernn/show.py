@@ -1,4 +1,4 @@
-"""A denoiser's results as tables: titles, columns and rows; the command line prints them."""
+"""Results as tables: titles, columns and rows; the command line prints them."""
 
 from __future__ import annotations
 
@@ -50,11 +50,18 @@ def summary_table(s: dict[str, Any]) -> Table:
     ]
     if s["real_time_factor"]:
         rows.append(["this PC, the same C", f"{s['real_time_factor']:.0f} x real time"])
-    for r in s["boards"]:
+    rows += board_rows(s["boards"])
+    return f"graph {s['graph'][:12]} ({s['scheme']}), {s['mixtures']} mixtures of the {s['split']} split", ["", "result"], rows
+
+
+def board_rows(runs: list[dict[str, Any]]) -> list[list[Any]]:
+    """What a model of any task costs on each emulated core."""
+    rows = []
+    for r in runs:
         core = f"{r['cpu']}: "
         rows += [
             [core + "flash, RAM, stack", f"{r['flash_bytes']}, {r['ram_bytes']}, {r['stack_bytes']} bytes"],
-            [core + "instructions", f"{r['instructions_per_second'] / 1e6:.1f} M a second of audio"],
+            [core + "instructions", f"{r['instructions_per_second'] / 1e6:.2f} M a second of audio"],
             [core + "bits differing", f"{r['bits_differing']} of {r['entries']} entries in {r['steps']} steps"],
         ]
-    return f"graph {s['graph'][:12]} ({s['scheme']}), {s['mixtures']} mixtures of the {s['split']} split", ["", "result"], rows
+    return rows
