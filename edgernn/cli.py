@@ -535,6 +535,7 @@ def denoise(
     audio: Annotated[str, typer.Argument(help="Sound file of any length, rate and channels, or - for raw 16-bit PCM.")] = "",
     out: Annotated[str, typer.Argument(help="WAV file to write, mono at the model's rate, or - for raw 16-bit PCM.")] = "",
     graph: Annotated[Path | None, typer.Option(help="Graph file or run folder; default: the newest denoiser in ./run.")] = None,
+    scheme: Scheme = None,
     use_float: Annotated[bool, typer.Option("--float", help="The float model of the run folder (--graph) instead.")] = False,
     report: Annotated[Path | None, typer.Option(help="PNG to draw: spectrograms, gains, numbers.")] = None,
     reference: Annotated[Path | None, typer.Option(help="With --report: the clean speech, for PESQ, STOI, SI-SDR.")] = None,
@@ -553,7 +554,7 @@ def denoise(
     if live == bool(audio and out):
         raise EdgernnError("give a sound file (or -) and where to write (or -), or --live; exactly one of them")
     where = graph or pipeline.newest_graph(denoiser=True)
-    request = DenoiseRequest(audio, out, use_float, report, reference, rate, channels, live)
+    request = DenoiseRequest(audio, out, scheme, use_float, report, reference, rate, channels, live)
     for line in run_denoise(where, request):
         typer.echo(line, err=True)
 

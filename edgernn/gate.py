@@ -52,7 +52,7 @@ def _spotted(s: dict[str, Any]) -> tuple[str, dict[str, float]]:
 
 def _denoised(s: dict[str, Any]) -> tuple[str, dict[str, float]]:
     """The same of a denoiser."""
-    judged = s["list"] or f"{s['dataset']}/{s['split']}"
+    judged = Path(s["list"]).name if s["list"] else f"{s['dataset']}/{s['split']}"
     return f"{judged}, {s['mixtures']} mixtures", {f"int8_{m}": s["mean"]["integer"][m] for m in ("pesq", "stoi", "si_sdr")}
 
 

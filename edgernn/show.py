@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 Table = tuple[str, list[str], list[list[Any]]]
-_NAMES = {"pesq": "PESQ", "stoi": "STOI", "estoi": "ESTOI", "si_sdr": "SI-SDR dB"}
+#: a denoiser's metrics and how they are called
+QUALITY = {"pesq": "PESQ", "stoi": "STOI", "estoi": "ESTOI", "si_sdr": "SI-SDR dB"}
 
 
 def simulated_tables(r: dict[str, Any]) -> list[Table]:
     """Quality on average and at each SNR, float and integer."""
-    columns = ["", *_NAMES.values()]
+    columns = ["", *QUALITY.values()]
     rows = [[name, *scores.values()] for name, scores in r["mean"].items()]
     gaps = r["integer_minus_float"]
-    rows.append(["integer - float, mean", *(gaps[m]["mean"] for m in _NAMES)])
-    rows.append(["integer - float, largest", *(gaps[m]["largest"] for m in _NAMES)])
+    rows.append(["integer - float, mean", *(gaps[m]["mean"] for m in QUALITY)])
+    rows.append(["integer - float, largest", *(gaps[m]["largest"] for m in QUALITY)])
     title = (
         f"graph {r['graph'][:12]} ({r['scheme']}): {r['mixtures']} mixtures of {r['list'] or 'the ' + r['split'] + ' split'}"
     )
@@ -41,7 +42,7 @@ def simulated_lines(r: dict[str, Any]) -> list[str]:
 def summary_table(s: dict[str, Any]) -> Table:
     """What `edgernn denoise-train` shows at its end."""
     rows = [
-        [f"{_NAMES[m]}: noisy, float, int8", ", ".join(f"{s['mean'][k][m]:.3f}" for k in ("noisy", "float", "integer"))]
+        [f"{QUALITY[m]}: noisy, float, int8", ", ".join(f"{s['mean'][k][m]:.3f}" for k in ("noisy", "float", "integer"))]
         for m in ("pesq", "stoi", "si_sdr")
     ]
     rows += [

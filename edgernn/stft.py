@@ -149,7 +149,7 @@ def log_bands(re: Int32, im: Int32, p: StftParams) -> Int16:
     """Log2 band powers in Q9, int16 [T, bands], of spectra [T, window/2 + 1]."""
     r, i = re[:, : p.hop].astype(np.int64), im[:, : p.hop].astype(np.int64)
     power = (r * r + i * i) >> POWER_SHIFT
-    wide = power[:, p.single :].reshape(len(power), -1, p.wide).sum(axis=2)
+    wide = power[:, p.single :].reshape(len(power), p.bands - p.single, p.wide).sum(axis=2)
     return log2_q9(np.concatenate([power[:, : p.single], wide], axis=1) + (1 << p.floor_log2)).astype(np.int16)
 
 

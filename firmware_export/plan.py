@@ -44,7 +44,7 @@ def make_plan(g: NetGraph) -> Plan:
     lines = [line for op in g.ops for line in EMIT[op.kind](g, op, places)]
     lines += [_store(g, s.read, s.write, places) for s in g.states]
     states = state_fields(g)
-    net = -(-sum(_bytes(g, s.value) for s in states) // 2) * 2
+    net = _aligned(sum(_bytes(g, s.value) for s in states), 2)
     return Plan(lines, states, places.arena_bytes, net)
 
 
@@ -82,7 +82,8 @@ def denoiser_state_bytes(g: DenoiseGraph, plan: Plan) -> int:
     p = g.stft
     scratch = _aligned(max(2 * p.bands, plan.arena_bytes), 4)
     rest = 2 * 2 * p.bands + 2 * p.hop + _bytes(g, g.input)
-    return _aligned(4 * (p.window + 2) + 4 * p.hop + scratch + plan.net_bytes + rest, 4)
+    net = plan.net_bytes or 2  # a net without state has a placeholder
+    return _aligned(4 * (p.window + 2) + 4 * p.hop + scratch + net + rest, 4)
 
 
 def _aligned(size: int, to: int) -> int:

@@ -32,6 +32,7 @@ NETS: dict[str, list[dict[str, Any]]] = {
         {"cell": "row_conv", "units": 5, "kernel": 5, "relu": 0},
         {"cell": "rnn_tanh", "units": 7},
     ],
+    "no-state": [{"cell": "subbands", "rows": 8, "units": 12}, {"cell": "row_conv", "units": 9}],
     "one-row": [{"cell": "dense", "units": 24, "norm": 0}, {"cell": "gru", "units": 24}],
 }
 

@@ -90,6 +90,7 @@ def test_lists_of_mixtures(tmp_path: Path) -> None:
         ("id,snr_db,clean,noise,noise_label\na,loud,c.wav,n.wav,hum\n", "row a"),
         ("id,snr_db,clean,noise,noise_label\na,5,gone.wav,n.wav,hum\n", "gone.wav"),
         ("id,snr_db,clean,noise,noise_label\n", "is empty"),
+        ("id,snr_db,clean,noise,noise_label\na,5\n", "fewer cells"),
     ):
         path.write_text(text)
         with pytest.raises(EdgernnError, match=said):
@@ -185,6 +186,8 @@ def test_spoken_source(tmp_path: Path) -> None:
     assert again.id == data.id
 
 
+FOLD = {"cell": "subbands", "rows": 4, "units": 4}
+
 # Recipes ---------------------------------------------------------------------------
 
 
@@ -200,6 +203,14 @@ def test_spoken_source(tmp_path: Path) -> None:
         ({"gains": {"floor_db": 3.0}}, "floor_db = 3.0"),
         ({"train": {"epoch": 3}}, "did you mean epochs"),
         ({"stft": {"window": 300}}, "window = 300"),
+        ({"stft": {"sample_rate": 8000}}, "sample_rate = 8000"),
+        ({"mix": {"more_noise": 1.5}}, "more_noise = 1.5"),
+        ({"mix": {"snr_db": [20.0, -7.0]}}, "must rise"),
+        ({"train": {"epochs": 0}}, "must be positive"),
+        (
+            {"layers": [FOLD, {"cell": "conv", "units": 4, "kernel": 3}]},
+            "looks back in time",
+        ),
     ],
 )
 def test_recipes_that_cannot_be(values: dict[str, Any], said: str) -> None:
@@ -403,7 +414,9 @@ def test_denoise_command_refuses(run: Path, tmp_path: Path) -> None:
     assert "goes with --report" in edgernn("denoise", noisy, tmp_path / "o.wav", "--graph", run, "--reference", noisy, code=2)
     assert "trains a keyword spotter" in edgernn("denoise-train", "--recipe", "demo", code=2)
     assert "trains a denoiser" in edgernn("kws", "--recipe", "dn-demo", "--keywords", "a,b", code=2)
-    assert "no keywords" not in edgernn("train", run, "--teacher", run, code=2)
+    assert "leave --teacher out" in edgernn("train", run, "--teacher", run, code=2)
+    report = ("--report", tmp_path / "r.png")
+    assert "different files" in edgernn("denoise", noisy, noisy, "--graph", run, *report, code=2)
 
 
 def test_a_trained_run_goes_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

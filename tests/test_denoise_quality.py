@@ -45,7 +45,7 @@ def test_int8_is_as_good_as_float_and_both_help(scheme: str) -> None:
 
 
 def calibration(mixtures, stft, tables):  # type: ignore[no-untyped-def]
-    """Log band powers of the mixtures' first 4 s."""
+    """Log band powers of the mixtures' first 2 s."""
     return [analyze(m.pair.noisy[: 16000 * 2], stft, tables)[1] for m in mixtures]
 
 

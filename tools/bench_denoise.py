@@ -37,6 +37,7 @@ OUT = Path(__file__).resolve().parent.parent / "docs" / "results" / "denoise.jso
 BOARDS = ("cortex-m0-4m", "mps2-an385", "mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "riscv32-virt")
 BIT_BOARDS = ("cortex-m0-4m", "mps2-an386", "riscv32-virt")
 DRIFT_SECONDS = 1800.0
+BIT_FILES, BIT_STEPS = 8, 2000
 FILE_SECONDS = 4  #: of each of the first mixtures, run on emulated cores
 
 
@@ -143,10 +144,18 @@ def means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     }
 
 
+def names_of(runs: list[Path]) -> list[str]:
+    """The recipes' names; two runs of one recipe could not be told apart."""
+    names = [load_denoise_checkpoint(run / "model.safetensors").recipe.name for run in runs]
+    if len(set(names)) < len(names):
+        sys.exit(f"each run must have another recipe, not {', '.join(names)}")
+    return names
+
+
 def quality(mixtures: list[Mixture], runs: list[Path]) -> dict[str, Any]:
     with ProcessPoolExecutor(2) as pool:
         rows = [row for part in pool.map(judge_part, [(mixtures[0::2], runs), (mixtures[1::2], runs)]) for row in part]
-    names = [load_denoise_checkpoint(run / "model.safetensors").recipe.name for run in runs]
+    names = names_of(runs)
     gaps = {f"{n}, {s}": differences({"files": rows}, f"{n}, {s}", f"{n}, float") for n in names for s in SCHEMES}
     snrs = sorted({r["snr_db"] for r in rows})
     kinds = sorted({r["noise"] for r in rows})
@@ -169,26 +178,27 @@ def cost(run: Path, mixtures: list[Mixture]) -> dict[str, Any]:
         g = graph_of(run, scheme)
         runtime = make_denoiser("c", g)
         sound = np.concatenate([m.pair.noisy for m in mixtures[:5]])
+        boards = BOARDS if scheme == "int8x16" else BIT_BOARDS
         found["schemes"][scheme] = {
             "graph": g.id, "weight_bytes": g.weight_bytes, "table_bytes": g.table_bytes,
             "mmacs_per_second": round(g.macs_per_step * g.steps_per_second / 1e6, 2), "latency_ms": g.latency_ms,
             "drift": drift(runtime, net.recipe, data, "test", DRIFT_SECONDS),
             "real_time_factor": round(real_time_factor(runtime, sound), 1),
-            "bits": bits(g, mixtures), "boards": {b: on_board(run, g, b, mixtures) for b in BOARDS},
+            "bits": bits(g, mixtures), "boards": {b: on_board(run, g, b, mixtures) for b in boards},
         }  # fmt: skip
     return found
 
 
 def bits(g: DenoiseGraph, mixtures: list[Mixture]) -> dict[str, Any]:
-    """Samples that differ between NumPy and C over whole files; entries that differ in the interpreters over 10,000 steps."""
+    """Samples that differ between NumPy and C over whole files; entries that differ in the interpreters over BIT_STEPS."""
     a, b = make_denoiser("numpy", g), make_denoiser("c", g)
     compared = differing = 0
-    for m in mixtures[:20]:
+    for m in mixtures[:BIT_FILES]:
         a.reset()
         b.reset()
         x, y = a.denoise(m.pair.noisy), b.denoise(m.pair.noisy)
         compared, differing = compared + len(x), differing + int(np.count_nonzero(x != y))
-    frames = a.features(np.concatenate([m.pair.noisy for m in mixtures])[: 10_000 * g.step_samples])
+    frames = a.features(np.concatenate([m.pair.noisy for m in mixtures])[: BIT_STEPS * g.step_samples])
     expected = make_runtime("c", g).run_features(frames)
     nets = {"numpy": make_runtime("numpy", g), **{name: make_runtime(name, g) for name in ("tflm", "litert", "onnx")}}
     return {
@@ -216,7 +226,7 @@ def main() -> int:
         for scheme in SCHEMES:
             graph_of(run, scheme)
     with ProcessPoolExecutor(2) as pool:
-        costs = dict(zip([r.name for r in runs], pool.map(cost, runs, [mixtures] * len(runs)), strict=True))
+        costs = dict(zip(names_of(runs), pool.map(cost, runs, [mixtures] * len(runs)), strict=True))
     result = {"date": datetime.date.today().isoformat(), "quality": quality(mixtures, runs), "cost": costs}
     write_json(OUT, result)
     print(f"wrote {OUT}")

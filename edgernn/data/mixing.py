@@ -22,6 +22,7 @@ _EARLY = SAMPLE_RATE // 20  #: reflections within 50 ms belong to the clean sign
 _LONGEST_ROOM = SAMPLE_RATE // 2
 _FULL = 0.99  #: the peak that a mixture is scaled down to
 _LEAST_POWER = 1e-9
+MOST_NOISES = 3
 EVALUATION_SNRS = (-5, 0, 5, 10, 15)
 EVALUATION_SECONDS = 8
 EVALUATION_PEAK = 0.7
@@ -41,6 +42,22 @@ class MixConfig:
     white_probability: float = 0.08  #: a noise that is white (before its filter) instead of recorded
     noise_alone: float = 0.04  #: pairs without speech: the target is silence
     clean_alone: float = 0.04  #: pairs without noise: the target is the input
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be mixed."""
+        _require(0.1 <= self.seconds <= 60, "seconds", self.seconds, "must lie in 0.1..60")
+        for name in ("snr_db", "level_dbfs"):
+            low, high = getattr(self, name)
+            _require(low <= high, name, (low, high), "must rise")
+        _require(0 <= self.speed < 1, "speed", self.speed, "must lie in 0..1")
+        _require(0 <= self.tilt < 0.5, "tilt", self.tilt, "must lie in 0..0.5, or its filters are unstable")
+        for name in ("room_probability", "more_noise", "white_probability", "noise_alone", "clean_alone"):
+            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "must lie in 0..1")
+
+
+def _require(ok: bool, name: str, value: object, rule: str) -> None:
+    if not ok:
+        raise EdgernnError(f"mix: {name} = {value} {rule}")
 
 
 @dataclass(frozen=True)
@@ -135,7 +152,9 @@ class Mixer:
     def _noises(self) -> Float32:
         """One to three noises, each filtered; the further ones up to 15 dB softer."""
         total = self._one_noise()
-        while self._rng.random() < self._config.more_noise:
+        for _ in range(MOST_NOISES - 1):
+            if self._rng.random() >= self._config.more_noise:
+                break
             other = self._one_noise()
             total = total + other * _gain(total, other, self._rng.uniform(0, 15))
         return total
@@ -239,6 +258,8 @@ def read_mixtures(path: Path) -> list[Mixture]:
 
 
 def _listed(path: Path, row: Mapping[str, str]) -> Mixture:
+    if None in row.values():
+        raise EdgernnError(f"{path}: row {row.get('id')} has fewer cells than the header; complete it")
     try:
         noises = [read_audio(path.parent / name) for name in row["noise"].split(";")]
         return mixture(row["id"], read_audio(path.parent / row["clean"]), noises, float(row["snr_db"]), row["noise_label"])

@@ -46,11 +46,15 @@ def score(clean: Int16, enhanced: Int16) -> Scores:
         raise EdgernnError(
             f"judging speech needs the packages pesq and pystoi ({error}): pip install 'edgernn[judge]'"
         ) from None
+    if len(clean) < SAMPLE_RATE // 2 or not clean.any():
+        raise EdgernnError("the clean speech to judge against is silent or shorter than half a second; give a longer one")
     c, e = to_float(clean).astype(np.float64), to_float(enhanced).astype(np.float64)
+    if not enhanced.any():
+        return Scores(1.0, 0.0, 0.0, si_sdr(c, e))  # nothing left to hear
     try:
         quality = float(pesq(SAMPLE_RATE, c, e, "wb"))
     except NoUtterancesError:
-        quality = 1.0  # nothing left to hear
+        quality = 1.0
     return Scores(quality, float(stoi(c, e, SAMPLE_RATE)), float(stoi(c, e, SAMPLE_RATE, extended=True)), si_sdr(c, e))
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgernn import stft
 from edgernn.graph import NetGraph, build_affine, describe_affine, need, typed, whole_affine
 from edgernn.primitives import Shape
-from edgernn.stft import GAIN_ONE, StftParams, StftTables
+from edgernn.stft import GAIN_ONE, StftParams, StftTables, make_tables
 
 _TABLES = {"window": "int16", "cosine": "int32"}
 
@@ -95,6 +95,5 @@ class DenoiseGraph(NetGraph):
         need(bool(np.all(w >= 0)), "the window has negative values")
         squares = w[: p.hop] ** 2 + w[p.hop :] ** 2
         need(bool(np.all(np.abs(squares - 2**30) <= 2**18)), "the window's squares half a window apart do not sum to 1")
-        turn = t.cosine.astype(np.float64) / 2.0**31
-        norm = turn[: p.window // 2] ** 2 + turn[p.window // 4 :] ** 2
-        need(bool(np.all(np.abs(norm - 1) <= 2**-24)), "the cosine table is not one of cosines in Q31")
+        wanted = make_tables(p).cosine.astype(np.int64)
+        need(bool(np.all(np.abs(t.cosine - wanted) <= 1)), "the cosine table is not one of cosines in Q31")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgernn.audio import SAMPLE_RATE
 from edgernn.cells import all_cells
 from edgernn.data.mixing import MixConfig
 from edgernn.errors import EdgernnError
@@ -53,7 +54,7 @@ class DenoiseQuantize:
 class GainParams:
     """What happens to the net's gains before they meet the spectrum."""
 
-    floor_db: float = -40.0  #: no band is attenuated further: what is left of the noise keeps its colour
+    floor_db: float = -24.0  #: no band is attenuated further: what is left of the noise keeps its colour
 
     def __post_init__(self) -> None:
         """A gain floor is no amplification."""
@@ -99,13 +100,21 @@ def make_denoise_recipe(values: Mapping[str, Any], where: str = "recipe") -> Den
     recipe = build_recipe(DenoiseRecipe, values, where)
     if recipe.task != TASK:
         raise EdgernnError(f"{where}: task = {recipe.task!r} is not {TASK!r}")
-    bands = recipe.stft.bands
+    if recipe.stft.sample_rate != SAMPLE_RATE:
+        raise EdgernnError(f"{where}: stft.sample_rate = {recipe.stft.sample_rate}; recordings are read at {SAMPLE_RATE} Hz")
+    t, q = recipe.train, recipe.quantize
+    if min(t.epochs, t.batches, t.batch, q.streams) < 1 or q.stream_seconds <= 0:
+        raise EdgernnError(f"{where}: epochs, batches, batch, streams and stream_seconds must be positive")
+    bands, rows = recipe.stft.bands, 1
     for i, layer in enumerate(recipe.layers):
         cell = all_cells()[layer.cell]
         if cell.frames(layer.options) > 1:
             raise EdgernnError(f"{where}: layers[{i}]: a denoiser takes one frame a step; set stride = 1")
         if i and cell.rows(layer.options, 0):
             raise EdgernnError(f"{where}: layers[{i}]: only the first layer may fold bands into rows")
+        if rows > 1 and "kernel" in layer.options and not cell.mixes_rows:
+            raise EdgernnError(f"{where}: layers[{i}]: {layer.cell} looks back in time, rows cannot; use row_conv")
+        rows = cell.rows(layer.options, rows)
         if bands % max(1, cell.rows(layer.options, 1)):
             raise EdgernnError(f"{where}: layers[{i}].rows = {layer.options['rows']} does not divide the {bands} bands")
     return recipe

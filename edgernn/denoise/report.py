@@ -33,7 +33,7 @@ def draw_report(g: DenoiseGraph, noisy: Int16, denoised: Int16, path: Path, refe
     pictures = (
         ("noisy", before, -100, 0, "dB"),
         ("denoised", after, -100, 0, "dB"),
-        ("gain of each band", gains, -40, 0, "dB"),
+        ("gain of each band", gains, -30, 0, "dB"),
     )
     for axis, (title, picture, low, high, unit) in zip(axes, pictures, strict=True):
         image = axis.imshow(picture.T, origin="lower", aspect="auto", vmin=low, vmax=high, extent=(0, seconds, 0, nyquist))
@@ -56,14 +56,15 @@ def report_numbers(noisy: Int16, denoised: Int16, reference: Int16 | None) -> di
     numbers: dict[str, Any] = {"level before": f"{levels[0]} dBFS", "after": f"{levels[1]} dBFS"}
     if reference is None:
         return numbers
-    from edgernn.denoise.evaluate import METRICS, score
+    from edgernn.denoise.evaluate import score
+    from edgernn.show import QUALITY
 
     if len(reference) != len(noisy):
         raise EdgernnError(
             f"the reference has {len(reference)} samples, the recording {len(noisy)}; give the matching clean one"
         )
     scores = [score(reference, x) for x in (noisy, denoised)]
-    return numbers | {m: " to ".join(f"{getattr(s, m):.3g}" for s in scores) for m in METRICS}
+    return numbers | {name: " to ".join(f"{getattr(s, m):.3g}" for s in scores) for m, name in QUALITY.items()}
 
 
 def _plot_library() -> Any:

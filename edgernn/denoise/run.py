@@ -22,6 +22,7 @@ class DenoiseRequest:
 
     audio: str
     out: str
+    scheme: str | None = None
     use_float: bool = False
     report: Path | None = None
     reference: Path | None = None
@@ -37,9 +38,12 @@ def run_denoise(where: Path, request: DenoiseRequest) -> Iterator[str]:
         raise EdgernnError("a report needs files; leave --report out, or give a file to read and one to write")
     if r.reference and not r.report:
         raise EdgernnError("--reference goes with --report")
-    if r.report and Path(r.report) == Path(r.out):
-        raise EdgernnError(f"the report and the sound cannot both be {r.out}; name another file")
-    graph = load_denoise_graph(find_graph(where))
+    sounds = [Path(p).resolve() for p in (r.audio, r.out, r.reference) if p]
+    if r.report and (Path(r.report).resolve() in sounds or sounds[0] == sounds[1]):
+        raise EdgernnError("with a report, recording, output, reference and picture must be different files; name others")
+    if r.report and r.use_float:
+        raise EdgernnError("the report shows the int8 model's gains; leave --float or --report out")
+    graph = load_denoise_graph(find_graph(where, r.scheme))
     process = _float_process(where) if r.use_float else make_denoiser(fast_runtime(), graph).denoise
     if r.live:
         yield f"denoising live sound with {graph.latency_ms:g} ms of algorithmic latency; stop with Ctrl-C"

@@ -52,7 +52,8 @@ class _CNet(Runtime[NetGraph]):
         frames = np.ascontiguousarray(frames, np.int16)
         logits, posteriors = self._outputs(steps)
         fields = state_fields(self.graph)
-        width = -(-sum(f.count * (2 if f.ctype == "int16_t" else 1) for f in fields) // 2) * 2
+        # a net without state has a placeholder of two bytes
+        width = -(-sum(f.count * (2 if f.ctype == "int16_t" else 1) for f in fields) // 2) * 2 or 2
         net = np.zeros((steps, width), np.uint8)
         self._library.sim_net(
             self._state.ctypes, frames.ctypes, ctypes.c_size_t(steps), logits.ctypes, posteriors.ctypes, net.ctypes
