@@ -39,7 +39,7 @@ def splits(items: list[Item]) -> Counter[str]:
 
 def test_kinds_are_the_files_of_the_folder() -> None:
     found = {path.stem for path in Path(sources.__file__).parent.glob("*.py")} - {"__init__"}
-    assert set(sources.kinds()) == found and len(found) == 4
+    assert set(sources.kinds()) == found and len(found) == 7
     with pytest.raises(EdgernnError, match=r"source 1 has kind 'csv'.*manifest"):
         list(sources.collect([{"kind": "csv"}], ["a"], 0))
     with pytest.raises(EdgernnError, match="no data source"):
