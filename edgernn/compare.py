@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from edgernn.errors import EdgernnError
 from edgernn.features import Int16
 from edgernn.graph import Graph, NetGraph
 from edgernn.runtimes import Runtime, Trace, make_runtime, runtime_names
+from edgernn.runtimes._base import GraphT
 from edgernn.scoring import score_clips
 
 Progress = Callable[[str, int, int], None]
@@ -57,19 +58,9 @@ def _wanted(names: str) -> list[str]:
     return list(dict.fromkeys([DEFINITION, *chosen]))
 
 
-def compare_runtimes(
-    graph: Graph, names: str, dataset: Dataset, split: str, seconds: float, progress: Progress, recording: Int16 | None = None
-) -> dict[str, Any]:
-    """Rows for `names`; with "all", a runtime that cannot run here is named under "skipped" instead of being an error.
-
-    recording: PCM [n] to run without a reset, instead of `seconds` of the split's clips in noise.
-    """
+def _runtimes(graph: GraphT, names: str, skipped: dict[str, str], progress: Progress) -> Iterator[Runtime[GraphT]]:
+    """The wanted runtimes in turn; with "all", one that cannot run here goes into `skipped` with the reason."""
     wanted = _wanted(names)
-    rows = dataset.clips(split)
-    pcm, truth = clip_pcm(dataset, rows), label_indices(dataset, rows)
-    stream = make_stream(rows, dataset, np.random.default_rng(2), seconds)[0] if recording is None else recording
-    definition: _Run | None = None
-    table, skipped = [], {}
     for done, name in enumerate(wanted):
         progress("comparing runtimes", done, len(wanted))
         try:
@@ -79,10 +70,27 @@ def compare_runtimes(
                 raise
             skipped[name] = str(error)
             continue
+        yield runtime
+    progress("comparing runtimes", len(wanted), len(wanted))
+
+
+def compare_runtimes(
+    graph: Graph, names: str, dataset: Dataset, split: str, seconds: float, progress: Progress, recording: Int16 | None = None
+) -> dict[str, Any]:
+    """Rows for `names`; with "all", a runtime that cannot run here is named under "skipped" instead of being an error.
+
+    recording: PCM [n] to run without a reset, instead of `seconds` of the split's clips in noise.
+    """
+    rows = dataset.clips(split)
+    pcm, truth = clip_pcm(dataset, rows), label_indices(dataset, rows)
+    stream = make_stream(rows, dataset, np.random.default_rng(2), seconds)[0] if recording is None else recording
+    definition: _Run | None = None
+    table: list[dict[str, Any]] = []
+    skipped: dict[str, str] = {}
+    for runtime in _runtimes(graph, names, skipped, progress):
         run = _run(runtime, pcm, stream)
         definition = definition or run
         table.append(asdict(_row(runtime, run, definition, truth)))
-    progress("comparing runtimes", len(wanted), len(wanted))
     return {"graph": graph.id, "scheme": graph.scheme, "dataset": dataset.id, "split": split, "rows": table, "skipped": skipped}
 
 
@@ -102,26 +110,17 @@ class NetRow:
 
 def compare_nets(graph: NetGraph, names: str, sound: Int16, progress: Progress) -> dict[str, Any]:
     """The net of any graph in several runtimes, over the features of one sound without a reset; see `compare_runtimes`."""
-    table, skipped = [], {}
+    table: list[dict[str, Any]] = []
+    skipped: dict[str, str] = {}
     definition = make_runtime(DEFINITION, graph)
     frames = definition.features(sound)
     expected: Trace | None = None
-    wanted = _wanted(names)
-    for done, name in enumerate(wanted):
-        progress("comparing runtimes", done, len(wanted))
-        try:
-            runtime = make_runtime(name, graph)
-        except EdgernnError as error:
-            if names != "all":
-                raise
-            skipped[name] = str(error)
-            continue
+    for runtime in _runtimes(graph, names, skipped, progress):
         begin = time.perf_counter()
         trace = runtime.run_features(frames)
         seconds = time.perf_counter() - begin
         expected = expected or trace
         table.append(asdict(_net_row(runtime, trace, expected, seconds)))
-    progress("comparing runtimes", len(wanted), len(wanted))
     return {"graph": graph.id, "scheme": graph.scheme, "rows": table, "skipped": skipped}
 
 

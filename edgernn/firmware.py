@@ -165,7 +165,7 @@ def _expect_success(board: Board, code: int, console: str) -> None:
 def parse_rows(g: NetGraph, raw: NDArray[np.uint8]) -> Trace:
     """Rows of the harness's dump, features to states -> a trace."""
     dtype = np.dtype(np.int8 if g.affine.bits == 8 else "<i2")
-    scores, f = g.output_shape[0] * g.output_shape[1], g.frames_per_step * g.bands
+    scores, f = g.scores, g.frames_per_step * g.bands
     a, b, c = f * dtype.itemsize, f * dtype.itemsize + 2 * scores, f * dtype.itemsize + 4 * scores
     features = np.ascontiguousarray(raw[:, :a]).view(dtype).astype(np.int16).reshape(-1, g.bands)
     logits, posteriors = (np.ascontiguousarray(raw[:, x:y]).view("<i2") for x, y in ((a, b), (b, c)))

@@ -169,6 +169,11 @@ class NetGraph(ABC):
         return self.frame_samples * self.frames_per_step
 
     @property
+    def scores(self) -> int:
+        """Entries of logits, and of posteriors, in one step."""
+        return self.output_shape[0] * self.output_shape[1]
+
+    @property
     def steps_per_second(self) -> float:
         """Steps a second of audio takes."""
         return self.sample_rate / self.step_samples

@@ -13,7 +13,6 @@ from __future__ import annotations
 import datetime
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,16 @@ from edgernn.artifacts import write_json
 from edgernn.audio import SAMPLE_RATE, Int16, to_float, to_int16
 from edgernn.data.corpus import Dataset
 from edgernn.data.mixing import Mixture, read_mixtures
-from edgernn.denoise.evaluate import METRICS, differences, drift, enhancer, float_enhancer, real_time_factor, score
+from edgernn.denoise.evaluate import (
+    differences,
+    drift,
+    enhancer,
+    float_enhancer,
+    judge_files,
+    means,
+    real_time_factor,
+    summary,
+)  # fmt: skip
 from edgernn.denoise.firmware import build_denoiser, run_denoiser
 from edgernn.denoise.floatnet import load_denoise_checkpoint
 from edgernn.denoise.graph import DenoiseGraph
@@ -128,20 +136,11 @@ def graph_of(run: Path, scheme: str) -> DenoiseGraph:
 def judge_part(part: tuple[list[Mixture], list[Path]]) -> list[dict[str, Any]]:
     """Scores of some mixtures by every system; one process's share."""
     mixtures, runs = part
-    chosen = systems(runs)
-    rows = []
-    for m in mixtures:
-        sounds = {"noisy": m.pair.noisy, **{name: f(m.pair.noisy) for name, f in chosen.items()}}
-        scores = {name: asdict(score(m.pair.clean, pcm)) for name, pcm in sounds.items()}
-        rows.append({"name": m.name, "snr_db": m.snr_db, "noise": m.noise, "scores": scores})
-        print(m.name, {k: round(v["pesq"], 2) for k, v in scores.items()}, flush=True)
-    return rows
+    return judge_files(mixtures, systems(runs), progress)
 
 
-def means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    return {
-        name: {m: round(float(np.mean([r["scores"][name][m] for r in rows])), 4) for m in METRICS} for name in rows[0]["scores"]
-    }
+def progress(stage: str, done: int, total: int) -> None:
+    print(stage, done, "of", total, flush=True)
 
 
 def names_of(runs: list[Path]) -> list[str]:
@@ -157,13 +156,10 @@ def quality(mixtures: list[Mixture], runs: list[Path]) -> dict[str, Any]:
         rows = [row for part in pool.map(judge_part, [(mixtures[0::2], runs), (mixtures[1::2], runs)]) for row in part]
     names = names_of(runs)
     gaps = {f"{n}, {s}": differences({"files": rows}, f"{n}, {s}", f"{n}, float") for n in names for s in SCHEMES}
-    snrs = sorted({r["snr_db"] for r in rows})
     kinds = sorted({r["noise"] for r in rows})
-    return {
-        "mixtures": len(rows), "mean": means(rows), "integer_minus_float": gaps,
-        "by_snr": {f"{s:g}": means([r for r in rows if r["snr_db"] == s]) for s in snrs},
-        "by_noise": {k: means([r for r in rows if r["noise"] == k]) for k in kinds},
-    }  # fmt: skip
+    found = {key: value for key, value in summary(rows).items() if key != "files"}
+    by_noise = {k: means([r for r in rows if r["noise"] == k]) for k in kinds}
+    return {**found, "integer_minus_float": gaps, "by_noise": by_noise}
 
 
 # Bits, work, drift ---------------------------------------------------------------------------

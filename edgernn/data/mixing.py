@@ -100,6 +100,10 @@ class Mixer:
         scale = np.float32(min(level, _FULL / max(float(np.abs(mixture).max()), 1e-9)))
         return Pair(to_int16(mixture * scale), to_int16(target * scale))
 
+    def stream(self, seconds: float) -> Int16:
+        """Noisy sound of about so many seconds: pairs end to end, at least one."""
+        return np.concatenate([self().noisy for _ in range(max(1, round(seconds / self._config.seconds)))])
+
     def _pick(self, groups: _Groups) -> Int16:
         return self._data.pcm(groups.draw(self._rng))
 

@@ -66,7 +66,12 @@ def si_sdr(clean: NDArray[np.float64], enhanced: NDArray[np.float64]) -> float:
 
 
 def judge(mixtures: Sequence[Mixture], systems: dict[str, Enhance], progress: Progress) -> dict[str, Any]:
-    """Every system over every mixture: `files` (one row each), `mean` and `by_snr` of each system. "noisy" is the input."""
+    """Every system over every mixture: see `summary`. "noisy" is the input."""
+    return summary(judge_files(mixtures, systems, progress))
+
+
+def judge_files(mixtures: Sequence[Mixture], systems: dict[str, Enhance], progress: Progress) -> list[dict[str, Any]]:
+    """Scores of every system, one row a mixture."""
     rows: list[dict[str, Any]] = []
     for done, m in enumerate(mixtures):
         progress("judging mixtures", done, len(mixtures))
@@ -74,13 +79,19 @@ def judge(mixtures: Sequence[Mixture], systems: dict[str, Enhance], progress: Pr
         scores = {name: asdict(score(m.pair.clean, pcm)) for name, pcm in outputs.items()}
         rows.append({"name": m.name, "snr_db": m.snr_db, "noise": m.noise, "scores": scores})
     progress("judging mixtures", len(mixtures), len(mixtures))
-    names = ["noisy", *systems]
+    return rows
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """`files` (the rows), and of each system `mean` and `by_snr`."""
     snrs = sorted({row["snr_db"] for row in rows})
-    by_snr = {f"{snr:g}": _means([r for r in rows if r["snr_db"] == snr], names) for snr in snrs}
-    return {"mixtures": len(rows), "mean": _means(rows, names), "by_snr": by_snr, "files": rows}
+    by_snr = {f"{snr:g}": means([r for r in rows if r["snr_db"] == snr]) for snr in snrs}
+    return {"mixtures": len(rows), "mean": means(rows), "by_snr": by_snr, "files": rows}
 
 
-def _means(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, dict[str, float]]:
+def means(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Each system's mean of each metric."""
+    names = rows[0]["scores"]
     return {n: {m: round(float(np.mean([r["scores"][n][m] for r in rows])), 4) for m in METRICS} for n in names}
 
 
@@ -116,7 +127,7 @@ def drift(
     first second of digital silence at the end.
     """
     mixer = Mixer(recipe.mix, dataset, split, np.random.default_rng([recipe.seed, 5]))
-    sound = np.concatenate([mixer().noisy for _ in range(max(1, round(piece / recipe.mix.seconds)))])
+    sound = mixer.stream(piece)
     hop = runtime.graph.step_samples
     sound = sound[: len(sound) // hop * hop]
     runtime.reset()

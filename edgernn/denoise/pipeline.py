@@ -87,9 +87,7 @@ def calibration_logs(net: DenoiseNet, dataset: Dataset) -> list[Int16]:
 
     q, r = net.recipe.quantize, net.recipe
     mixer = Mixer(r.mix, dataset, "train", np.random.default_rng([r.seed, 9]))
-    pieces = max(1, round(q.stream_seconds / r.mix.seconds))
-    streams = [np.concatenate([mixer().noisy for _ in range(pieces)]) for _ in range(q.streams)]
-    return [native.analyze(pcm, r.stft, net.tables)[1] for pcm in streams]
+    return [native.analyze(mixer.stream(q.stream_seconds), r.stft, net.tables)[1] for _ in range(q.streams)]
 
 
 def simulate_denoise_model(
@@ -135,8 +133,7 @@ def compare_denoiser(
         return {**compare_nets(graph, names, read_audio(wav, graph.sample_rate), progress), "split": str(wav)}
     r = load_denoise_checkpoint(folder / "model.safetensors").recipe
     mixer = Mixer(r.mix, Dataset.load(folder / "data"), split, np.random.default_rng([r.seed, 13]))
-    sound = np.concatenate([mixer().noisy for _ in range(max(1, round(seconds / r.mix.seconds)))])
-    return {**compare_nets(graph, names, sound, progress), "split": split}
+    return {**compare_nets(graph, names, mixer.stream(seconds), progress), "split": split}
 
 
 def chosen_mixtures(dataset: Dataset, split: str, seed: int, path: Path | None, count: int) -> list[Mixture]:

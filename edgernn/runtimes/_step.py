@@ -43,8 +43,7 @@ class StepRuntime(Runtime[NetGraph]):
             logits, posteriors, self._state = self.step(frames[i : i + g.frames_per_step], self._state)
             rows.append((logits, posteriors))
             states.append(self._state)
-        width = g.output_shape[0] * g.output_shape[1]
-        scores = [np.array([row[i] for row in rows], np.int16).reshape(len(rows), width) for i in (0, 1)]
+        scores = [np.array([row[i] for row in rows], np.int16).reshape(len(rows), g.scores) for i in (0, 1)]
         return Trace(frames, scores[0], scores[1], {s.read: self._stacked(s.read, states) for s in g.states})
 
     def _stacked(self, name: str, states: list[State]) -> NDArray[np.generic]:

@@ -65,7 +65,7 @@ class _CNet(Runtime[NetGraph]):
         return int(self._library.sim_self_test(self._state.ctypes))
 
     def _outputs(self, steps: int) -> tuple[Int16, Int16]:
-        shape = (steps, self.graph.output_shape[0] * self.graph.output_shape[1])
+        shape = (steps, self.graph.scores)
         return np.zeros(shape, np.int16), np.zeros(shape, np.int16)
 
 

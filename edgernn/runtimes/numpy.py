@@ -133,7 +133,7 @@ class NumpyRuntime(Runtime[NetGraph]):
             np.array([row[i][0] for row in rows], dtype=g.values[n].dtype).reshape(len(rows), *g.values[n].shape)
             for i, n in enumerate(names)
         ]
-        logits, posteriors = (c.reshape(len(rows), g.output_shape[0] * g.output_shape[1]) for c in columns[:2])
+        logits, posteriors = (c.reshape(len(rows), g.scores) for c in columns[:2])
         return Trace(frames, logits, posteriors, dict(zip(names[2:], columns[2:], strict=True)))
 
 
