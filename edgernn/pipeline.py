@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgernn.artifacts import read_json, write_json
+from edgernn.denoise.graph import DenoiseGraph
 from edgernn.denoise.pipeline import (
     compare_denoiser,
     export_denoise_graph,
@@ -35,7 +36,6 @@ from edgernn.recipe import Recipe, make_recipe, read_recipe
 
 if TYPE_CHECKING:
     from edgernn.data.corpus import Dataset
-    from edgernn.denoise.graph import DenoiseGraph
     from edgernn.graph import Graph
 
 AnyRecipe = Recipe | DenoiseRecipe
@@ -282,10 +282,10 @@ def export_graph(
     if wrong:
         raise EdgernnError(f"--{wrong[0]} belongs to --format {' or '.join(_OPTION_FORMS[wrong[0]])}, not to {form}")
     graph = graphs.load_any(find_graph(where, scheme))
-    if isinstance(graph, graphs.Graph):
-        files, report = writers[form](graph, where, out, options)
+    if isinstance(graph, DenoiseGraph):
+        files, report = _export_denoiser(graph, out, form, options)
     else:
-        files, report = _export_denoiser(load_denoise_graph(find_graph(where, scheme)), out, form, options)
+        files, report = writers[form](graph, where, out, options)
     return {"graph": graph.id, "format": form, "files": [str(f) for f in files], **report}
 
 
@@ -338,11 +338,11 @@ def build_board(
     from targets import load_board
 
     graph, board = graphs.load_any(find_graph(where, scheme)), load_board(board_name)
-    if isinstance(graph, graphs.Graph):
-        _, report = build_firmware(graph, board, out / board.name, toolchain, optimize)
+    if isinstance(graph, DenoiseGraph):
+        _, report = build_denoiser(graph, board, out / board.name, toolchain, optimize)
     else:
-        denoiser = load_denoise_graph(find_graph(where, scheme))
-        _, report = build_denoiser(denoiser, board, out / board.name, toolchain, optimize)
+        assert isinstance(graph, graphs.Graph)  # there are two tasks
+        _, report = build_firmware(graph, board, out / board.name, toolchain, optimize)
     result = report.to_dict()
     write_json(out / f"build-{board.name}.json", result)
     return result
