@@ -31,6 +31,7 @@ Compiler = Annotated[str, typer.Option("--toolchain", help="gcc, zig, or auto: t
 Optimize = Annotated[str, typer.Option("--optimize", help="Compiler optimization, such as -O2 or -Os.")]
 _RUNTIMES = "numpy, c, litert, tflm, tflite-runtime, tensorflow, tflite, onnx; auto: c where it compiles, else numpy."
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
+Start = Annotated[Path | None, typer.Option(help="A denoiser's trained run folder of the same layers, to go on from.")]
 
 
 @contextmanager
@@ -132,6 +133,7 @@ def _words(keywords: str | None) -> list[str] | None:
 def train(
     run: RunDir,
     teacher: Annotated[list[Path] | None, typer.Option(help="Run folder of a trained net that teaches; repeatable.")] = None,
+    start: Start = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -139,7 +141,7 @@ def train(
     from edgernn import pipeline
 
     with _progress() as progress:
-        result = pipeline.train_model(run, progress, device, teacher or [])
+        result = pipeline.train_model(run, progress, device, teacher or [], start)
     _print(result, as_json, lambda: typer.echo(f"{result['parameters']} parameters -> {result['checkpoint']}"))
 
 
@@ -500,6 +502,7 @@ def denoise_train(
     board: Annotated[list[str] | None, typer.Option(help="Board to emulate; may be given more than once.")] = None,
     seed: Annotated[int, typer.Option(help="Everything random follows it.")] = 0,
     epochs: Annotated[int | None, typer.Option(help="Train so many epochs instead of the recipe's.")] = None,
+    start: Start = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -508,13 +511,14 @@ def denoise_train(
     data, train, quantize, simulate, export, build and run; by default on synthetic voices and generated noise.
     """
     from edgernn import pipeline
+    from edgernn.denoise.pipeline import whole_denoiser
     from edgernn.denoise.recipe import DenoiseRecipe
 
     chosen = pipeline.demo_recipe(None, recipe, seed, epochs)
     if not isinstance(chosen, DenoiseRecipe):
         raise EdgernnError(f"the recipe {recipe} trains a keyword spotter; use `edgernn kws --recipe {recipe}`")
     with _progress() as progress:
-        result = pipeline.whole(chosen, out, board or ["mps2-an386"], progress, device)
+        result = whole_denoiser(chosen, out, board or ["mps2-an386"], progress, device, start)
     _print(result, as_json, lambda: _show_denoiser(result))
 
 

@@ -135,15 +135,22 @@ def load_data(folder: Path) -> Dataset:
     return Dataset.load(folder / "data")
 
 
-def train_model(folder: Path, progress: Progress, device: str = "auto", teachers: Sequence[Path] = ()) -> dict[str, Any]:
-    """Train on the run folder's data, taught by the models of other run folders if given; resumes what was interrupted."""
+def train_model(
+    folder: Path, progress: Progress, device: str = "auto", teachers: Sequence[Path] = (), start: Path | None = None
+) -> dict[str, Any]:
+    """Train on the run folder's data; resumes what was interrupted.
+
+    Keyword spotters can be taught by the models of other run folders, denoisers can start from the weights of one.
+    """
     from edgernn.floatnet import load_checkpoint
 
     recipe, dataset = run_recipe(folder), load_data(folder)
     if isinstance(recipe, DenoiseRecipe):
         if teachers:
             raise EdgernnError("a denoiser learns from mixtures alone; leave --teacher out")
-        return train_denoise_model(recipe, folder, progress, device)
+        return train_denoise_model(recipe, folder, progress, device, start)
+    if start is not None:
+        raise EdgernnError("only a denoiser starts from another run; leave --start out (--teacher learns from one)")
     try:
         from edgernn.train import train
     except ImportError as error:

@@ -415,5 +415,9 @@ def test_noise_has_the_spectrum_of_its_name() -> None:
         assert set(loudest % (10 * mains)) == {0} and loudest[0] == 10 * mains
     clicks = make_noise("impulses", 160000, np.random.default_rng(7)).astype(float)
     assert np.abs(clicks).max() > 15 * np.median(np.abs(clicks))
+    machines = [make_noise("machine", 32000, np.random.default_rng(seed)).astype(float) for seed in range(12)]
+    flatness = [np.exp(np.mean(np.log(s))) / np.mean(s) for s in (np.abs(np.fft.rfft(m)) ** 2 + 1 for m in machines)]
+    assert min(flatness) < 0.01, "none of them hums"
+    assert max(flatness) > 10 * min(flatness), "all of them sound alike"
     speech = [tone(number, 3000) for number in range(5)]
     assert all(len(make_noise(kind, 40001, np.random.default_rng(8), speech)) == 40001 for kind in KINDS)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from edgernn import cli, pipeline
 from edgernn.audio import read_audio, to_float, write_wav
-from edgernn.data.corpus import NOISE, ROOM, SPEECH
+from edgernn.data.corpus import NOISE, ROOM, SPEECH, Clip, Item, write_dataset
 from edgernn.data.mixing import MixConfig, Mixer, make_mixtures, mixture, read_mixtures
 from edgernn.data.sources import prepare
 from edgernn.denoise.recipe import make_denoise_recipe
@@ -59,6 +59,29 @@ def test_noise_alone_and_clean_alone(tmp_path: Path) -> None:
     assert alone.noisy.any()
     clean = Mixer(MixConfig(noise_alone=0.0, clean_alone=1.0), data, "train", np.random.default_rng(0))()
     assert np.array_equal(clean.clean, clean.noisy)
+
+
+def test_a_machine_can_take_the_place_of_a_recorded_noise(tmp_path: Path) -> None:
+    data = tiny_corpus(tmp_path / "d", rooms=False)
+    plain = {"white_probability": 0.0, "noise_alone": 1.0, "more_noise": 0.0, "tilt": 0.0, "level_dbfs": (-20.0, -20.0)}
+    made = [Mixer(MixConfig(machine_probability=p, **plain), data, "train", np.random.default_rng(0))() for p in (0.0, 1.0)]
+    assert not np.array_equal(made[0].noisy, made[1].noisy)
+
+
+def test_noise_is_played_at_other_speeds_than_speech(tmp_path: Path) -> None:
+    """A hum of 400 / (2 pi) Hz comes out anywhere between that and 1 + noise_speed times faster or slower."""
+    clips = [
+        Clip(Item("v", SPEECH, "v", "train"), noisy_sound(48000)),
+        Clip(Item("n", NOISE, "n", "train", "", "hum"), (8000 * np.sin(np.arange(160000) / 40)).astype(np.int16)),
+    ]
+    data = write_dataset(iter(clips), (), tmp_path / "d")
+    config = MixConfig(
+        seconds=2.0, noise_speed=1.0, noise_alone=1.0, white_probability=0, machine_probability=0, more_noise=0, tilt=0
+    )
+    mixer = Mixer(config, data, "train", np.random.default_rng(0))
+    found = [float(np.argmax(np.abs(np.fft.rfft(mixer().noisy)))) / 2 / (400 / (2 * np.pi)) for _ in range(40)]
+    assert 0.48 < min(found) < 0.7
+    assert 1.5 < max(found) < 2.05
 
 
 def test_a_room_leaves_its_early_part_in_the_target(tmp_path: Path) -> None:
@@ -268,10 +291,37 @@ def test_training_lowers_the_loss_and_resumes_as_if_never_interrupted(tmp_path: 
     assert all(np.array_equal(net.weights[k], again.weights[k]) for k in net.weights)
     lines = (tmp_path / "whole" / "metrics.csv").read_text().splitlines()
     assert lines == (tmp_path / "cut" / "metrics.csv").read_text().splitlines()
-    validation = [float(line.split(",")[5]) for line in lines[1:]]
+    validation = [float(line.split(",")[lines[0].split(",").index("validation")]) for line in lines[1:]]
     assert validation[-1] < validation[0]
     with pytest.raises(EdgernnError, match="another recipe"):
         train_denoiser(tiny_recipe(batch=5), data, tmp_path / "cut", QUIET, "cpu")
+
+
+def test_a_training_starts_from_another(tmp_path: Path) -> None:
+    """With its weights and its statistics, even when it was cut off and goes on; from a net of the same shape only."""
+    need_module("torch")
+    import torch
+
+    from edgernn.denoise.train import DenoiseTrainer, train_denoiser
+
+    data = tiny_corpus(tmp_path / "d")
+    first = train_denoiser(tiny_recipe(), data, tmp_path / "first", QUIET, "cpu")
+    still = tiny_recipe(learning_rate=1e-9)
+    (tmp_path / "cut").mkdir()
+    trainer = DenoiseTrainer(still, data, torch.device("cpu"))
+    trainer.start_from(tmp_path / "first")
+    trainer.epoch(QUIET)
+    trainer.keep(tmp_path / "cut" / "progress.pt", tmp_path / "cut" / "metrics.csv")
+    second = train_denoiser(still, data, tmp_path / "cut", QUIET, "cpu", start=tmp_path / "first")
+    assert np.array_equal(first.mean, second.mean)
+    assert all(np.allclose(first.weights[k], second.weights[k], atol=1e-5) for k in first.weights)
+    scratch = train_denoiser(still, data, tmp_path / "scratch", QUIET, "cpu")
+    assert not np.allclose(first.weights["head.weight"], scratch.weights["head.weight"], atol=1e-5)
+    with pytest.raises(EdgernnError, match="other layers or another signal path"):
+        train_denoiser(recipe("no-state"), data, tmp_path / "other", QUIET, "cpu", start=tmp_path / "first")
+    (tmp_path / "first" / "progress.pt").unlink()
+    with pytest.raises(EdgernnError, match=r"progress\.pt is missing"):
+        train_denoiser(tiny_recipe(), data, tmp_path / "third", QUIET, "cpu", start=tmp_path / "first")
 
 
 def test_a_diverging_training_says_so(tmp_path: Path) -> None:

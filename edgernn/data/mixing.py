@@ -16,6 +16,7 @@ import numpy as np
 
 from edgernn.audio import SAMPLE_RATE, Float32, Int16, read_audio, to_float, to_int16
 from edgernn.data.corpus import Dataset, Row
+from edgernn.data.noise import make_noise
 from edgernn.errors import EdgernnError
 
 _EARLY = SAMPLE_RATE // 20  #: reflections within 50 ms belong to the clean signal
@@ -35,11 +36,13 @@ class MixConfig:
     seconds: float = 3.0  #: length of a training pair
     snr_db: tuple[float, float] = (-7.0, 20.0)
     level_dbfs: tuple[float, float] = (-38.0, -12.0)  #: of the mixture; its peak stays below full scale
-    speed: float = 0.1  #: ± fraction of speech and of noise; pitch follows
+    speed: float = 0.1  #: ± fraction of speech; pitch follows
+    noise_speed: float = 0.6  #: a noise is played up to so much faster, or slower by as much (1 / 1.6)
     tilt: float = 0.375  #: largest coefficient of a random second-order filter; 0: none
     room_probability: float = 0.15
     more_noise: float = 0.3  #: chance of a second noise, and again of a third
     white_probability: float = 0.08  #: a noise that is white (before its filter) instead of recorded
+    machine_probability: float = 0.12  #: a noise of a made-up machine instead of a recorded one
     noise_alone: float = 0.04  #: pairs without speech: the target is silence
     clean_alone: float = 0.04  #: pairs without noise: the target is the input
 
@@ -50,8 +53,11 @@ class MixConfig:
             low, high = getattr(self, name)
             _require(low <= high, name, (low, high), "must rise")
         _require(0 <= self.speed < 1, "speed", self.speed, "must lie in 0..1")
+        _require(0 <= self.noise_speed <= 3, "noise_speed", self.noise_speed, "must lie in 0..3")
         _require(0 <= self.tilt < 0.5, "tilt", self.tilt, "must lie in 0..0.5, or its filters are unstable")
-        for name in ("room_probability", "more_noise", "white_probability", "noise_alone", "clean_alone"):
+        for name in (
+            "room_probability", "more_noise", "white_probability", "machine_probability", "noise_alone", "clean_alone"
+        ):  # fmt: skip
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "must lie in 0..1")
 
 
@@ -107,12 +113,9 @@ class Mixer:
     def _pick(self, groups: _Groups) -> Int16:
         return self._data.pcm(groups.draw(self._rng))
 
-    def _speed(self) -> float:
-        return 1 + self._rng.uniform(-self._config.speed, self._config.speed)
-
     def _spoken(self, pcm: Int16) -> Float32:
         """A cut of speech [samples] at a random speed; a shorter recording lies anywhere in silence."""
-        speed = self._speed()
+        speed = 1 + self._rng.uniform(-self._config.speed, self._config.speed)
         wanted = int(np.ceil(self._samples * speed)) + 1
         begin = int(self._rng.integers(max(1, len(pcm) - wanted + 1)))
         x = _warped(to_float(pcm[begin : begin + wanted]), speed)[: self._samples]
@@ -123,7 +126,7 @@ class Mixer:
 
     def _sounded(self, pcm: Int16) -> Float32:
         """A cut of noise [samples] at a random speed; a shorter recording is repeated from a random place."""
-        speed = self._speed()
+        speed = (1 + self._config.noise_speed) ** self._rng.uniform(-1, 1)
         wanted = int(np.ceil(self._samples * speed)) + 1
         if len(pcm) < wanted:
             pcm = np.resize(np.roll(pcm, int(self._rng.integers(len(pcm)))), wanted)
@@ -164,8 +167,11 @@ class Mixer:
         return total
 
     def _one_noise(self) -> Float32:
-        if self._rng.random() < self._config.white_probability:
-            return self._filtered(self._rng.standard_normal(self._samples, dtype=np.float32) * np.float32(0.1))
+        kind = self._rng.random()
+        if kind < self._config.white_probability:
+            return self._filtered(to_float(make_noise("white", self._samples, self._rng)))
+        if kind < self._config.white_probability + self._config.machine_probability:
+            return self._filtered(to_float(make_noise("machine", self._samples, self._rng)))
         return self._filtered(self._sounded(self._pick(self._noise)))
 
 

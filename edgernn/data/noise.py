@@ -1,4 +1,7 @@
-"""Generated background noise: coloured, mains hum, impulses, and babble mixed from speech."""
+"""Generated background noise: coloured, mains hum, impulses, babble mixed from speech, and machines.
+
+KINDS is what the synthetic sources carry. A machine is left to whoever mixes: every one sounds different.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,15 @@ from edgernn.audio import SAMPLE_RATE, Float32, Int16, to_float, to_int16
 KINDS = ("white", "pink", "brown", "hum50", "hum60", "impulses", "babble")
 _SLOPES = {"white": 0.0, "pink": 0.5, "brown": 1.0}  # amplitude falls as 1 / f**slope
 _BABBLE_VOICES = 6
+_HARMONICS = 60
 
 
 def make_noise(kind: str, samples: int, rng: np.random.Generator, speech: Sequence[Int16] = ()) -> Int16:
-    """int16 [samples] of one of KINDS, peak 0.1 to 0.7 at random; babble mixes `speech` (none: white)."""
+    """int16 [samples] of one of KINDS or "machine", peak 0.1 to 0.7 at random; babble mixes `speech` (none: white)."""
     if kind.startswith("hum"):
         x = _hum(float(kind[3:]), samples, rng)
+    elif kind == "machine":
+        x = _machine(samples, rng)
     elif kind == "impulses":
         x = _impulses(samples, rng)
     elif kind == "babble" and speech:
@@ -39,6 +45,22 @@ def _hum(mains: float, samples: int, rng: np.random.Generator) -> Float32:
         level = rng.uniform(0.2, 1.0) / harmonic
         x += level * np.sin(2 * np.pi * (mains * harmonic * t + rng.uniform()))
     return x.astype(np.float32)
+
+
+def _machine(samples: int, rng: np.random.Generator) -> Float32:
+    """Motors, fans, rotors, blades: harmonics of a wandering fundamental, and coloured noise that beats with the turns."""
+    t = np.arange(samples) / SAMPLE_RATE
+    fundamental = 25.0 * 16.0 ** rng.uniform()  # Hz, up to 400
+    wander = rng.uniform(0, 0.03) * np.sin(2 * np.pi * (rng.uniform(0.1, 2.0) * t + rng.uniform()))
+    turn = np.exp(2j * np.pi * np.cumsum(fundamental * (1 + wander)) / SAMPLE_RATE)
+    count = max(1, min(_HARMONICS, int(0.45 * SAMPLE_RATE / fundamental)))
+    slope = rng.uniform(0, 1.5)
+    levels = np.exp(rng.normal(size=count) + 2j * np.pi * rng.uniform(size=count)) / np.arange(1, count + 1) ** slope
+    tone = np.polyval([*levels[::-1], 0], turn).real
+    beat = 1 + rng.uniform(0, 0.95) * np.sin(2 * np.pi * (2.0 * 20.0 ** rng.uniform() * t + rng.uniform()))
+    rush = _coloured(rng.uniform(0, 1.2), samples, rng)
+    share = 10 ** (rng.uniform(-15, 15) / 20)
+    return np.asarray((tone / max(float(tone.std()), 1e-9) + share * rush / rush.std()) * beat, np.float32)
 
 
 def _impulses(samples: int, rng: np.random.Generator) -> Float32:

@@ -56,13 +56,15 @@ def prepare_denoise_data(recipe: DenoiseRecipe, folder: Path, progress: Progress
     return prepare([expanded(table) for table in recipe.data.sources], (), folder / "data", recipe.seed, None, progress)
 
 
-def train_denoise_model(recipe: DenoiseRecipe, folder: Path, progress: Progress, device: str) -> dict[str, Any]:
-    """Train on the run folder's data; resumes what was interrupted."""
+def train_denoise_model(
+    recipe: DenoiseRecipe, folder: Path, progress: Progress, device: str, start: Path | None = None
+) -> dict[str, Any]:
+    """Train on the run folder's data, from the weights of another run if given; resumes what was interrupted."""
     try:
         from edgernn.denoise.train import train_denoiser
     except ImportError as error:
         raise EdgernnError(f"training needs PyTorch ({error}): `pip install edgernn[train]`") from None
-    net = train_denoiser(recipe, Dataset.load(folder / "data"), folder, progress, device)
+    net = train_denoiser(recipe, Dataset.load(folder / "data"), folder, progress, device, start)
     parameters = sum(w.size for w in net.weights.values())
     return {"checkpoint": str(folder / "model.safetensors"), "parameters": parameters, "bands": recipe.stft.bands}
 
@@ -182,13 +184,13 @@ def run_denoise_board(
 
 
 def whole_denoiser(
-    recipe: DenoiseRecipe, folder: Path, boards: Sequence[str], progress: Progress, device: str
+    recipe: DenoiseRecipe, folder: Path, boards: Sequence[str], progress: Progress, device: str, start: Path | None = None
 ) -> dict[str, Any]:
     """Every verb in turn, from data to the emulated board; returns the summary that the table shows."""
     from edgernn.pipeline import find_graph
 
     prepare_denoise_data(recipe, folder, progress)
-    train_denoise_model(recipe, folder, progress, device)
+    train_denoise_model(recipe, folder, progress, device, start)
     progress("quantizing", 0, 0)
     quantize_denoise_model(folder, None)
     simulated = simulate_denoise_model(folder, progress, None, "test", 180.0, "auto", None, 20)

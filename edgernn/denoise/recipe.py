@@ -38,6 +38,7 @@ class DenoiseTrain:
     magnitude_loss: float = 70.0  #: weight of the squared error of magnitudes to the power of 0.3
     complex_loss: float = 30.0  #: weight of the squared error of the spectra whose magnitudes are so compressed
     sdr_loss: float = 0.5  #: weight of the negative signal-to-distortion ratio in dB
+    intelligibility_loss: float = 20.0  #: weight of 1 - STOI
     threads: int = 1
 
 

@@ -1,8 +1,7 @@
 """Training a denoiser on mixtures made on the fly. The net reads the very features and spectra it will get on the device.
 
-Loss: squared error of magnitudes compressed to the power of 0.3, of spectra compressed alike (Rong et al. 2024; Braun & Tashev
-2021), and the negative signal-to-distortion ratio of the sound that comes out. The integers of the analysis are exact; the
-synthesis is the float one, since a gradient must go through it.
+What is lowered stands in `edgernn/denoise/losses.py`. The integers of the analysis are exact; the synthesis is the float one,
+since a gradient must go through it.
 """
 
 from __future__ import annotations
@@ -19,19 +18,20 @@ from torch import Tensor
 from edgernn import native
 from edgernn.data.corpus import Dataset
 from edgernn.data.mixing import Mixer, Pair, make_mixtures
-from edgernn.denoise.floatnet import DenoiseNet
+from edgernn.denoise.floatnet import DenoiseNet, load_denoise_checkpoint
+from edgernn.denoise.losses import Losses, measure
 from edgernn.denoise.model import DenoiseModel
-from edgernn.denoise.recipe import DenoiseRecipe, DenoiseTrain
+from edgernn.denoise.recipe import DenoiseRecipe
+from edgernn.errors import EdgernnError
 from edgernn.features import FEATURE_LIMIT, LEAST_DEVIATION
 from edgernn.stft import StftParams, StftTables, make_tables
 from edgernn.training import Optimization, keep_progress, load_progress, write_metrics
 
 Progress = Callable[[str, int, int], None]
-COLUMNS = ("epoch", "loss", "magnitude", "complex", "sdr", "validation", "gradient_norm", "gradient_norm_max", "learning_rate")
+PARTS = ("magnitude", "complex", "sdr", "intelligibility")  #: of the loss, see `edgernn/denoise/losses.py`
+COLUMNS = ("epoch", "loss", *PARTS, "validation", "gradient_norm", "gradient_norm_max", "learning_rate")
 STATISTICS_PAIRS = 160  #: mixtures from which the bands' means and deviations are taken
 VALIDATION_MIXTURES = 20
-_COMPRESSION = 0.3
-_TINY = 1e-10
 
 
 @dataclass(frozen=True)
@@ -45,21 +45,29 @@ class Batch:
 
 
 def train_denoiser(
-    recipe: DenoiseRecipe, dataset: Dataset, folder: Path, progress: Progress, device: str = "auto"
+    recipe: DenoiseRecipe,
+    dataset: Dataset,
+    folder: Path,
+    progress: Progress,
+    device: str = "auto",
+    start: Path | None = None,
 ) -> DenoiseNet:
     """Train the recipe's model on a prepared dataset; writes `metrics.csv` and `model.safetensors` into `folder`.
 
-    Running it again on the same folder resumes. Raises EdgernnError when the loss is no longer finite.
+    Running it again on the same folder resumes. `start`: a trained run whose weights a new training begins with; its net must
+    have the same shape. Raises EdgernnError when the loss is no longer finite.
     """
     torch.set_num_threads(recipe.train.threads)
     where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     trainer = DenoiseTrainer(recipe, dataset, where)
-    trainer.resume(folder / "progress.pt")
+    if not trainer.resume(folder / "progress.pt") and start is not None:
+        trainer.start_from(start)
     while not trainer.finished:
         trainer.epoch(progress)
         trainer.keep(folder / "progress.pt", folder / "metrics.csv")
     weights = trainer.net.weights(trainer.average.state_dict())
-    net = DenoiseNet(recipe, trainer.tables, trainer.mean, trainer.deviation, weights, {"dataset": dataset.id})
+    source = {"dataset": dataset.id, **({"start": start.name} if start else {})}
+    net = DenoiseNet(recipe, trainer.tables, trainer.mean, trainer.deviation, weights, source)
     net.save(folder / "model.safetensors")
     return net
 
@@ -99,8 +107,8 @@ class DenoiseTrainer:
             rows.append(self._step(self._batch([mixer() for _ in range(p.batch)])))
             progress("training", self._epoch * p.batches + i + 1, p.epochs * p.batches)
         self._epoch += 1
-        means, worst = np.mean(rows, axis=0), float(np.max(rows, axis=0)[4])
-        values = (self._epoch, *means[:4], self.validate(), means[4], worst, self._optimization.rate)
+        means, worst = np.mean(rows, axis=0), float(np.max(rows, axis=0)[-1])
+        values = (self._epoch, *means[:-1], self.validate(), means[-1], worst, self._optimization.rate)
         self.history.append(dict(zip(COLUMNS, map(float, values), strict=True)))
 
     def _batch(self, pairs: list[Pair]) -> Batch:
@@ -122,34 +130,48 @@ class DenoiseTrainer:
         spread: Tensor = gains[:, :, torch.from_numpy(self.recipe.stft.band_of_bin()).to(self.device)]
         return batch.noisy * spread
 
-    def _step(self, batch: Batch) -> tuple[float, float, float, float, float]:
-        """One update; returns loss, its three parts, and the gradient norm before clipping."""
-        parts = losses(self._enhanced(self.net, batch), batch, self.recipe.stft)
-        loss = _weighted(parts, self.recipe.train)
-        value, norm = self._optimization.update(loss, self._epoch + 1)
-        magnitude, compressed, sdr = (float(x.detach()) for x in parts)
-        return value, magnitude, compressed, sdr, norm
+    def _losses(self, net: DenoiseModel, batch: Batch) -> Losses:
+        return measure(self._enhanced(net, batch), batch.clean, batch.sound, self.recipe.stft)
+
+    def _step(self, batch: Batch) -> tuple[float, ...]:
+        """One update; returns loss, its parts, and the gradient norm before clipping."""
+        found = self._losses(self.net, batch)
+        value, norm = self._optimization.update(found.weighted(self.recipe.train), self._epoch + 1)
+        return value, *(float(getattr(found, part).detach()) for part in PARTS), norm
 
     def validate(self) -> float:
         """Loss of the averaged weights on fixed mixtures of the validation split."""
         self.average.eval()
         with torch.no_grad():
-            parts = losses(self._enhanced(self.average, self._validation), self._validation, self.recipe.stft)
-        return float(_weighted(parts, self.recipe.train))
+            return float(self._losses(self.average, self._validation).weighted(self.recipe.train))
 
     def keep(self, path: Path, metrics: Path) -> None:
         """Write everything needed to go on, and the metrics so far."""
-        own = {"recipe": self.recipe.to_dict(), "epoch": self._epoch, "history": self.history}
+        statistics = {"mean": torch.from_numpy(self.mean), "deviation": torch.from_numpy(self.deviation)}
+        own = {"recipe": self.recipe.to_dict(), "epoch": self._epoch, "history": self.history, **statistics}
         keep_progress({**own, **self._optimization.state()}, path)
         write_metrics(self.history, COLUMNS, metrics)
 
-    def resume(self, path: Path) -> None:
-        """Go on where `keep` left off, if it did."""
+    def resume(self, path: Path) -> bool:
+        """Go on where `keep` left off; False if it never did."""
         state = load_progress(path, self.recipe.to_dict(), self.device)
         if state is None:
-            return
+            return False
         self._optimization.load(state)
         self._epoch, self.history = state["epoch"], state["history"]
+        self.mean, self.deviation = (state[key].cpu().numpy() for key in ("mean", "deviation"))
+        return True
+
+    def start_from(self, folder: Path) -> None:
+        """Take weights, and the statistics they were trained with, from a run that has been trained."""
+        net = load_denoise_checkpoint(folder / "model.safetensors")
+        if (net.recipe.stft, net.recipe.layers) != (self.recipe.stft, self.recipe.layers):
+            raise EdgernnError(
+                f"{folder}: its net ({net.recipe.name}) has other layers or another signal path; start from a run of the same "
+                "ones, or train from scratch"
+            )
+        self.mean, self.deviation = net.mean, net.deviation
+        self._optimization.start_from(folder / "progress.pt", self.device)
 
 
 def _statistics(recipe: DenoiseRecipe, dataset: Dataset, tables: StftTables) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -163,32 +185,3 @@ def _spectra(integers: list[NDArray[np.int32]], p: StftParams) -> Tensor:
     """Integer spectra [T, bins, 2] -> complex float [B, T, bins] of sound in -1..1, in the scale of torch.fft.rfft."""
     scale = np.float32(p.window / 2.0**30)
     return torch.view_as_complex(torch.from_numpy(np.stack(integers).astype(np.float32) * scale))
-
-
-def overlap_added(spectra: Tensor, p: StftParams) -> Tensor:
-    """Complex [B, T, bins] -> sound [B, (T - 1) * hop]: what the integer synthesis gives one hop later."""
-    taper = torch.sin(torch.pi * (torch.arange(p.window, device=spectra.device) + 0.5) / p.window)
-    frames: Tensor = torch.fft.irfft(spectra, n=p.window) * taper
-    return (frames[:, :-1, p.hop :] + frames[:, 1:, : p.hop]).flatten(1)
-
-
-def losses(enhanced: Tensor, batch: Batch, p: StftParams) -> tuple[Tensor, Tensor, Tensor]:
-    """(magnitude, complex, negative SDR in dB) of enhanced spectra; pairs without speech do not count in the SDR."""
-    magnitude, wanted = ((x.real**2 + x.imag**2 + _TINY).sqrt() for x in (enhanced, batch.clean))
-    small, target = magnitude**_COMPRESSION, wanted**_COMPRESSION
-    shape, shaped = enhanced * (small / magnitude), batch.clean * (target / wanted)
-    error = torch.view_as_real(shape - shaped).square().sum(-1).mean()
-    return (small - target).square().mean(), error, -_sdr(overlap_added(enhanced, p), batch.sound)
-
-
-def _sdr(y: Tensor, target: Tensor) -> Tensor:
-    """Mean over the pairs with speech of 10 log10(|target|^2 / |y - target|^2)."""
-    signal, noise = target.square().sum(1), (y - target).square().sum(1)
-    spoken = (signal > 1e-7 * target.shape[1]).float()
-    ratio = 10 * torch.log10((signal + 1e-6) / (noise + 1e-6) + 1e-4)
-    mean: Tensor = (ratio * spoken).sum() / spoken.sum().clamp(min=1)
-    return mean
-
-
-def _weighted(parts: tuple[Tensor, Tensor, Tensor], p: DenoiseTrain) -> Tensor:
-    return p.magnitude_loss * parts[0] + p.complex_loss * parts[1] + p.sdr_loss * parts[2]
