@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import importlib.util
 import os
 from pathlib import Path
@@ -18,6 +19,13 @@ def _absent(what: str) -> None:
 def need_module(name: str) -> None:
     if importlib.util.find_spec(name) is None:
         _absent(f"Python module {name}")
+
+
+def need_portaudio() -> None:
+    """sounddevice with a PortAudio that speaks ALSA."""
+    need_module("sounddevice")
+    if ctypes.util.find_library("portaudio") is None or not Path("/usr/share/alsa/alsa.conf").is_file():
+        _absent("PortAudio with ALSA (libportaudio2)")
 
 
 def need_tflm_headers() -> list[str]:

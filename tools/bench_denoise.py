@@ -45,8 +45,8 @@ OUT = Path(__file__).resolve().parent.parent / "docs" / "results" / "denoise.jso
 BOARDS = ("cortex-m0-4m", "mps2-an385", "mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "riscv32-virt")
 BIT_BOARDS = ("cortex-m0-4m", "mps2-an386", "riscv32-virt")
 DRIFT_SECONDS = 1800.0
-BIT_FILES, BIT_STEPS = 8, 2000
-FILE_SECONDS = 4  #: of each of the first mixtures, run on emulated cores
+BIT_FILES, BIT_STEPS = 20, 10_000
+EMULATED_FILES = 10  #: the first mixtures, run whole on emulated cores
 
 
 # Peers ---------------------------------------------------------------------------
@@ -205,12 +205,13 @@ def bits(g: DenoiseGraph, mixtures: list[Mixture]) -> dict[str, Any]:
 
 
 def on_board(run: Path, g: DenoiseGraph, name: str, mixtures: list[Mixture]) -> dict[str, Any]:
-    """Instructions, flash and RAM of one core; all samples of the first mixtures on some."""
+    """Instructions, flash and RAM of one core; every value of the first mixtures, each from a reset: whole files on some."""
     board = load_board(name)
     firmware, built = build_denoiser(g, board, run / "bench" / f"{g.scheme}-{name}")
-    seconds = FILE_SECONDS if name in BIT_BOARDS else 1
-    sound = np.concatenate([m.pair.noisy[: seconds * SAMPLE_RATE] for m in mixtures[: 2 if name in BIT_BOARDS else 1]])
-    return {**built.to_dict(), **run_denoiser(g, firmware, board, sound).to_dict()}
+    sounds = [m.pair.noisy for m in mixtures[:EMULATED_FILES]] if name in BIT_BOARDS else [mixtures[0].pair.noisy[:SAMPLE_RATE]]
+    reports = [run_denoiser(g, firmware, board, sound).to_dict() for sound in sounds]
+    sums = {key: sum(r[key] for r in reports) for key in ("steps", "entries", "bits_differing")}
+    return {**built.to_dict(), **reports[0], **sums, "files": len(sounds) if name in BIT_BOARDS else 0}
 
 
 def main() -> int:

@@ -246,11 +246,12 @@ def denoised() -> str:
 
 
 def denoised_snr() -> str:
-    """PESQ and SI-SDR at each SNR."""
+    """PESQ, STOI and SI-SDR at each SNR."""
     q = results("denoise")["quality"]["by_snr"]
-    rows = [[name, *(f"{q[snr][name]['pesq']:.2f}, {q[snr][name]['si_sdr']:.1f}" for snr in sorted(q, key=float))]
-            for name in next(iter(q.values()))]  # fmt: skip
-    return table(["PESQ, SI-SDR", *(f"{snr} dB" for snr in sorted(q, key=float))], rows)
+    snrs = sorted(q, key=float)
+    rows = [[name, *(f"{s['pesq']:.2f}, {s['stoi']:.3f}, {s['si_sdr']:.1f}" for s in (q[snr][name] for snr in snrs))]
+            for name in q[snrs[0]]]  # fmt: skip
+    return table(["PESQ, STOI, SI-SDR", *(f"{snr} dB" for snr in snrs)], rows)
 
 
 def denoised_int8() -> str:
@@ -264,12 +265,12 @@ def denoised_cost() -> str:
     """Flash, RAM and instructions on each emulated core."""
     rows = [
         [recipe, scheme, board, b["cpu"], thousands(b["flash_bytes"]), thousands(b["ram_bytes"]), thousands(b["stack_bytes"]),
-         f"{b['instructions_per_second'] / 1e6:.1f} M", f"{b['bits_differing']} of {b['entries']:,}"]
+         f"{b['instructions_per_second'] / 1e6:.1f} M", f"{b['bits_differing']} of {b['entries']:,}", b["files"] or ""]
         for recipe, scheme, c in denoisers() for board, b in c["boards"].items()
     ]  # fmt: skip
-    text = table(
-        ["recipe", "scheme", "board", "core", "flash", "RAM", "stack", "instructions a second", "entries differing"], rows
-    )
+    columns = ["recipe", "scheme", "board", "core", "flash", "RAM", "stack", "instructions a second", "entries differing",
+               "in whole files"]  # fmt: skip
+    text = table(columns, rows)
     speeds = ", ".join(f"{r} ({s}) {c['real_time_factor']:.0f} times" for r, s, c in denoisers())
     nets = [_bits(recipe, scheme, c["bits"]) for recipe, scheme, c in denoisers()]
     sizes = (".tflite", ".onnx", "TFLM arena")
