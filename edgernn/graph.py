@@ -31,6 +31,12 @@ METADATA_KEY = "edgernn"
 SCHEMES = ("int8", "int8x16")
 
 
+def check_scheme(scheme: str) -> None:
+    """Refuse what is none of SCHEMES."""
+    if scheme not in SCHEMES:
+        raise EdgernnError(f"unknown scheme {scheme!r}; known: {', '.join(SCHEMES)}")
+
+
 @dataclass(frozen=True)
 class Value:
     """Type of one value: shape [R, C], dtype int8 or int16, scale as the exponent b of 2^-b, or PREACT."""
@@ -468,7 +474,7 @@ def need(ok: bool, message: str) -> None:
 
 def _check(g: NetGraph) -> None:
     """Every bound a backend relies on. A graph object that exists is a graph that can be emitted."""
-    need(g.scheme in SCHEMES, f"unknown scheme {g.scheme!r}; known: {', '.join(SCHEMES)}")
+    check_scheme(g.scheme)
     g.check_task()
     _check_affine(g)
     _check_values(g)

@@ -20,7 +20,7 @@ from edgernn.decision import Decision
 from edgernn.errors import EdgernnError
 from edgernn.features import fit_affine
 from edgernn.floatnet import FloatNet, LayeredNet
-from edgernn.graph import SCHEMES, Graph, NetGraph, Op, Region, State, Value
+from edgernn.graph import Graph, NetGraph, Op, Region, State, Value, check_scheme
 from edgernn.primitives import PREACT
 
 MULTIPLIER_MIN, MULTIPLIER_MAX = 16384, 32767
@@ -254,8 +254,7 @@ def lower_net(
     net: LayeredNet, ranges: Mapping[str, float], scheme: str, posteriors: str
 ) -> tuple[dict[str, Any], list[EnlargedRow]]:
     """The fields of a `NetGraph` that any task's net gives; `posteriors` names the sigmoids of the logits."""
-    if scheme not in SCHEMES:
-        raise EdgernnError(f"unknown scheme {scheme!r}; known: {', '.join(SCHEMES)}")
+    check_scheme(scheme)
     b = GraphBuilder(scheme, ranges)
     affine = fit_affine(net.mean, net.deviation, 8 if scheme == "int8" else 16)
     b.values["features"] = Value((net.frames_per_step, len(net.mean)), f"int{affine.bits}", affine.exponent)

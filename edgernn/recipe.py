@@ -17,6 +17,7 @@ from edgernn.cells import all_cells
 from edgernn.data.augment import AugmentConfig
 from edgernn.errors import EdgernnError
 from edgernn.features import FrontEndParams
+from edgernn.graph import check_scheme
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,10 @@ class QuantizeParams:
     scheme: str = "int8x16"
     streams: int = 32
     stream_seconds: float = 20.0
+
+    def __post_init__(self) -> None:
+        """A scheme that does not exist is told before training."""
+        check_scheme(self.scheme)
 
 
 @dataclass(frozen=True)

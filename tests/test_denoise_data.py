@@ -224,6 +224,8 @@ FOLD = {"cell": "subbands", "rows": 4, "units": 4}
         ({"layers": [{"cell": "subbands", "rows": 4, "units": 4, "context": 3}]}, "width = 0"),
         ({"layers": [{"cell": "row_conv", "units": 4, "kernel": 2}]}, "must be odd"),
         ({"gains": {"floor_db": 3.0}}, "floor_db = 3.0"),
+        ({"quantize": {"scheme": "int4"}}, "unknown scheme .int4.; known: int8, int8x16"),
+        ({"mix": {"noise_speed": 9.0}}, "noise_speed = 9.0"),
         ({"train": {"epoch": 3}}, "did you mean epochs"),
         ({"stft": {"window": 300}}, "window = 300"),
         ({"stft": {"sample_rate": 8000}}, "sample_rate = 8000"),

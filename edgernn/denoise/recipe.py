@@ -10,6 +10,7 @@ from edgernn.audio import SAMPLE_RATE
 from edgernn.cells import all_cells
 from edgernn.data.mixing import MixConfig
 from edgernn.errors import EdgernnError
+from edgernn.graph import check_scheme
 from edgernn.recipe import LayerSpec, build_recipe, recipe_dict
 from edgernn.stft import StftParams
 
@@ -49,6 +50,10 @@ class DenoiseQuantize:
     scheme: str = "int8x16"
     streams: int = 32
     stream_seconds: float = 12.0
+
+    def __post_init__(self) -> None:
+        """A scheme that does not exist is told before hours of training."""
+        check_scheme(self.scheme)
 
 
 @dataclass(frozen=True)

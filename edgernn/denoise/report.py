@@ -13,6 +13,7 @@ from edgernn.artifacts import replacing
 from edgernn.audio import Int16, to_float
 from edgernn.denoise.graph import DenoiseGraph
 from edgernn.errors import EdgernnError
+from edgernn.pipeline import fast_runtime
 from edgernn.runtimes import make_runtime
 
 LONGEST_SECONDS = 30  #: of a recording, in the picture
@@ -87,5 +88,5 @@ def _levels(pcm: Int16, p: stft.StftParams) -> NDArray[np.float64]:
 
 def _gains(g: DenoiseGraph, pcm: Int16) -> NDArray[np.float64]:
     """Gains [T, bins] in dB as they meet the spectrum."""
-    gains = stft.floored(make_runtime("c", g).run(pcm).posteriors, g.floor)
+    gains = stft.floored(make_runtime(fast_runtime(), g).run(pcm).posteriors, g.floor)
     return np.asarray(20 * np.log10(np.maximum(gains, 1) / 32768.0)[:, g.stft.band_of_bin()], np.float64)

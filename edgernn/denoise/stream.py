@@ -26,6 +26,7 @@ from edgernn.runtimes import Denoiser
 
 Process = Callable[[Int16], Int16]
 Float64 = NDArray[np.float64]
+_LARGEST_WAV = 2**32 - 64  #: bytes of samples: the header counts in 32 bits
 
 
 def denoised(runtime: Denoiser, pcm: Int16) -> Int16:
@@ -129,7 +130,13 @@ def _sink(target: str, rate: int) -> Iterator[Callable[[Int16], None]]:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
-        yield lambda block: file.writeframes(block.astype("<i2").tobytes())
+
+        def write(block: Int16) -> None:
+            if 2 * (file.tell() + len(block)) > _LARGEST_WAV:
+                raise EdgernnError(f"{target}: a WAV file ends at 4 GB; give the sound in pieces, or write raw PCM to -")
+            file.writeframesraw(block.astype("<i2").tobytes())
+
+        yield write
 
 
 def _to_stdout(block: Int16) -> None:

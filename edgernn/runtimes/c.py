@@ -31,7 +31,7 @@ class _CNet(Runtime[NetGraph]):
         super().__init__(graph)
         self._library = library
         self._library.sim_state_bytes.restype = ctypes.c_size_t
-        # the state holds 64-bit integers: an int64 array gives the alignment
+        # an int64 array is aligned for whatever the state of a task holds
         self._state = np.zeros(-(-self._library.sim_state_bytes() // 8), np.int64)
         self.reset()
 
