@@ -23,18 +23,11 @@ from edgernn.artifacts import write_bytes
 from edgernn.decision import Decision
 from edgernn.errors import EdgernnError
 from edgernn.features import Affine, FrontEndParams, FrontEndTables, log_mel
-from edgernn.primitives import LINEAR_CONSTANTS, PREACT, PRIMITIVES, Shape
+from edgernn.primitives import LINEAR_CONSTANTS, PREACT, PRIMITIVES, Shape, check_scheme
 from edgernn.qmath import PREACT_SCALE
 
 FORMAT_VERSION = 1
 METADATA_KEY = "edgernn"
-SCHEMES = ("int8", "int8x16")
-
-
-def check_scheme(scheme: str) -> None:
-    """Refuse what is none of SCHEMES."""
-    if scheme not in SCHEMES:
-        raise EdgernnError(f"unknown scheme {scheme!r}; known: {', '.join(SCHEMES)}")
 
 
 @dataclass(frozen=True)

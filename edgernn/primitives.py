@@ -15,11 +15,19 @@ Shape = tuple[int, int]
 Attrs = Mapping[str, int]
 ConstantShapes = Mapping[str, tuple[int, ...]]
 
+#: weights are int8 in both; activations between layers int8, or int16
+SCHEMES = ("int8", "int8x16")
 #: the name of the scale 3*2^-13 (range +-12), that of gate pre-activations and logits
 PREACT = "preact"
 
 #: constant tensors of a matrix product: name -> dtype. Row o is scaled by multiplier[o] * 2^-shift[o].
 LINEAR_CONSTANTS = {"weight": "int8", "bias": "int32", "multiplier": "int16", "shift": "uint8"}
+
+
+def check_scheme(scheme: str) -> None:
+    """Refuse what is none of SCHEMES."""
+    if scheme not in SCHEMES:
+        raise EdgernnError(f"unknown scheme {scheme!r}; known: {', '.join(SCHEMES)}")
 
 
 @dataclass(frozen=True)

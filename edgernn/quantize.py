@@ -20,8 +20,8 @@ from edgernn.decision import Decision
 from edgernn.errors import EdgernnError
 from edgernn.features import fit_affine
 from edgernn.floatnet import FloatNet, LayeredNet
-from edgernn.graph import Graph, NetGraph, Op, Region, State, Value, check_scheme
-from edgernn.primitives import PREACT
+from edgernn.graph import Graph, NetGraph, Op, Region, State, Value
+from edgernn.primitives import PREACT, check_scheme
 
 MULTIPLIER_MIN, MULTIPLIER_MAX = 16384, 32767
 SHIFT_MIN, SHIFT_MAX = 8, 46

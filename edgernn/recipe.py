@@ -17,7 +17,7 @@ from edgernn.cells import all_cells
 from edgernn.data.augment import AugmentConfig
 from edgernn.errors import EdgernnError
 from edgernn.features import FrontEndParams
-from edgernn.graph import check_scheme
+from edgernn.primitives import check_scheme
 
 
 @dataclass(frozen=True)

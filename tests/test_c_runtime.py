@@ -13,8 +13,9 @@ import pytest
 from nets import quantized, random_net, recurrent_cells
 
 from edgernn.errors import EdgernnError
-from edgernn.graph import SCHEMES, Graph
+from edgernn.graph import Graph
 from edgernn.hostcc import WARNINGS, host_compiler
+from edgernn.primitives import SCHEMES
 from edgernn.runtimes import make_runtime
 from firmware_export.emit import RUNTIME_SOURCES, export_c
 from firmware_export.golden import GOLDEN_STEPS, golden_signal

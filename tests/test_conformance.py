@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from edgernn import qmath
 from edgernn.cells import all_cells
-from edgernn.graph import SCHEMES, Graph
-from edgernn.primitives import PRIMITIVES
+from edgernn.graph import Graph
+from edgernn.primitives import PRIMITIVES, SCHEMES
 from edgernn.runtimes import Trace, make_runtime
 from edgernn.runtimes import numpy as definition
 from firmware_export.plan import EMIT

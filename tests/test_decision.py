@@ -10,7 +10,7 @@ from nets import quantized, random_net
 
 from edgernn.decision import Decider, Decision, Event, clip_label, detect
 from edgernn.errors import EdgernnError
-from edgernn.graph import SCHEMES
+from edgernn.primitives import SCHEMES
 from edgernn.runtimes import make_runtime
 from edgernn.scoring import StreamScore, match_events, paired_interval, poisson_interval, score_clips
 

@@ -26,7 +26,7 @@ from edgernn.denoise.graph import DenoiseGraph
 from edgernn.denoise.pipeline import load_denoise_graph
 from edgernn.denoise.stream import FloatDenoiser, aligned, denoise_file, denoised
 from edgernn.errors import EdgernnError
-from edgernn.graph import SCHEMES
+from edgernn.primitives import SCHEMES
 from edgernn.runtimes import Trace, make_denoiser, make_runtime
 from edgernn.runtimes.numpy import IntegerNet
 from edgernn.scoring import snr_db

@@ -20,7 +20,7 @@ from edgernn.denoise.firmware import build_denoiser, run_denoiser
 from edgernn.denoise.floatnet import DenoiseNet, load_denoise_checkpoint
 from edgernn.denoise.graph import DenoiseGraph
 from edgernn.denoise.pipeline import load_denoise_graph, prepare_denoise_data, quantize_denoise_model
-from edgernn.graph import SCHEMES
+from edgernn.primitives import SCHEMES
 from edgernn.runtimes import make_denoiser, make_runtime
 from edgernn.runtimes.c import make as make_c
 from targets import load_board

@@ -16,8 +16,9 @@ from edgernn.cells import all_cells
 from edgernn.errors import EdgernnError
 from edgernn.firmware import build_firmware, count_instructions, emulated_trace, run_firmware
 from edgernn.floatnet import FloatNet
-from edgernn.graph import SCHEMES, Graph
+from edgernn.graph import Graph
 from edgernn.native import NativeFrontEnd
+from edgernn.primitives import SCHEMES
 from edgernn.quantize import quantize
 from edgernn.runtimes import Trace, make_runtime
 from firmware_export.emit import STACK_BYTES

@@ -19,8 +19,8 @@ from edgernn import qmath
 from edgernn.cells import all_cells
 from edgernn.errors import EdgernnError
 from edgernn.floatnet import FloatNet
-from edgernn.graph import SCHEMES, Graph, Op
-from edgernn.primitives import PRIMITIVES
+from edgernn.graph import Graph, Op
+from edgernn.primitives import PRIMITIVES, SCHEMES
 from edgernn.runtimes import Trace, make_runtime
 
 need_module("onnx")

@@ -26,8 +26,8 @@ from edgernn.export._tflite_file import CHECKSUM_KEY, AlignedBuffer, pack
 from edgernn.export._tflite_project import RESOLVER_METHODS
 from edgernn.export.metadata import metadata
 from edgernn.export.tflite import LOWER, VERSIONS, export_tflite, load_schema, model_bytes, operators, read_metadata, verify
-from edgernn.graph import SCHEMES, Graph
-from edgernn.primitives import PRIMITIVES
+from edgernn.graph import Graph
+from edgernn.primitives import PRIMITIVES, SCHEMES
 from edgernn.recipe import Recipe
 from edgernn.runtimes import Runtime, Trace, _tflite, make_runtime
 from edgernn.runtimes.litert import RESOLVERS, LiteRTRuntime

@@ -11,7 +11,7 @@ from needs import need_module
 from nets import FRONTS, log_energies, quantized, random_net, recurrent_cells
 
 from edgernn.errors import EdgernnError
-from edgernn.graph import SCHEMES
+from edgernn.primitives import SCHEMES
 from edgernn.quantize import quantize, row_scales
 from edgernn.runtimes import make_runtime
 

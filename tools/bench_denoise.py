@@ -37,7 +37,7 @@ from edgernn.denoise.firmware import build_denoiser, run_denoiser
 from edgernn.denoise.floatnet import load_denoise_checkpoint
 from edgernn.denoise.graph import DenoiseGraph
 from edgernn.denoise.pipeline import load_denoise_graph
-from edgernn.graph import SCHEMES
+from edgernn.primitives import SCHEMES
 from edgernn.runtimes import make_denoiser, make_runtime
 from targets import load_board
 

@@ -26,7 +26,7 @@ from edgernn.data.augment import StreamConfig, make_stream
 from edgernn.data.corpus import SPEECH, UNKNOWN, Dataset, Row
 from edgernn.features import make_tables
 from edgernn.floatnet import load_checkpoint
-from edgernn.graph import SCHEMES
+from edgernn.primitives import SCHEMES
 from edgernn.recipe import Recipe
 from edgernn.runtimes import Runtime, make_runtime
 from edgernn.scoring import StreamScore, poisson_interval, score_clips

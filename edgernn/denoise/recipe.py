@@ -10,7 +10,7 @@ from edgernn.audio import SAMPLE_RATE
 from edgernn.cells import all_cells
 from edgernn.data.mixing import MixConfig
 from edgernn.errors import EdgernnError
-from edgernn.graph import check_scheme
+from edgernn.primitives import check_scheme
 from edgernn.recipe import LayerSpec, build_recipe, recipe_dict
 from edgernn.stft import StftParams
 
