@@ -19,7 +19,7 @@ LEFT = ("qmath", "primitives", "audio", "features", "fft", "stft", "native", "ho
 #: the only files that may know torch at all
 TORCH = {"edgernn/model.py", "edgernn/train.py", "edgernn/training.py", "edgernn/cells/_modules.py", "edgernn/denoise/model.py",
          "edgernn/denoise/train.py", "edgernn/denoise/losses.py"}  # fmt: skip
-RIGHT = ("graph", "runtimes", "simulate", "quantize", "firmware", "gate", "pipeline", "cli", "listening")
+RIGHT = ("graph", "graph_checks", "runtimes", "simulate", "quantize", "firmware", "gate", "pipeline", "cli", "listening")
 #: of the files in edgernn/denoise, those left of the graph; the others are right of it
 LEFT_DENOISE = ("recipe", "floatnet", "model", "losses", "train")
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgernn import stft
-from edgernn.graph import NetGraph, build_affine, describe_affine, need, typed, whole_affine
+from edgernn.graph import NetGraph, build_affine, describe_affine, typed, whole_affine
+from edgernn.graph_checks import need
 from edgernn.primitives import Shape
 from edgernn.stft import GAIN_ONE, StftParams, StftTables, make_tables
 
