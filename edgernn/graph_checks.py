@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgernn.errors import EdgernnError
-from edgernn.primitives import PREACT, PRIMITIVES, check_scheme
+from edgernn.primitives import PREACT, PRIMITIVES, Shape, check_scheme
 
 if TYPE_CHECKING:
     from edgernn.graph import Graph, NetGraph, Op
