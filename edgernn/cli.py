@@ -185,12 +185,13 @@ def simulate(
         Path | None,
         typer.Option(help="Denoiser: CSV of mixtures (id, snr_db, clean, noise, noise_label); default: 50 of the split."),
     ] = None,
+    mos: Annotated[bool, typer.Option("--mos", help="Denoiser: DNSMOS too (needs speechmos); slow.")] = False,
     as_json: Json = False,
 ) -> None:
     """Check int8 against float, or runtimes side by side.
 
-    Accuracy, agreement, drift over a long stream, false accepts, latency; of a denoiser PESQ, STOI, SI-SDR. With --compare
-    the integer model runs in several runtimes; exits 1 when a bit differs.
+    Accuracy, agreement, drift over a long stream, false accepts, latency; of a denoiser PESQ, STOI, SI-SDR, and DNSMOS with
+    --mos. With --compare the integer model runs in several runtimes; exits 1 when a bit differs.
     """
     from edgernn import pipeline
 
@@ -202,7 +203,7 @@ def simulate(
         _print(compared, as_json, lambda: _show_compared(compared))
         raise typer.Exit(int(any(row["differing"] for row in compared["rows"])))
     with _progress() as progress:
-        result = pipeline.simulate_model(run, progress, scheme, split, seconds, runtime, mixtures)
+        result = pipeline.simulate_model(run, progress, scheme, split, seconds, runtime, mixtures, mos)
     _print(result, as_json, lambda: _show_simulated(result))
 
 

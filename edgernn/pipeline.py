@@ -202,13 +202,13 @@ def newest_graph(denoiser: bool = False) -> Path:
 
 def simulate_model(
     folder: Path, progress: Progress, scheme: str | None = None, split: str = "test", seconds: float = 600.0,
-    runtime: str = "auto", mixtures: Path | None = None,
+    runtime: str = "auto", mixtures: Path | None = None, mos: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Float against integer: clips (mixtures) of a split, one long stream without a reset, latency and speed."""
     if is_denoiser(folder):
-        return simulate_denoise_model(folder, progress, scheme, split, seconds, runtime, mixtures)
-    if mixtures:
-        raise EdgernnError("--mixtures belongs to denoisers; a keyword spotter is judged on the clips of --split")
+        return simulate_denoise_model(folder, progress, scheme, split, seconds, runtime, mixtures, mos=mos)
+    if mixtures or mos:
+        raise EdgernnError("--mixtures and --mos belong to denoisers; a keyword spotter is judged on the clips of --split")
     from edgernn import graph as graphs
     from edgernn.clips import clip_pcm
     from edgernn.floatnet import load_checkpoint

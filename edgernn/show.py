@@ -6,16 +6,15 @@ from typing import Any
 
 Table = tuple[str, list[str], list[list[Any]]]
 #: a denoiser's metrics and how they are called
-QUALITY = {"pesq": "PESQ", "stoi": "STOI", "estoi": "ESTOI", "si_sdr": "SI-SDR dB"}
+QUALITY = {"pesq": "PESQ", "stoi": "STOI", "estoi": "ESTOI", "si_sdr": "SI-SDR dB", "dnsmos": "DNSMOS"}
 
 
 def simulated_tables(r: dict[str, Any]) -> list[Table]:
     """Quality on average and at each SNR, float and integer."""
-    columns = ["", *QUALITY.values()]
-    rows = [[name, *scores.values()] for name, scores in r["mean"].items()]
     gaps = r["integer_minus_float"]
-    rows.append(["integer - float, mean", *(gaps[m]["mean"] for m in QUALITY)])
-    rows.append(["integer - float, largest", *(gaps[m]["largest"] for m in QUALITY)])
+    columns = ["", *(QUALITY[m] for m in gaps)]
+    rows = [[name, *scores.values()] for name, scores in r["mean"].items()]
+    rows += [[f"integer - float, {which}", *(g[which] for g in gaps.values())] for which in ("mean", "largest")]
     title = (
         f"graph {r['graph'][:12]} ({r['scheme']}): {r['mixtures']} mixtures of {r['list'] or 'the ' + r['split'] + ' split'}"
     )

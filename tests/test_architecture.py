@@ -11,7 +11,7 @@ from runs import ROOT
 PACKAGES = ("edgernn", "firmware_export", "targets")
 HEAVY = {"torch", "tensorflow", "soundfile", "soxr", "unicorn", "ziglang", "sounddevice", "jinja2", "espeakng_loader",
          "onnx", "onnxruntime", "ai_edge_litert", "flatbuffers", "tflite_micro", "h5py", "matplotlib", "pesq",
-         "pystoi"}  # fmt: skip
+         "pystoi", "speechmos"}  # fmt: skip
 
 #: left of the graph: nobody here may import the graph or anything right of it
 LEFT = ("qmath", "primitives", "audio", "features", "fft", "stft", "native", "hostcc", "artifacts", "errors", "decision",

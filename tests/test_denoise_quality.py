@@ -69,6 +69,15 @@ def test_int8_is_as_good_as_float_and_both_help_at_every_snr(scheme: str, traine
             assert systems["integer"][measure] > systems["noisy"][measure], (snr, measure)
 
 
+def test_listeners_would_prefer_it(trained: Trained) -> None:
+    """DNSMOS, which needs no clean speech to compare with."""
+    need_module("speechmos")
+    mixtures = [m for m in trained.mixtures if m.snr_db == 5][:2]
+    systems = {"integer": enhancer(make_denoiser("c", trained.graphs["int8x16"]))}
+    mean = judge(mixtures, systems, lambda *_: None, mos=True)["mean"]
+    assert 1 < mean["noisy"]["dnsmos"] + 0.3 < mean["integer"]["dnsmos"] < 5
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_whole_real_files_have_equal_bits(scheme: str, trained: Trained) -> None:
     """NumPy and C over whole files, without a reset between them; the net in the interpreters over two of them."""

@@ -30,6 +30,7 @@ from edgernn.denoise.evaluate import (
     float_enhancer,
     judge_files,
     means,
+    opinion,
     real_time_factor,
     summary,
 )  # fmt: skip
@@ -134,9 +135,16 @@ def graph_of(run: Path, scheme: str) -> DenoiseGraph:
 
 
 def judge_part(part: tuple[list[Mixture], list[Path]]) -> list[dict[str, Any]]:
-    """Scores of some mixtures by every system; one process's share."""
+    """Scores of some mixtures by every system; one process's share. DNSMOS of the peers and of what ships only: it is slow."""
     mixtures, runs = part
-    return judge_files(mixtures, systems(runs), progress)
+    found = systems(runs)
+    rows = judge_files(mixtures, found, progress)
+    for i, (m, row) in enumerate(zip(mixtures, rows, strict=True)):
+        progress("DNSMOS", i, len(rows))
+        for name, enhance in {"noisy": lambda pcm: pcm, **found}.items():
+            if ", " not in name or name.endswith("int8x16"):
+                row["scores"][name]["dnsmos"] = opinion(enhance(m.pair.noisy))
+    return rows
 
 
 def progress(stage: str, done: int, total: int) -> None:

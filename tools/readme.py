@@ -223,11 +223,13 @@ def _listed(values: dict[str, str]) -> str:
 
 # Denoising ---------------------------------------------------------------------------
 
-SCORES = {"pesq": "PESQ", "stoi": "STOI", "estoi": "ESTOI", "si_sdr": "SI-SDR, dB"}
+SCORES = {"pesq": "PESQ", "stoi": "STOI", "estoi": "ESTOI", "si_sdr": "SI-SDR, dB", "dnsmos": "DNSMOS"}
+AGAINST_FLOAT = ("pesq", "stoi", "estoi", "si_sdr")
 
 
 def scored(scores: dict[str, float]) -> list[str]:
-    return [f"{scores['pesq']:.3f}", f"{scores['stoi']:.3f}", f"{scores['estoi']:.3f}", f"{scores['si_sdr']:.2f}"]
+    mos = f"{scores['dnsmos']:.2f}" if "dnsmos" in scores else ""
+    return [f"{scores['pesq']:.3f}", f"{scores['stoi']:.3f}", f"{scores['estoi']:.3f}", f"{scores['si_sdr']:.2f}", mos]
 
 
 def denoisers() -> list[tuple[str, str, dict[str, Any]]]:
@@ -257,8 +259,10 @@ def denoised_snr() -> str:
 def denoised_int8() -> str:
     """Integer minus float, file by file."""
     gaps = results("denoise")["quality"]["integer_minus_float"]
-    rows = [[name, *(f"{g[m]['mean']:+.4f} (largest {g[m]['largest']:.3f})" for m in SCORES)] for name, g in gaps.items()]
-    return table(["int8 - float", *SCORES.values()], rows)
+    rows = [
+        [name, *(f"{g[m]['mean']:+.4f} (largest {g[m]['largest']:.3f})" for m in AGAINST_FLOAT)] for name, g in gaps.items()
+    ]
+    return table(["int8 - float", *(SCORES[m] for m in AGAINST_FLOAT)], rows)
 
 
 def denoised_cost() -> str:

@@ -1,10 +1,10 @@
-"""How good a denoiser is: PESQ, STOI, ESTOI, SI-SDR of mixtures, float against integer, file by file; drift; speed."""
+"""How good a denoiser is: PESQ, STOI, ESTOI, SI-SDR, DNSMOS of mixtures, float against integer; drift; speed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,6 @@ class Scores:
     si_sdr: float
 
 
-METRICS = tuple(f.name for f in fields(Scores))
-
-
 def score(clean: Int16, enhanced: Int16) -> Scores:
     """Judge `enhanced` [n] against `clean` [n], both at 16 kHz."""
     try:
@@ -58,6 +55,15 @@ def score(clean: Int16, enhanced: Int16) -> Scores:
     return Scores(quality, float(stoi(c, e, SAMPLE_RATE)), float(stoi(c, e, SAMPLE_RATE, extended=True)), si_sdr(c, e))
 
 
+def opinion(pcm: Int16) -> float:
+    """DNSMOS (Reddy et al. 2022), overall, about 1..5, of PCM [n] at 16 kHz: what listeners would say; needs no reference."""
+    try:
+        from speechmos import dnsmos
+    except ImportError as error:
+        raise EdgernnError(f"DNSMOS needs the package speechmos ({error}): pip install 'edgernn[mos]'") from None
+    return float(dnsmos.run(to_float(pcm), SAMPLE_RATE)["ovrl_mos"])
+
+
 def si_sdr(clean: NDArray[np.float64], enhanced: NDArray[np.float64]) -> float:
     """Scale-invariant signal-to-distortion ratio in dB, [n] each."""
     target = clean * (np.dot(enhanced, clean) / max(float(np.dot(clean, clean)), 1e-12))
@@ -65,18 +71,22 @@ def si_sdr(clean: NDArray[np.float64], enhanced: NDArray[np.float64]) -> float:
     return float(10 * np.log10(max(float(np.dot(target, target)), 1e-12) / max(float(np.dot(noise, noise)), 1e-12)))
 
 
-def judge(mixtures: Sequence[Mixture], systems: dict[str, Enhance], progress: Progress) -> dict[str, Any]:
+def judge(mixtures: Sequence[Mixture], systems: dict[str, Enhance], progress: Progress, mos: bool = False) -> dict[str, Any]:
     """Every system over every mixture: see `summary`. "noisy" is the input."""
-    return summary(judge_files(mixtures, systems, progress))
+    return summary(judge_files(mixtures, systems, progress, mos))
 
 
-def judge_files(mixtures: Sequence[Mixture], systems: dict[str, Enhance], progress: Progress) -> list[dict[str, Any]]:
-    """Scores of every system, one row a mixture."""
+def judge_files(
+    mixtures: Sequence[Mixture], systems: dict[str, Enhance], progress: Progress, mos: bool = False
+) -> list[dict[str, Any]]:
+    """Scores of every system, one row a mixture. mos: DNSMOS too, some tenths of a second a sound."""
     rows: list[dict[str, Any]] = []
     for done, m in enumerate(mixtures):
         progress("judging mixtures", done, len(mixtures))
         outputs = {"noisy": m.pair.noisy, **{name: enhance(m.pair.noisy) for name, enhance in systems.items()}}
         scores = {name: asdict(score(m.pair.clean, pcm)) for name, pcm in outputs.items()}
+        if mos:
+            scores = {name: {**s, "dnsmos": opinion(outputs[name])} for name, s in scores.items()}
         rows.append({"name": m.name, "snr_db": m.snr_db, "noise": m.noise, "scores": scores})
     progress("judging mixtures", len(mixtures), len(mixtures))
     return rows
@@ -91,8 +101,8 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def means(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Each system's mean of each metric."""
-    names = rows[0]["scores"]
-    return {n: {m: round(float(np.mean([r["scores"][n][m] for r in rows])), 4) for m in METRICS} for n in names}
+    first = rows[0]["scores"]
+    return {n: {m: round(float(np.mean([r["scores"][n][m] for r in rows])), 4) for m in first[n]} for n in first}
 
 
 def enhancer(runtime: Denoiser) -> Enhance:
@@ -113,7 +123,7 @@ def float_enhancer(net: DenoiseNet) -> Enhance:
 def differences(judged: dict[str, Any], a: str, b: str) -> dict[str, dict[str, float]]:
     """Metric by metric, a - b file by file: mean, and the largest magnitude."""
     rows = judged["files"]
-    gaps = {m: np.array([r["scores"][a][m] - r["scores"][b][m] for r in rows]) for m in METRICS}
+    gaps = {m: np.array([r["scores"][a][m] - r["scores"][b][m] for r in rows]) for m in rows[0]["scores"][b]}
     return {m: {"mean": round(float(g.mean()), 4), "largest": round(float(np.abs(g).max()), 4)} for m, g in gaps.items()}
 
 

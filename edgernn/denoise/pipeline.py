@@ -94,7 +94,7 @@ def calibration_logs(net: DenoiseNet, dataset: Dataset) -> list[Int16]:
 
 def simulate_denoise_model(
     folder: Path, progress: Progress, scheme: str | None, split: str, seconds: float, runtime: str, mixtures: Path | None,
-    count: int = MIXTURES,
+    count: int = MIXTURES, mos: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Float against integer: mixtures judged file by file, one long stream without a reset, latency and speed."""
     from edgernn.denoise.evaluate import differences, drift, enhancer, float_enhancer, judge, real_time_factor
@@ -106,7 +106,7 @@ def simulate_denoise_model(
     chosen = make_denoiser(fast_runtime() if runtime == "auto" else runtime, graph)
     judged = judge(
         chosen_mixtures(dataset, split, net.recipe.seed, mixtures, count),
-        {"float": float_enhancer(net), "integer": enhancer(chosen)}, progress,
+        {"float": float_enhancer(net), "integer": enhancer(chosen)}, progress, mos,
     )  # fmt: skip
     result = {
         "graph": graph.id, "scheme": graph.scheme, "runtime": chosen.name, "dataset": dataset.id, "split": split,
