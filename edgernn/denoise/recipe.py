@@ -38,8 +38,8 @@ class DenoiseTrain:
     average: float = 0.998  #: decay of the moving average of the weights per step (what is validated and kept)
     magnitude_loss: float = 70.0  #: weight of the squared error of magnitudes to the power of 0.3
     complex_loss: float = 30.0  #: weight of the squared error of the spectra whose magnitudes are so compressed
-    sdr_loss: float = 0.5  #: weight of the negative signal-to-distortion ratio in dB
-    intelligibility_loss: float = 20.0  #: weight of 1 - STOI
+    sdr_loss: float = 0.3  #: weight of the negative signal-to-distortion ratio in dB
+    intelligibility_loss: float = 300.0  #: weight of 1 - STOI
     threads: int = 1
 
 
@@ -60,7 +60,7 @@ class DenoiseQuantize:
 class GainParams:
     """What happens to the net's gains before they meet the spectrum."""
 
-    floor_db: float = -24.0  #: no band is attenuated further: what is left of the noise keeps its colour
+    floor_db: float = -40.0  #: no band is attenuated further: what is left of the noise keeps its colour
 
     def __post_init__(self) -> None:
         """A gain floor is no amplification."""
