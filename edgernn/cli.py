@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edgernn import show
 from edgernn.errors import EdgernnError
 
 app = typer.Typer(
@@ -69,29 +70,30 @@ def _plain_progress() -> Callable[[str, int, int], None]:
     return report
 
 
-def _print(result: Any, as_json: bool, lines: Callable[[], None]) -> None:
+def _print(result: Any, as_json: bool, shown: Callable[[Any], show.Shown]) -> None:
+    """The result as JSON, or as tables and lines."""
     if as_json:
         typer.echo(json.dumps(result, indent=2, sort_keys=True))
-    else:
-        lines()
+        return
+    for item in shown(result):
+        if isinstance(item, str):
+            typer.echo(item)
+        else:
+            _print_table(item)
 
 
-def _table(title: str, columns: list[str], rows: list[list[Any]]) -> None:
+def _print_table(t: show.Table) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
-    for i, column in enumerate(columns):
+    table = Table(title=t.title, title_justify="left")
+    for i, column in enumerate(t.columns):
         table.add_column(column, justify="left" if i == 0 else "right")
-    for row in rows:
+    for row in t.rows:
         table.add_row(*(str(x) for x in row))
     # a pipe has no width of its own: give it room, so that no figure is cut
     width = None if sys.stdout.isatty() else 160
     Console(width=width, highlight=False).print(table)
-
-
-def _percent(x: float) -> str:
-    return f"{100 * x:.2f} %"
 
 
 @app.command()
@@ -113,16 +115,8 @@ def data(
     with _progress() as progress:
         chosen = pipeline.data_recipe(run, recipe, _words(keywords), seed)
         dataset = pipeline.prepare_data(chosen, run, progress)
-    rows = dataset.summary()
-    splits = ("train", "validation", "test")
-    _print(
-        {"dataset": dataset.id, "folder": str(dataset.path), "labels": rows}, as_json,
-        lambda: _table(
-            f"dataset {dataset.id[:12]} in {dataset.path}",
-            ["label", *(f"{s} (speakers)" for s in splits), "seconds"],
-            [[r["label"], *(f"{r[s]} ({r[s + '_speakers']})" for s in splits), r["seconds"]] for r in rows],
-        ),
-    )  # fmt: skip
+    result = {"dataset": dataset.id, "folder": str(dataset.path), "labels": dataset.summary()}
+    _print(result, as_json, show.dataset)
 
 
 def _words(keywords: str | None) -> list[str] | None:
@@ -142,7 +136,7 @@ def train(
 
     with _progress() as progress:
         result = pipeline.train_model(run, progress, device, teacher or [], start)
-    _print(result, as_json, lambda: typer.echo(f"{result['parameters']} parameters -> {result['checkpoint']}"))
+    _print(result, as_json, show.trained)
 
 
 @app.command()
@@ -154,22 +148,7 @@ def quantize(run: RunDir, scheme: Scheme = None, as_json: Json = False) -> None:
     from edgernn import pipeline
 
     result = pipeline.quantize_model(run, scheme)
-    _print(result, as_json, lambda: _show_quantized(result))
-
-
-def _show_quantized(result: dict[str, Any]) -> None:
-    rows = [
-        [t["name"], t["dtype"], f"{t['largest']:.4g}", f"{t['step']:.3g}", t["snr_db"], _percent(t["saturated"])]
-        for t in result["tensors"]
-    ]
-    _table(
-        f"graph {result['graph'][:12]} ({result['scheme']}): {result['weight_bytes']} bytes of weights, "
-        f"{result['table_bytes']} of tables, {result['macs_per_step']} MACs a step",
-        ["tensor", "type", "range", "step", "SNR dB", "saturated"], rows,
-    )  # fmt: skip
-    for row in result["enlarged"]:
-        typer.echo(f"{row['tensor']} row {row['row']}: scale enlarged x{row['factor']:.3g} so that it cannot overflow")
-    typer.echo(f"wrote {result['path']}")
+    _print(result, as_json, show.quantized)
 
 
 @app.command()
@@ -200,68 +179,11 @@ def simulate(
     if compare:
         with _progress() as progress:
             compared = pipeline.compare_model(run, compare, progress, scheme, split, seconds, wav)
-        _print(compared, as_json, lambda: _show_compared(compared))
+        _print(compared, as_json, show.compared)
         raise typer.Exit(int(any(row["differing"] for row in compared["rows"])))
     with _progress() as progress:
         result = pipeline.simulate_model(run, progress, scheme, split, seconds, runtime, mixtures, mos)
-    _print(result, as_json, lambda: _show_simulated(result))
-
-
-def _show_compared(r: dict[str, Any]) -> None:
-    sizes = ("file_bytes", "arena_bytes")
-    scored = "accuracy" in r["rows"][0]  # a denoiser's net has no labels
-    rows = [
-        [x["runtime"], *([_percent(x["accuracy"]), x["events_differing"]] if scored else []),
-         f"{x['differing']} of {x['entries']}", "step {}, {}".format(*x["first"]) if x["first"] else "", x["us_per_step"],
-         *(x[k] or "" for k in sizes)]
-        for x in r["rows"]
-    ]  # fmt: skip
-    columns = ["runtime", *(["accuracy", "events differing"] if scored else []), "entries differing", "first difference",
-               "us a step", "file", "arena"]  # fmt: skip
-    _table(f"graph {r['graph'][:12]} ({r['scheme']}): {r['rows'][0]['steps']} steps of the {r['split']} split", columns, rows)
-    for name, reason in r["skipped"].items():
-        typer.echo(f"{name} skipped: {reason}")
-
-
-def _show_simulated(r: dict[str, Any]) -> None:
-    if "clips" not in r:
-        from edgernn import show
-
-        for title, columns, rows in show.simulated_tables(r):
-            _table(title, columns, rows)
-        typer.echo("\n".join(show.simulated_lines(r)))
-        return
-    clips, stream = r["clips"], r["stream"]
-    labels = list(clips["float"]["per_class"])
-    rows = [["all", *(_percent(clips[k]["accuracy"]) for k in ("float", "integer"))]]
-    rows += [[x, *(_percent(clips[k]["per_class"][x]) for k in ("float", "integer"))] for x in labels]
-    _table(f"graph {r['graph'][:12]} ({r['scheme']}): accuracy over {clips['float']['clips']} {clips['split']} clips",
-           ["label", "float", "int8"], rows)  # fmt: skip
-    matrix = zip(clips["labels"], clips["integer"]["confusion"], strict=True)
-    _table("confusion of the int8 model: said in rows, heard in columns", ["", *clips["labels"]],
-           [[label, *(n or "" for n in row)] for label, row in matrix if any(row)])  # fmt: skip
-    typer.echo(f"agreement {_percent(clips['agreement'])}, logit SNR {clips['logit_snr_db']} dB")
-    if clips["silence"]["cuts"]:
-        taken = clips["silence"]["taken_for_keyword"]
-        typer.echo(
-            f"cuts of noise taken for a keyword: float {taken['float']}, int8 {taken['integer']} of {clips['silence']['cuts']}"
-        )
-    rows = [[m["minute"], *(m[k] for k in stream["whole"])] for m in stream["minutes"]]
-    rows.append(["all", *stream["whole"].values()])
-    _table(f"SNR in dB over {stream['seconds']} s without a reset", ["minute", *stream["whole"]], rows)
-    typer.echo("saturated: " + ", ".join(f"{k} {_percent(v)}" for k, v in stream["saturated"].items()))
-    for name, s in stream["streaming"].items():
-        typer.echo(
-            f"streaming, {name}: {_percent(s['frr'])} of {s['keywords']} keywords missed, "
-            f"{s['fa_per_hour']} false accepts an hour (95 %: {s['fa_per_hour_95'][0]} to {s['fa_per_hour_95'][1]})"
-        )
-    typer.echo(f"algorithmic latency {r['latency_ms']} ms, one step every {r['step_ms']} ms")
-    if "speed" in r:
-        s = r["speed"]
-        typer.echo(
-            f"on this host, us a step: float {s['float_numpy_us']} (NumPy), int8 {s['integer_numpy_us']} (NumPy), "
-            f"{s['integer_c_us']} (C with front end, {s['real_time_factor_c']:.0f} x real time)"
-        )
+    _print(result, as_json, show.simulated)
 
 
 @app.command()
@@ -290,20 +212,7 @@ def export(
 
     options = pipeline.ExportOptions(prefix, stateful, clip, qdq)
     result = pipeline.export_graph(where, out or _beside(where) / form, form, scheme, options)
-    _print(result, as_json, lambda: _show_exported(result))
-
-
-def _show_exported(r: dict[str, Any]) -> None:
-    typer.echo("\n".join(["wrote", *r["files"]]))
-    for name, size in r.get("bytes", {}).items():
-        typer.echo(f"{name}: {size} bytes")
-    if r.get("arena_bytes"):
-        typer.echo(f"TFLM arena, measured on this host: {r['arena_bytes']} bytes")
-    if r.get("clip_steps"):
-        typer.echo(f"warning: {r['clip_steps']} steps unrolled; on a device run one step at a time (without --clip)")
-    if "qdq_snr_db" in r:
-        distances = ", ".join(f"{k} {v} dB" for k, v in r["qdq_snr_db"].items())
-        typer.echo(f"the QDQ model is not exact; SNR to the integer model: {distances}")
+    _print(result, as_json, show.exported)
 
 
 @app.command()
@@ -318,31 +227,7 @@ def inspect(
     from edgernn.inspect import inspect_together
 
     result = inspect_together(files)
-    _print(result, as_json, lambda: _show_files(result))
-
-
-def _show_files(result: dict[str, Any]) -> None:
-    for path, found in result.items():
-        _show_file(path, found)
-
-
-def _show_file(path: str, r: dict[str, Any]) -> None:
-    typer.echo(f"{path}: {r['kind']}, {r['bytes']} bytes, by {r['producer']}, graph {r['graph_id'] or 'unknown'}")
-    if r["labels"]:
-        typer.echo(f"labels: {', '.join(r['labels'])}")
-    for state in r["states"]:
-        typer.echo("state: {} -> {}".format(*state))
-    _table("operators", ["operator", "count"], [[k, n] for k, n in r["operators"].items()])
-    rows = [
-        [t["name"], t["dtype"], "x".join(map(str, t["shape"])), t["bytes"] or "", _scale(t.get("scale"))] for t in r["tensors"]
-    ]
-    _table("tensors", ["tensor", "type", "shape", "constant bytes", "scale"], rows)
-
-
-def _scale(scale: Any) -> str:
-    if scale is None:
-        return ""
-    return " to ".join(f"{x:.4g}" for x in (scale if isinstance(scale, list) else [scale]))
+    _print(result, as_json, show.inspected)
 
 
 @app.command("import")
@@ -366,15 +251,7 @@ def import_model(
 
     with _progress() as progress:
         result = bring(model, recipe, _words(labels) or [], run, progress, normalization, layers, check)
-    _print(result, as_json, lambda: _show_imported(result))
-
-
-def _show_imported(r: dict[str, Any]) -> None:
-    typer.echo(f"{r['parameters']} parameters -> {r['checkpoint']}; layers: {', '.join(x['cell'] for x in r['layers'])}")
-    if r["largest_difference"] is not None:
-        typer.echo(f"largest difference to the model's own outputs: {r['largest_difference']:.3g}")
-    for note in r["notes"]:
-        typer.echo(f"note: {note}")
+    _print(result, as_json, show.imported)
 
 
 def _beside(where: Path) -> Path:
@@ -392,11 +269,7 @@ def boards(as_json: Json = False) -> None:
          "toolchains": available_toolchains(b), "emulators": usable_emulators(b)}
         for b in found
     ]  # fmt: skip
-    _print(rows, as_json, lambda: _table("boards", list(rows[0]), [[_cell(v) for v in r.values()] for r in rows]))
-
-
-def _cell(value: Any) -> Any:
-    return ", ".join(value) if isinstance(value, list) else value
+    _print(rows, as_json, show.boards)
 
 
 @app.command()
@@ -412,9 +285,7 @@ def build(
     from edgernn import pipeline
 
     r = pipeline.build_board(where, board, _beside(where), toolchain, optimize, scheme)
-    _print(r, as_json, lambda: typer.echo(
-        f"{r['board']} ({r['cpu']}): {r['flash_bytes']} bytes of flash, {r['ram_bytes']} of RAM; {r['toolchain']} {optimize}"
-    ))  # fmt: skip
+    _print(r, as_json, show.built)
 
 
 @app.command()
@@ -435,19 +306,9 @@ def run(
     from edgernn import pipeline
 
     r = pipeline.run_board(where, board, _beside(where), wav, toolchain, emulator, optimize, scheme)
-    _print(r, as_json, lambda: _show_boards([r]))
+    _print(r, as_json, show.emulated)
     if r["bits_differing"]:
         raise typer.Exit(1)
-
-
-def _show_boards(runs: list[dict[str, Any]]) -> None:
-    columns = ["board", "core", "flash", "RAM", "stack", "steps", "bits differing", "instructions/step", "instr./s of audio"]
-    rows = [
-        [r["board"], r["cpu"], r["flash_bytes"], r["ram_bytes"], r["stack_bytes"], r["steps"], r["bits_differing"],
-         f"{r['instructions_per_step']:.0f}", f"{r['instructions_per_second'] / 1e6:.2f} M"]
-        for r in runs
-    ]  # fmt: skip
-    _table(f"{runs[0]['emulator']}, {runs[0]['toolchain']}", columns, rows)
 
 
 @app.command()
@@ -470,30 +331,7 @@ def kws(
     chosen = pipeline.demo_recipe(_words(keywords), recipe, seed, epochs)
     with _progress() as progress:
         result = pipeline.whole(chosen, out, board or ["mps2-an386"], progress, device)
-    _print(result, as_json, lambda: _show_summary(result))
-
-
-def _show_summary(s: dict[str, Any]) -> None:
-    from edgernn.show import board_rows
-
-    rows = [
-        ["float accuracy", f"{_percent(s['float_accuracy'])} of {s['clips']} {s['split']} clips"],
-        ["int8 accuracy", f"{_percent(s['int8_accuracy'])} ({s['scheme']})"],
-        ["agreement", _percent(s["agreement"])],
-        ["weights", f"{s['weight_bytes']} bytes"],
-        ["algorithmic latency", f"{s['latency_ms']} ms"],
-    ]
-    if s["real_time_factor"]:
-        rows.append(["this PC, the same C", f"{s['real_time_factor']:.0f} x real time"])
-    rows += board_rows(s["boards"])
-    _table(f"graph {s['graph'][:12]}", ["", "result"], rows)
-    folder, graph = s["folder"], f"{s['folder']}/graph-{s['scheme']}.ern"
-    typer.echo(
-        f"wrote {folder}/: model.safetensors (float), {Path(graph).name} (int8), c/ (model.h, runtime, examples), *.json\n"
-        f"next: edgernn detect some.wav --graph {graph}\n"
-        f"      edgernn run {folder} --board microbit\n"
-        f"      copy {folder}/c into your firmware; {folder}/c/examples/main.c shows how"
-    )
+    _print(result, as_json, show.spotter)
 
 
 @app.command("denoise-train")
@@ -520,19 +358,7 @@ def denoise_train(
         raise EdgernnError(f"the recipe {recipe} trains a keyword spotter; use `edgernn kws --recipe {recipe}`")
     with _progress() as progress:
         result = whole_denoiser(chosen, out, board or ["mps2-an386"], progress, device, start)
-    _print(result, as_json, lambda: _show_denoiser(result))
-
-
-def _show_denoiser(s: dict[str, Any]) -> None:
-    from edgernn import show
-
-    _table(*show.summary_table(s))
-    folder, graph = s["folder"], f"{s['folder']}/graph-{s['scheme']}.ern"
-    typer.echo(
-        f"wrote {folder}/: model.safetensors (float), {Path(graph).name} (int8), c/ (denoise.h, runtime, example), *.json\n"
-        f"next: edgernn denoise noisy.wav clean.wav --graph {graph} --report report.png\n"
-        f"      copy {folder}/c into your firmware; {folder}/c/examples/main.c shows how"
-    )
+    _print(result, as_json, show.denoiser)
 
 
 @app.command()
@@ -628,14 +454,9 @@ def check(
         typer.echo(f"wrote {gate.write_baseline(run, baseline)}")
         return
     result = gate.check(run, baseline)
-    _print(result, as_json, lambda: _show_check(result))
+    _print(result, as_json, show.checked)
     if any(not row["ok"] for row in result["rows"]):
         raise typer.Exit(1)
-
-
-def _show_check(result: dict[str, Any]) -> None:
-    rows = [[r["metric"], r["baseline"], r["value"], r["tolerance"], "ok" if r["ok"] else "WORSE"] for r in result["rows"]]
-    _table(f"graph {result['graph'][:12]} against {result['baseline']}", ["metric", "baseline", "now", "tolerance", ""], rows)
 
 
 def main() -> None:
