@@ -52,13 +52,17 @@ def test_pairs_follow_the_generator_and_the_split(tmp_path: Path) -> None:
     assert not np.array_equal(a.noisy, other.noisy)
 
 
-def test_noise_alone_and_clean_alone(tmp_path: Path) -> None:
+def test_noise_alone_clean_alone_and_silence(tmp_path: Path) -> None:
     data = tiny_corpus(tmp_path / "d")
     alone = Mixer(MixConfig(noise_alone=1.0), data, "train", np.random.default_rng(0))()
     assert not alone.clean.any()
     assert alone.noisy.any()
     clean = Mixer(MixConfig(noise_alone=0.0, clean_alone=1.0), data, "train", np.random.default_rng(0))()
     assert np.array_equal(clean.clean, clean.noisy)
+    silent = Mixer(MixConfig(noise_alone=0.0, clean_alone=0.0, silence=1.0), data, "train", np.random.default_rng(0))()
+    assert len(silent.noisy) == len(silent.clean) == 48000
+    assert not silent.noisy.any()
+    assert not silent.clean.any()
 
 
 def test_a_machine_can_take_the_place_of_a_recorded_noise(tmp_path: Path) -> None:

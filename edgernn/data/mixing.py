@@ -45,6 +45,7 @@ class MixConfig:
     machine_probability: float = 0.12  #: a noise of a made-up machine instead of a recorded one
     noise_alone: float = 0.04  #: pairs without speech: the target is silence
     clean_alone: float = 0.04  #: pairs without noise: the target is the input
+    silence: float = 0.01  #: pairs of digital silence
 
     def __post_init__(self) -> None:
         """Refuse what cannot be mixed."""
@@ -56,7 +57,8 @@ class MixConfig:
         _require(0 <= self.noise_speed <= 3, "noise_speed", self.noise_speed, "must lie in 0..3")
         _require(0 <= self.tilt < 0.5, "tilt", self.tilt, "must lie in 0..0.5, or its filters are unstable")
         for name in (
-            "room_probability", "more_noise", "white_probability", "machine_probability", "noise_alone", "clean_alone"
+            "room_probability", "more_noise", "white_probability", "machine_probability", "noise_alone", "clean_alone",
+            "silence",
         ):  # fmt: skip
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "must lie in 0..1")
 
@@ -99,6 +101,8 @@ class Mixer:
             speech, target = np.zeros_like(speech), np.zeros_like(target)
         elif kind < c.noise_alone + c.clean_alone:
             noise, target = np.zeros_like(noise), speech
+        elif kind < c.noise_alone + c.clean_alone + c.silence:
+            noise, speech, target = (np.zeros_like(noise) for _ in range(3))
         else:
             noise = noise * _gain(target, noise, rng.uniform(*c.snr_db))
         mixture = speech + noise
