@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import hashlib
 import itertools
@@ -16,6 +17,8 @@ from typing import Any
 import nets
 import numpy as np
 import pytest
+from denoisers import NETS as DENOISERS
+from denoisers import noisy_sound, quantized_denoiser, random_denoiser
 from needs import need_module, need_tflm_headers
 from nets import FRONTS, assert_alive, log_energies, quantized, random_net, recurrent_cells
 from numpy.typing import NDArray
@@ -252,6 +255,40 @@ def test_the_example_compiles_against_tflm(cell: str, front: str, scheme: str, s
     for source in ("main.cc", "model_tflite.cc"):
         done = compile_cc(tmp_path / source, include)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("net", DENOISERS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_denoisers_example_compiles_against_tflm(scheme: str, net: str, tmp_path: Path) -> None:
+    include = need_tflm_headers()
+    g = quantized_denoiser(random_denoiser(net), scheme)
+    written, report = export_tflite(g, tmp_path, prefix="dn")
+    assert all(path.is_file() for path in written)
+    assert report["arena_bytes"] == _arena.arena_bytes(written[0].read_bytes())
+    for source in ("main.cc", "model_tflite.cc"):
+        done = compile_cc(tmp_path / source, include)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_denoisers_example_has_the_signal_path_of_its_net(tmp_path: Path) -> None:
+    """Its tables and its C give the features that the net was trained on."""
+    g = quantized_denoiser(random_denoiser(), "int8x16")
+    export_tflite(g, tmp_path, prefix="dn")
+    sources = [tmp_path / "model_tflite.cc", tmp_path / "ern_stft.c"]
+    flags = ["-fPIC", "-c", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+    for source, compiler in zip(sources, ("c++", "cc"), strict=True):
+        subprocess.run([compiler, *flags, source, "-o", source.with_suffix(".o")], check=True)
+    library = tmp_path / "path.so"
+    subprocess.run(["c++", "-shared", *(s.with_suffix(".o") for s in sources), "-o", library], check=True)
+    c, sound = ctypes.CDLL(str(library)), noisy_sound(g.step_samples * 40)
+    path = ctypes.byref(ctypes.c_char.in_dll(c, "dn_stft"))
+    history, spectrum = np.zeros(g.stft.hop, np.int16), np.zeros(g.stft.window + 2, np.int32)
+    frames = np.zeros((40, g.bands), np.int16)
+    for frame, pcm in zip(frames, sound.reshape(40, -1), strict=True):
+        c.ern_stft_analyze(path, spectrum.ctypes, history.ctypes, pcm.copy().ctypes)
+        c.ern_stft_features(path, frame.ctypes, spectrum.ctypes)
+    assert np.array_equal(frames, make_runtime("numpy", g).features(sound))
+    assert "ern_decide" not in (tmp_path / "main.cc").read_text()
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from edgernn.export._arena import arena_bytes
 from edgernn.export._tflite_file import AlignedBuffer, checksum_slot, pack, read_metadata, verify
 from edgernn.export._tflite_project import write_project
 from edgernn.export.metadata import CHECKSUM_KEY, FORM_KEY, PREFIX, Port, input_ports, metadata, output_ports
-from edgernn.graph import Graph, NetGraph, Op, Value
+from edgernn.graph import NetGraph, Op, Value
 
 #: builtin operators in use -> the version that knows int16 (tensorflow/lite/tools/versioning/op_version.cc)
 VERSIONS: Mapping[str, int] = {
@@ -271,7 +271,7 @@ LOWER: Mapping[str, Lowering] = {
 def export_tflite(
     g: NetGraph, folder: Path, *, stateful: bool = False, clip_steps: int | None = None, prefix: str = "kws"
 ) -> tuple[list[Path], dict[str, Any]]:
-    """Write `model.tflite`, and around a keyword spotter a project for TFLM.
+    """Write `model.tflite`, and a project for TFLM around it.
 
     Returns the files, the model first, and a report: `bytes` by name, and `arena_bytes`, what TFLM needs on this host (None
     where tflite-micro is not installed).
@@ -284,7 +284,7 @@ def export_tflite(
     path, arena = folder / "model.tflite", arena_bytes(data)
     write_bytes(path, data)
     report = {"bytes": {path.name: len(data)}, "arena_bytes": arena}
-    if clip_steps is not None or not isinstance(g, Graph):
+    if clip_steps is not None:
         return [path], report
     return [path, *write_project(g, data, operators(data), arena, folder, prefix, stateful)], report
 
