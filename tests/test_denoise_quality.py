@@ -60,9 +60,9 @@ def test_int8_is_as_good_as_float_and_both_help_at_every_snr(scheme: str, traine
     assert abs(gap["pesq"]["mean"]) <= 0.02
     assert abs(gap["si_sdr"]["mean"]) <= 0.1
     mean = judged["mean"]
-    assert mean["integer"]["pesq"] > mean["noisy"]["pesq"] + 0.2
+    assert mean["integer"]["pesq"] > mean["noisy"]["pesq"] + 0.25
     assert mean["integer"]["si_sdr"] > mean["noisy"]["si_sdr"] + 4
-    assert mean["integer"]["stoi"] > mean["noisy"]["stoi"] + 0.02
+    assert mean["integer"]["stoi"] > mean["noisy"]["stoi"] + 0.03
     assert len(judged["by_snr"]) == len(SNRS)
     for snr, systems in judged["by_snr"].items():
         for measure in ("pesq", "stoi", "si_sdr"):

@@ -47,7 +47,7 @@ BOARDS = ("cortex-m0-4m", "mps2-an385", "mps2-an386", "mps2-an500", "mps2-an505"
 BIT_BOARDS = ("cortex-m0-4m", "mps2-an386", "riscv32-virt")
 DRIFT_SECONDS = 1800.0
 BIT_FILES, BIT_STEPS = 20, 10_000
-EMULATED_FILES = 10  #: the first mixtures, run whole on emulated cores
+EMULATED_FILES = 5  #: the first mixtures, run whole on emulated cores
 
 
 # Peers ---------------------------------------------------------------------------
