@@ -174,6 +174,8 @@ def simulate(
     """
     from edgernn import pipeline
 
+    if compare and (mos or mixtures or runtime != "auto"):
+        raise EdgernnError("--compare runs the net alone in the runtimes it names; leave --mos, --mixtures and --runtime out")
     if wav and not compare:
         raise EdgernnError("--wav goes with --compare; `edgernn run --wav` and `edgernn detect` take recordings too")
     if compare:
@@ -194,7 +196,7 @@ def export(
         str,
         typer.Option(
             "--format",
-            help="c: model.h, runtime, examples. tflite: model, C array, TFLM example. onnx: integer and float.",
+            help="c: model.h (denoise.h), runtime, examples. tflite: model, C array, TFLM example. onnx: integer, float.",
         ),
     ] = "c",
     scheme: Scheme = None,
@@ -206,7 +208,8 @@ def export(
 ) -> None:
     """Write the graph as C, TFLite or ONNX.
 
-    C, .tflite and the integer .onnx compute the same bits. Of a denoiser, C is sound to sound, the others are its net.
+    C, .tflite and the integer .onnx compute the same bits. Of a denoiser, C and the TFLM example are sound to sound, the models
+    are its net.
     """
     from edgernn import pipeline
 
@@ -412,11 +415,15 @@ def detect(
         raise EdgernnError("give a sound file, - for a pipe, or --live for the microphone; exactly one of them")
     path = pipeline.find_graph(graph) if graph else pipeline.newest_graph()
     heard = 0
-    for found in listening.detections(path, audio, rate, channels, live, threshold):
-        heard += 1
-        line = json.dumps(found) if as_json else f"{found['time_s']:9.2f} s  {found['label']:20} {found['score']:.3f}"
-        typer.echo(line)
-        sys.stdout.flush()
+    try:
+        for found in listening.detections(path, audio, rate, channels, live, threshold):
+            heard += 1
+            line = json.dumps(found) if as_json else f"{found['time_s']:9.2f} s  {found['label']:20} {found['score']:.3f}"
+            typer.echo(line)
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        if not live:  # a microphone has no other end
+            raise
     if not as_json:
         typer.echo(f"{heard} detection{'' if heard == 1 else 's'}", err=True)
 
@@ -467,7 +474,7 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        typer.echo("interrupted; run the same command again to go on", err=True)
+        typer.echo("interrupted; a training goes on where it was when the same command is run again", err=True)
         sys.exit(130)
 
 

@@ -127,7 +127,8 @@ def _simulated_denoiser(r: dict[str, Any]) -> Shown:
     s = r["stream"]
     yield (
         f"{s['seconds']} s without a reset: a repeated minute comes out again with {s['repeat_snr_db']} dB SNR, level within "
-        f"{s['growth_db']} dB; steps between samples at most {s['jump']} of the input's; silence gives at most {s['silence']}"
+        f"{s['growth_db']} dB, no sample off by more than {s['change']} of 32768; steps between samples at most {s['jump']} of "
+        f"the input's; silence gives at most {s['silence']}"
     )
     yield (
         f"algorithmic latency {r['latency_ms']} ms, one step every {r['step_ms']} ms; {r['weight_bytes']} bytes of weights, "

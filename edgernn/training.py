@@ -89,8 +89,6 @@ class Optimization:
 
     def start_from(self, progress: Path, device: torch.device) -> None:
         """Begin with the averaged weights that another training left in `progress`, with a schedule of its own."""
-        if not progress.exists():
-            raise EdgernnError(f"{progress} is missing: a training can only start from the folder of another one")
         state = torch.load(progress, map_location=device, weights_only=True)
         for net in (self.net, self.average):
             net.load_state_dict(state["average"])

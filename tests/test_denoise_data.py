@@ -202,6 +202,21 @@ def test_plain_folders_and_manifests(tmp_path: Path) -> None:
         prepare([{**manifest, "speech": True}], (), tmp_path / "h", 0)
 
 
+def test_noise_is_split_by_its_kind(tmp_path: Path) -> None:
+    """A kind of noise that was trained is not judged on, where there are kinds enough."""
+    for name in ("fan", "rain", "drill", "street", "kettle", "saw", "train"):
+        (tmp_path / "noise" / name).mkdir(parents=True)
+        for i in range(4):
+            write_wav(tmp_path / "noise" / name / f"{i}.wav", noisy_sound(2000, i))
+    write_wav(tmp_path / "speech.wav", noisy_sound(4000))
+    (tmp_path / "s.csv").write_text("path,label\nspeech.wav,speech\n")
+    speech = {"kind": "manifest", "path": str(tmp_path / "s.csv"), "speech": True}
+    data = prepare([speech, {"kind": "folder", "path": str(tmp_path / "noise"), "noise": True}], (), tmp_path / "d", 0)
+    kinds = [{row.word for row in data.noise(split)} for split in ("train", "validation", "test")]
+    assert all(kinds)
+    assert len(set.union(*kinds)) == sum(map(len, kinds)) == 7
+
+
 def test_spoken_source(tmp_path: Path) -> None:
     need_module("espeakng_loader")
     table = {"kind": "spoken", "utterances": 10, "words": 3, "noise_seconds": 21.0}
@@ -231,6 +246,10 @@ FOLD = {"cell": "subbands", "rows": 4, "units": 4}
         ({"gains": {"floor_db": 3.0}}, "floor_db = 3.0"),
         ({"quantize": {"scheme": "int4"}}, "unknown scheme .int4.; known: int8, int8x16"),
         ({"mix": {"noise_speed": 9.0}}, "noise_speed = 9.0"),
+        ({"mix": {"noise_alone": 0.6, "clean_alone": 0.6}}, "noise_alone \\+ clean_alone \\+ silence = 1.21 must not exceed 1"),
+        ({"train": {"intelligibility_loss": -5.0}}, "intelligibility_loss = -5.0"),
+        ({"train": {"sdr_loss": float("nan")}}, "sdr_loss = nan"),
+        ({"train": {"learning_rate": 0.0}}, "learning_rate = 0.0"),
         ({"train": {"epoch": 3}}, "did you mean epochs"),
         ({"stft": {"window": 300}}, "window = 300"),
         ({"stft": {"sample_rate": 8000}}, "sample_rate = 8000"),
@@ -316,10 +335,11 @@ def test_a_training_starts_from_another(tmp_path: Path) -> None:
     still = replace(tiny_recipe(learning_rate=1e-9), seed=5)  # statistics of its own would differ
     (tmp_path / "cut").mkdir()
     trainer = DenoiseTrainer(still, data, torch.device("cpu"))
-    trainer.start_from(tmp_path / "first")
+    trainer.start_from(tmp_path / "first", "rows")
     trainer.epoch(QUIET)
     trainer.keep(tmp_path / "cut" / "progress.pt", tmp_path / "cut" / "metrics.csv")
-    second = train_denoiser(still, data, tmp_path / "cut", QUIET, "cpu", start=tmp_path / "first")
+    second = train_denoiser(still, data, tmp_path / "cut", QUIET, "cpu")
+    assert second.source["start"] == "rows"
     assert np.array_equal(first.mean, second.mean)
     assert all(np.allclose(first.weights[k], second.weights[k], atol=1e-5) for k in first.weights)
     scratch = train_denoiser(still, data, tmp_path / "scratch", QUIET, "cpu")
@@ -329,6 +349,29 @@ def test_a_training_starts_from_another(tmp_path: Path) -> None:
     (tmp_path / "first" / "progress.pt").unlink()
     with pytest.raises(EdgernnError, match=r"progress\.pt is missing"):
         train_denoiser(tiny_recipe(), data, tmp_path / "third", QUIET, "cpu", start=tmp_path / "first")
+
+
+def test_the_command_line_starts_from_a_run(tmp_path: Path) -> None:
+    """What cannot be started from is said before any recording is read; where a run came from stays with it."""
+    need_module("torch")
+    from edgernn.denoise.floatnet import load_denoise_checkpoint
+    from edgernn.denoise.train import train_denoiser
+
+    data = tiny_corpus(tmp_path / "first" / "data")
+    train_denoiser(tiny_recipe(epochs=1), data, tmp_path / "first", QUIET, "cpu")
+    shutil.copytree(tmp_path / "first" / "data", tmp_path / "run" / "data")
+    pipeline.keep_recipe(tiny_recipe(epochs=1, batches=2), tmp_path / "run")
+    edgernn("train", tmp_path / "run", "--start", tmp_path / "first")
+    origin = load_denoise_checkpoint(tmp_path / "run" / "model.safetensors").source["start"]
+    assert origin.startswith("rows ")
+    edgernn("train", tmp_path / "run")
+    assert load_denoise_checkpoint(tmp_path / "run" / "model.safetensors").source["start"] == origin
+    other = train_denoiser(tiny_recipe(epochs=2), data, tmp_path / "other", QUIET, "cpu")
+    assert other.source == {"dataset": data.id}
+    assert "began with rows" in edgernn("train", tmp_path / "run", "--start", tmp_path / "other", code=2)
+    said = edgernn("denoise-train", "--recipe", "dn-demo", "--start", tmp_path / "first", "--out", tmp_path / "demo", code=2)
+    assert "other layers or another signal path" in said
+    assert not (tmp_path / "demo").exists()
 
 
 def test_a_diverging_training_says_so(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from needs import need_module, need_tflm_headers
 from nets import FRONTS, assert_alive, log_energies, quantized, random_net, recurrent_cells
 from numpy.typing import NDArray
 
+from edgernn.denoise.graph import DenoiseGraph
 from edgernn.errors import EdgernnError
 from edgernn.export import _arena
 from edgernn.export._tflite_file import CHECKSUM_KEY, AlignedBuffer, pack
@@ -32,7 +33,7 @@ from edgernn.export.tflite import LOWER, VERSIONS, export_tflite, load_schema, m
 from edgernn.graph import Graph
 from edgernn.primitives import PRIMITIVES, SCHEMES
 from edgernn.recipe import Recipe
-from edgernn.runtimes import Runtime, Trace, _tflite, make_runtime
+from edgernn.runtimes import Runtime, Trace, _tflite, make_denoiser, make_runtime
 from edgernn.runtimes.litert import RESOLVERS, LiteRTRuntime
 from edgernn.runtimes.tflm import TFLMRuntime
 
@@ -270,25 +271,38 @@ def test_a_denoisers_example_compiles_against_tflm(scheme: str, net: str, tmp_pa
         assert done.returncode == 0, done.stderr
 
 
-def test_a_denoisers_example_has_the_signal_path_of_its_net(tmp_path: Path) -> None:
-    """Its tables and its C give the features that the net was trained on."""
-    g = quantized_denoiser(random_denoiser(), "int8x16")
-    export_tflite(g, tmp_path, prefix="dn")
-    sources = [tmp_path / "model_tflite.cc", tmp_path / "ern_stft.c"]
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_denoisers_project_is_sound_in_and_sound_out(scheme: str, tmp_path: Path) -> None:
+    """The steps of main.cc with the project's own C and tables around the real TFLM interpreter: the definition's sound."""
+    g, data, c = built_project(scheme, tmp_path)
+    main = (tmp_path / "main.cc").read_text()
+    assert "overlap, spectrum, net.output(1)->data.i16, DN_GAIN_FLOOR" in main
+    floor = int(re.search(r"GAIN_FLOOR (\d+)", (tmp_path / "model_tflite.h").read_text())[1])  # type: ignore[index]
+    tflm = TFLMRuntime(g, data)
+    sound, hop = noisy_sound(g.step_samples * 60), g.stft.hop
+    path = ctypes.byref(ctypes.c_char.in_dll(c, "dn_stft"))
+    history, overlap, spectrum = np.zeros(hop, np.int16), np.zeros(hop, np.int32), np.zeros(2 * hop + 2, np.int32)
+    out, frame = np.zeros_like(sound), np.zeros(g.bands, np.int16)
+    for begin in range(0, len(sound), hop):
+        pcm = sound[begin : begin + hop].copy()
+        c.ern_stft_analyze(path, spectrum.ctypes, history.ctypes, pcm.ctypes)
+        c.ern_stft_features(path, frame.ctypes, spectrum.ctypes)
+        gains = np.ascontiguousarray(tflm.run_features(frame[None]).posteriors[0])
+        c.ern_stft_synthesize(path, pcm.ctypes, overlap.ctypes, spectrum.ctypes, gains.ctypes, ctypes.c_int16(floor))
+        out[begin : begin + hop] = pcm
+    assert np.array_equal(out, make_denoiser("numpy", g).denoise(sound))
+
+
+def built_project(scheme: str, folder: Path) -> tuple[DenoiseGraph, bytes, ctypes.CDLL]:
+    """A denoiser's graph, its model and its project's C as a library for this host."""
+    g = quantized_denoiser(random_denoiser(), scheme)
+    data = export_tflite(g, folder, prefix="dn")[0][0].read_bytes()
+    sources = [folder / "model_tflite.cc", folder / "ern_stft.c"]
     flags = ["-fPIC", "-c", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
     for source, compiler in zip(sources, ("c++", "cc"), strict=True):
         subprocess.run([compiler, *flags, source, "-o", source.with_suffix(".o")], check=True)
-    library = tmp_path / "path.so"
-    subprocess.run(["c++", "-shared", *(s.with_suffix(".o") for s in sources), "-o", library], check=True)
-    c, sound = ctypes.CDLL(str(library)), noisy_sound(g.step_samples * 40)
-    path = ctypes.byref(ctypes.c_char.in_dll(c, "dn_stft"))
-    history, spectrum = np.zeros(g.stft.hop, np.int16), np.zeros(g.stft.window + 2, np.int32)
-    frames = np.zeros((40, g.bands), np.int16)
-    for frame, pcm in zip(frames, sound.reshape(40, -1), strict=True):
-        c.ern_stft_analyze(path, spectrum.ctypes, history.ctypes, pcm.copy().ctypes)
-        c.ern_stft_features(path, frame.ctypes, spectrum.ctypes)
-    assert np.array_equal(frames, make_runtime("numpy", g).features(sound))
-    assert "ern_decide" not in (tmp_path / "main.cc").read_text()
+    subprocess.run(["c++", "-shared", *(s.with_suffix(".o") for s in sources), "-o", folder / "path.so"], check=True)
+    return g, data, ctypes.CDLL(str(folder / "path.so"))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ are resampled around it.
 from __future__ import annotations
 
 import datetime
+import importlib.util
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -47,7 +48,7 @@ BOARDS = ("cortex-m0-4m", "mps2-an385", "mps2-an386", "mps2-an500", "mps2-an505"
 BIT_BOARDS = ("cortex-m0-4m", "mps2-an386", "riscv32-virt")
 DRIFT_SECONDS = 1800.0
 BIT_FILES, BIT_STEPS = 20, 10_000
-EMULATED_FILES = 5  #: the first mixtures, run whole on emulated cores
+EMULATED_FILES = 5  #: mixtures from all over the list, run whole on emulated cores
 
 
 # Peers ---------------------------------------------------------------------------
@@ -139,6 +140,9 @@ def judge_part(part: tuple[list[Mixture], list[Path]]) -> list[dict[str, Any]]:
     mixtures, runs = part
     found = systems(runs)
     rows = judge_files(mixtures, found, progress)
+    if importlib.util.find_spec("speechmos") is None:
+        print("speechmos is not installed: DNSMOS left out")
+        return rows
     for i, (m, row) in enumerate(zip(mixtures, rows, strict=True)):
         progress("DNSMOS", i, len(rows))
         for name, enhance in {"noisy": lambda pcm: pcm, **found}.items():
@@ -181,7 +185,7 @@ def cost(run: Path, mixtures: list[Mixture]) -> dict[str, Any]:
     for scheme in SCHEMES:
         g = graph_of(run, scheme)
         runtime = make_denoiser("c", g)
-        sound = np.concatenate([m.pair.noisy for m in mixtures[:5]])
+        sound = np.concatenate([m.pair.noisy for m in spread(mixtures, 5)])
         boards = BOARDS if scheme == "int8x16" else BIT_BOARDS
         found["schemes"][scheme] = {
             "graph": g.id, "weight_bytes": g.weight_bytes, "table_bytes": g.table_bytes,
@@ -193,16 +197,21 @@ def cost(run: Path, mixtures: list[Mixture]) -> dict[str, Any]:
     return found
 
 
+def spread(mixtures: list[Mixture], count: int) -> list[Mixture]:
+    """`count` mixtures from all over the list, which may be in the order of their SNR."""
+    return [mixtures[i] for i in np.unique(np.linspace(0, len(mixtures) - 1, count).astype(int))]
+
+
 def bits(g: DenoiseGraph, mixtures: list[Mixture]) -> dict[str, Any]:
     """Samples that differ between NumPy and C over whole files; entries that differ in the interpreters over BIT_STEPS."""
     a, b = make_denoiser("numpy", g), make_denoiser("c", g)
     compared = differing = 0
-    for m in mixtures[:BIT_FILES]:
+    for m in spread(mixtures, BIT_FILES):
         a.reset()
         b.reset()
         x, y = a.denoise(m.pair.noisy), b.denoise(m.pair.noisy)
         compared, differing = compared + len(x), differing + int(np.count_nonzero(x != y))
-    frames = a.features(np.concatenate([m.pair.noisy for m in mixtures])[: BIT_STEPS * g.step_samples])
+    frames = a.features(np.concatenate([m.pair.noisy for m in spread(mixtures, BIT_FILES)])[: BIT_STEPS * g.step_samples])
     expected = make_runtime("c", g).run_features(frames)
     nets = {"numpy": make_runtime("numpy", g), **{name: make_runtime(name, g) for name in ("tflm", "litert", "onnx")}}
     return {
@@ -213,13 +222,15 @@ def bits(g: DenoiseGraph, mixtures: list[Mixture]) -> dict[str, Any]:
 
 
 def on_board(run: Path, g: DenoiseGraph, name: str, mixtures: list[Mixture]) -> dict[str, Any]:
-    """Instructions, flash and RAM of one core; every value of the first mixtures, each from a reset: whole files on some."""
+    """Instructions, flash and RAM of one core; every value of some mixtures, each from a reset: whole files on some cores."""
     board = load_board(name)
     firmware, built = build_denoiser(g, board, run / "bench" / f"{g.scheme}-{name}")
-    sounds = [m.pair.noisy for m in mixtures[:EMULATED_FILES]] if name in BIT_BOARDS else [mixtures[0].pair.noisy[:SAMPLE_RATE]]
+    files = [m.pair.noisy for m in spread(mixtures, EMULATED_FILES)]
+    sounds = files if name in BIT_BOARDS else [files[0][:SAMPLE_RATE]]
     reports = [run_denoiser(g, firmware, board, sound).to_dict() for sound in sounds]
     sums = {key: sum(r[key] for r in reports) for key in ("steps", "entries", "bits_differing")}
-    return {**built.to_dict(), **reports[0], **sums, "files": len(sounds) if name in BIT_BOARDS else 0}
+    stack = max(r["stack_bytes"] for r in reports)
+    return {**built.to_dict(), **reports[0], **sums, "stack_bytes": stack, "files": len(sounds) if name in BIT_BOARDS else 0}
 
 
 def main() -> int:

@@ -294,10 +294,11 @@ def denoised_drift() -> str:
     rows = []
     for recipe, scheme, c in denoisers():
         d = c["drift"]
-        figures = [f"{d['seconds']:.0f}", f"{d['repeat_snr_db']:.1f}", f"{d['growth_db']:.4f}", f"{d['jump']:.2f}"]
+        figures = [f"{d['seconds']:.0f}", f"{d['repeat_snr_db']:.1f}", f"{d['growth_db']:.4f}", d["change"], f"{d['jump']:.2f}"]
         rows.append([recipe, scheme, *figures, d["silence"]])
     columns = ["recipe", "scheme", "seconds", "a minute repeated: SNR against its second time, dB", "its level differs by, dB",
-               "largest step between samples, of the input's", "largest sample in the silence after it"]  # fmt: skip
+               "a sample differs by, of 32768", "largest step between samples, of the input's",
+               "largest sample in the silence after it"]  # fmt: skip
     return table(columns, rows)
 
 

@@ -93,10 +93,17 @@ def assign_splits(items: Sequence[Item], keywords: Sequence[str], seed: int) -> 
     """Give items without a split one, disjoint by speaker: about 80 % train, 10 % validation, 10 % test.
 
     The choice is a hash of (seed, speaker), so that it does not change when other recordings are added; an
-    unknown speaker counts as a person of their own. A keyword (or UNKNOWN, or a RESERVED label) left without clips in a
+    unknown speaker counts as a person of their own. Noise goes by its kind, where there is one for each split.
+
+    A keyword (or UNKNOWN, or a RESERVED label) left without clips in a
     split takes the lowest hash from the split where it has most speakers, as far as one can be spared.
     """
-    named = [item if item.speaker else replace(item, speaker=item.source) for item in items]
+    kinds = {item.word for item in items if _is_kind(item)}
+    by_kind = kinds if len(kinds) >= len(SPLITS) else set()
+    named = [
+        item if item.speaker else replace(item, speaker=f"kind {item.word}" if item.word in by_kind else item.source)
+        for item in items
+    ]
     fixed = {item.speaker: item.split for item in named if item.split}
     hashes = {item.speaker: hashed(seed, item.speaker) for item in named if item.speaker not in fixed}
     split = fixed | {speaker: _bucket(value) for speaker, value in hashes.items()}
@@ -106,6 +113,11 @@ def assign_splits(items: Sequence[Item], keywords: Sequence[str], seed: int) -> 
     for speakers in groups.values():
         _cover(sorted(speakers, key=lambda speaker: (hashes.get(speaker, 1.0), speaker)), hashes, split)
     return [replace(item, split=item.split or split[item.speaker]) for item in named]
+
+
+def _is_kind(item: Item) -> bool:
+    """Noise of a known kind that has no split yet."""
+    return item.label == NOISE and bool(item.word) and not item.split and not item.speaker
 
 
 def _cover(speakers: list[str], movable: Mapping[str, float], split: dict[str, str]) -> None:

@@ -61,6 +61,9 @@ class MixConfig:
             "silence",
         ):  # fmt: skip
             _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "must lie in 0..1")
+        for names in (("noise_alone", "clean_alone", "silence"), ("white_probability", "machine_probability")):
+            total = sum(getattr(self, name) for name in names)
+            _require(total <= 1, " + ".join(names), total, "must not exceed 1")
 
 
 def _require(ok: bool, name: str, value: object, rule: str) -> None:

@@ -133,8 +133,9 @@ def drift(
     """One stream without a reset: the same noisy minute again and again, then silence.
 
     repeat_snr_db: the least SNR of a repetition's output against the second one's; growth_db: most that its level differs;
-    jump: largest step between neighbouring samples of the output over that of the input; silence: largest sample after the
-    first second of digital silence at the end.
+    change: largest difference of a sample between a repetition and the second one, LSB: a click would stand here; jump: largest
+    step between neighbouring samples of the output over that of the input; silence: largest sample after the first second
+    of digital silence at the end.
     """
     mixer = Mixer(recipe.mix, dataset, split, np.random.default_rng([recipe.seed, 5]))
     sound = mixer.stream(piece)
@@ -142,19 +143,21 @@ def drift(
     sound = sound[: len(sound) // hop * hop]
     runtime.reset()
     repetitions = max(3, round(seconds * SAMPLE_RATE / len(sound)))
-    reference, worst, growth, jump = np.zeros(0, np.int16), np.inf, 0.0, 0.0
+    reference, worst, growth, jump, change, last = np.zeros(0, np.int16), np.inf, 0.0, 0.0, 0, np.zeros(1, np.int16)
     for i in range(repetitions):
         out = runtime.denoise(sound)
-        jump = max(jump, _jump(out))
+        jump = max(jump, _jump(np.concatenate([last, out])))
+        last = out[-1:]
         if i == 1:
             reference = out
         elif i > 1:
             worst = min(worst, snr_db(reference, out))
+            change = max(change, int(np.abs(out.astype(np.int64) - reference).max()))
             growth = max(growth, abs(10 * np.log10(max(_energy(out), 1.0) / max(_energy(reference), 1.0))))
     tail = runtime.denoise(np.zeros(SAMPLE_RATE * 10 // hop * hop, np.int16))[SAMPLE_RATE:]
     return {
         "seconds": round(repetitions * len(sound) / SAMPLE_RATE, 1), "repeat_snr_db": round(min(worst, 200.0), 2),
-        "growth_db": round(float(growth), 4), "jump": round(jump / max(1.0, _jump(sound)), 3),
+        "growth_db": round(float(growth), 4), "change": change, "jump": round(jump / max(1.0, _jump(sound)), 3),
         "silence": int(np.abs(tail.astype(np.int64)).max()),
     }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgernn.cells._base import Floats, float_sigmoid, strip
 from edgernn.denoise.recipe import DenoiseRecipe, make_denoise_recipe
+from edgernn.errors import EdgernnError
 from edgernn.floatnet import Layer, LayeredNet, make_layers, read_checkpoint, save_checkpoint
 from edgernn.stft import StftTables
 
@@ -58,6 +60,19 @@ def make_denoise_layers(recipe: DenoiseRecipe) -> list[Layer]:
 def load_denoise_checkpoint(path: Path) -> DenoiseNet:
     """Read a checkpoint written by `DenoiseNet.save`."""
     return read_checkpoint(path, _from_parts)
+
+
+def check_start(recipe: DenoiseRecipe, folder: Path) -> str:
+    """Name and checksum of the trained run in `folder`; EdgernnError where the recipe's training cannot start from it."""
+    net = load_denoise_checkpoint(folder / "model.safetensors")
+    if (net.recipe.stft, net.recipe.layers) != (recipe.stft, recipe.layers):
+        raise EdgernnError(
+            f"{folder}: its net ({net.recipe.name}) has other layers or another signal path; start from a run of the same "
+            "ones, or train from scratch"
+        )
+    if not (folder / "progress.pt").is_file():
+        raise EdgernnError(f"{folder / 'progress.pt'} is missing: a training can only start from the folder of another one")
+    return f"{net.recipe.name} {hashlib.sha256((folder / 'model.safetensors').read_bytes()).hexdigest()[:12]}"
 
 
 def _from_parts(meta: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> DenoiseNet:

@@ -19,7 +19,7 @@ from edgernn.artifacts import write_json
 from edgernn.audio import SAMPLE_RATE, read_audio
 from edgernn.data.corpus import Dataset
 from edgernn.data.mixing import Mixer, Mixture, make_mixtures, read_mixtures
-from edgernn.denoise.floatnet import load_denoise_checkpoint
+from edgernn.denoise.floatnet import check_start, load_denoise_checkpoint
 from edgernn.denoise.graph import DenoiseGraph
 from edgernn.denoise.recipe import DenoiseRecipe
 from edgernn.errors import EdgernnError
@@ -189,6 +189,8 @@ def whole_denoiser(
     """Every verb in turn, from data to the emulated board; returns the summary that the table shows."""
     from edgernn.pipeline import find_graph
 
+    if start:
+        check_start(recipe, start)  # before an hour of recordings is read
     prepare_denoise_data(recipe, folder, progress)
     train_denoise_model(recipe, folder, progress, device, start)
     progress("quantizing", 0, 0)

@@ -42,6 +42,14 @@ class DenoiseTrain:
     intelligibility_loss: float = 300.0  #: weight of 1 - STOI
     threads: int = 1
 
+    def __post_init__(self) -> None:
+        """A negative weight would train for the worse."""
+        for name in ("magnitude_loss", "complex_loss", "sdr_loss", "intelligibility_loss"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise EdgernnError(f"train: {name} = {getattr(self, name)} must be a number of at least 0")
+        if not 0 < self.learning_rate < float("inf"):
+            raise EdgernnError(f"train: learning_rate = {self.learning_rate} must be positive")
+
 
 @dataclass(frozen=True)
 class DenoiseQuantize:

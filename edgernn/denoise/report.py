@@ -35,7 +35,7 @@ def draw_report(g: DenoiseGraph, noisy: Int16, denoised: Int16, path: Path, refe
     pictures = (
         ("noisy", before, -100, 0, "dB"),
         ("denoised", after, -100, 0, "dB"),
-        ("gain of each band", gains, -30, 0, "dB"),
+        ("gain of each band", gains, 20 * np.log10(max(g.floor, 1) / 32768), 0, "dB"),
     )
     for axis, (title, picture, low, high, unit) in zip(axes, pictures, strict=True):
         image = axis.imshow(picture.T, origin="lower", aspect="auto", vmin=low, vmax=high, extent=(0, seconds, 0, nyquist))

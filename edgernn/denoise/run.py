@@ -47,7 +47,8 @@ def run_denoise(where: Path, request: DenoiseRequest) -> Iterator[str]:
     process = _float_process(where) if r.use_float else make_denoiser(fast_runtime(), graph).denoise
     if r.live:
         yield f"denoising live sound with {graph.latency_ms:g} ms of algorithmic latency; stop with Ctrl-C"
-        live(process, graph)
+        lost = live(process, graph)
+        yield f"stopped; sound was lost {lost} times" if lost else "stopped"
         return
     written = denoise_file(process, graph.sample_rate, graph.step_samples, r.audio, r.out, r.rate, r.channels)
     yield f"{written / graph.sample_rate:.2f} s denoised{' by the float model' if r.use_float else ''} -> {r.out}"

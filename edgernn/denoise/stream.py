@@ -144,18 +144,21 @@ def _to_stdout(block: Int16) -> None:
     sys.stdout.buffer.flush()
 
 
-def live(process: Process, graph: DenoiseGraph) -> None:
-    """Microphone to speaker until interrupted."""
+def live(process: Process, graph: DenoiseGraph) -> int:
+    """Microphone to speaker until Ctrl-C; returns how often sound was lost because this machine was too slow."""
     try:
         import sounddevice
     except (ImportError, OSError) as error:
         raise EdgernnError(f"live sound needs sounddevice ({error}): `pip install edgernn[live]`, or pipe raw PCM") from None
-    rate, hop = graph.sample_rate, graph.step_samples
+    rate, hop, lost = graph.sample_rate, graph.step_samples, 0
     try:
         with sounddevice.Stream(samplerate=rate, blocksize=hop, channels=1, dtype="int16") as stream:
             while True:
-                block, _ = stream.read(hop)
-                stream.write(process(block[:, 0].copy())[:, None])
+                block, missed = stream.read(hop)
+                late = stream.write(process(block[:, 0].copy())[:, None])
+                lost += bool(missed) + bool(late)
+    except KeyboardInterrupt:
+        return lost
     except sounddevice.PortAudioError as error:
         raise EdgernnError(
             f"no usable sound device ({error}); pipe raw PCM: `arecord ... | edgernn denoise - - | aplay ...`"

@@ -18,7 +18,7 @@ from torch import Tensor
 from edgernn import native
 from edgernn.data.corpus import Dataset
 from edgernn.data.mixing import Mixer, Pair, make_mixtures
-from edgernn.denoise.floatnet import DenoiseNet, load_denoise_checkpoint
+from edgernn.denoise.floatnet import DenoiseNet, check_start, load_denoise_checkpoint
 from edgernn.denoise.losses import Losses, measure
 from edgernn.denoise.model import DenoiseModel
 from edgernn.denoise.recipe import DenoiseRecipe
@@ -59,14 +59,18 @@ def train_denoiser(
     """
     torch.set_num_threads(recipe.train.threads)
     where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    origin = check_start(recipe, start) if start else ""
     trainer = DenoiseTrainer(recipe, dataset, where)
-    if not trainer.resume(folder / "progress.pt") and start is not None:
-        trainer.start_from(start)
+    if trainer.resume(folder / "progress.pt"):
+        trainer.must_come_from(origin, folder)
+    elif start is not None:
+        trainer.start_from(start, origin)
+        trainer.keep(folder / "progress.pt", folder / "metrics.csv")  # from now on the folder knows where it came from
     while not trainer.finished:
         trainer.epoch(progress)
         trainer.keep(folder / "progress.pt", folder / "metrics.csv")
     weights = trainer.net.weights(trainer.average.state_dict())
-    source = {"dataset": dataset.id, **({"start": start.name} if start else {})}
+    source = {"dataset": dataset.id, **({"start": trainer.origin} if trainer.origin else {})}
     net = DenoiseNet(recipe, trainer.tables, trainer.mean, trainer.deviation, weights, source)
     net.save(folder / "model.safetensors")
     return net
@@ -83,7 +87,7 @@ class DenoiseTrainer:
         self.net = DenoiseModel(recipe).to(device)
         self._optimization = Optimization(self.net, recipe.train, recipe.train.epochs * recipe.train.batches)
         self._validation = self._batch([m.pair for m in make_mixtures(dataset, "validation", VALIDATION_MIXTURES, recipe.seed)])
-        self._epoch = 0
+        self._epoch, self.origin = 0, ""
         self.history: list[dict[str, float]] = []
 
     @property
@@ -148,8 +152,8 @@ class DenoiseTrainer:
     def keep(self, path: Path, metrics: Path) -> None:
         """Write everything needed to go on, and the metrics so far."""
         statistics = {"mean": torch.from_numpy(self.mean), "deviation": torch.from_numpy(self.deviation)}
-        own = {"recipe": self.recipe.to_dict(), "epoch": self._epoch, "history": self.history, **statistics}
-        keep_progress({**own, **self._optimization.state()}, path)
+        own = {"recipe": self.recipe.to_dict(), "epoch": self._epoch, "history": self.history, "origin": self.origin}
+        keep_progress({**own, **statistics, **self._optimization.state()}, path)
         write_metrics(self.history, COLUMNS, metrics)
 
     def resume(self, path: Path) -> bool:
@@ -158,20 +162,21 @@ class DenoiseTrainer:
         if state is None:
             return False
         self._optimization.load(state)
-        self._epoch, self.history = state["epoch"], state["history"]
+        self._epoch, self.history, self.origin = state["epoch"], state["history"], state["origin"]
         self.mean, self.deviation = (state[key].cpu().numpy() for key in ("mean", "deviation"))
         return True
 
-    def start_from(self, folder: Path) -> None:
+    def start_from(self, folder: Path, origin: str) -> None:
         """Take weights, and the statistics they were trained with, from a run that has been trained."""
         net = load_denoise_checkpoint(folder / "model.safetensors")
-        if (net.recipe.stft, net.recipe.layers) != (self.recipe.stft, self.recipe.layers):
-            raise EdgernnError(
-                f"{folder}: its net ({net.recipe.name}) has other layers or another signal path; start from a run of the same "
-                "ones, or train from scratch"
-            )
-        self.mean, self.deviation = net.mean, net.deviation
+        self.mean, self.deviation, self.origin = net.mean, net.deviation, origin
         self._optimization.start_from(folder / "progress.pt", self.device)
+
+    def must_come_from(self, origin: str, folder: Path) -> None:
+        """A training that goes on keeps its start; another one asked for is an error."""
+        if origin and origin != self.origin:
+            began = f"began with {self.origin}" if self.origin else "began from scratch"
+            raise EdgernnError(f"{folder} {began}, not with {origin}; leave --start out to go on, or choose another folder")
 
 
 def _statistics(recipe: DenoiseRecipe, dataset: Dataset, tables: StftTables) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
