@@ -66,7 +66,7 @@ def report_numbers(noisy: Int16, denoised: Int16, reference: Int16 | None) -> di
             f"the reference has {len(reference)} samples, the recording {len(noisy)}; give the matching clean one"
         )
     scores = [score(reference, x) for x in (noisy, denoised)]
-    return numbers | {QUALITY[m]: " to ".join(f"{getattr(s, m):.3g}" for s in scores) for m in asdict(scores[0])}
+    return numbers | {QUALITY[m]: " to ".join(f"{getattr(s, m):.2f}" for s in scores) for m in asdict(scores[0])}
 
 
 def _plot_library() -> Any:
