@@ -20,6 +20,7 @@ from nets import FRONTS, log_energies, quantized, random_net, recurrent_cells
 
 from edgernn import graph
 from edgernn.artifacts import write_bytes
+from edgernn.primitives import SCHEMES
 from edgernn.recipe import Recipe
 from edgernn.runtimes import make_runtime
 
@@ -29,7 +30,7 @@ STEPS = 10_000
 def export(folder: Path) -> None:
     from edgernn.export.tflite import model_bytes
 
-    for cell, front, scheme in itertools.product(recurrent_cells(), FRONTS, graph.SCHEMES):
+    for cell, front, scheme in itertools.product(recurrent_cells(), FRONTS, SCHEMES):
         g = quantized(random_net(cell, 32, front), scheme)
         name = f"{cell}-{front}-{scheme}"
         g.save(folder / f"{name}.ern")
