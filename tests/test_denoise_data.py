@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from edgernn import cli, pipeline
 from edgernn.audio import read_audio, to_float, write_wav
-from edgernn.data.corpus import NOISE, ROOM, SPEECH, Clip, Item, write_dataset
+from edgernn.data.corpus import NOISE, ROOM, SPEECH, Clip, Item, assign_splits, write_dataset
 from edgernn.data.mixing import MixConfig, Mixer, make_mixtures, mixture, read_mixtures
 from edgernn.data.sources import prepare
 from edgernn.denoise.recipe import make_denoise_recipe
@@ -231,6 +231,16 @@ def test_noise_is_split_by_its_kind(tmp_path: Path) -> None:
     kinds = [{row.word for row in data.noise(split)} for split in ("train", "validation", "test")]
     assert all(kinds)
     assert len(set.union(*kinds)) == sum(map(len, kinds)) == 7
+
+
+def test_a_word_that_is_also_a_kind_of_noise_stays_a_word() -> None:
+    """Only noise without a split goes by its kind."""
+    noise = [Item(f"n{kind}{i}", NOISE, "", "", word=kind) for kind in ("train", "rain", "fan", "saw") for i in range(3)]
+    words = [Item(f"w{i}", "train", "", "", word="train") for i in range(6)]
+    told = Item("told", NOISE, "", "test", word="train")
+    speakers = {item.source: item.speaker for item in assign_splits([*noise, *words, told], ["train"], 0)}
+    assert all(speakers[item.source] == f"kind {item.word}" for item in noise)
+    assert all(speakers[item.source] == item.source for item in (*words, told))
 
 
 def test_spoken_source(tmp_path: Path) -> None:

@@ -31,7 +31,6 @@ from edgernn.denoise.evaluate import (
     float_enhancer,
     judge_files,
     means,
-    opinion,
     real_time_factor,
     summary,
 )  # fmt: skip
@@ -139,16 +138,11 @@ def judge_part(part: tuple[list[Mixture], list[Path]]) -> list[dict[str, Any]]:
     """Scores of some mixtures by every system; one process's share. DNSMOS of the peers and of what ships only: it is slow."""
     mixtures, runs = part
     found = systems(runs)
-    rows = judge_files(mixtures, found, progress)
+    heard = [name for name in ("noisy", *found) if ", " not in name or name.endswith("int8x16")]
     if importlib.util.find_spec("speechmos") is None:
         print("speechmos is not installed: DNSMOS left out")
-        return rows
-    for i, (m, row) in enumerate(zip(mixtures, rows, strict=True)):
-        progress("DNSMOS", i, len(rows))
-        for name, enhance in {"noisy": lambda pcm: pcm, **found}.items():
-            if ", " not in name or name.endswith("int8x16"):
-                row["scores"][name]["dnsmos"] = opinion(enhance(m.pair.noisy))
-    return rows
+        heard = []
+    return judge_files(mixtures, found, progress, heard)
 
 
 def progress(stage: str, done: int, total: int) -> None:

@@ -95,13 +95,12 @@ def assign_splits(items: Sequence[Item], keywords: Sequence[str], seed: int) -> 
     The choice is a hash of (seed, speaker), so that it does not change when other recordings are added; an
     unknown speaker counts as a person of their own. Noise goes by its kind, where there is one for each split.
 
-    A keyword (or UNKNOWN, or a RESERVED label) left without clips in a
-    split takes the lowest hash from the split where it has most speakers, as far as one can be spared.
+    A keyword (or UNKNOWN, or a RESERVED label) left without clips in a split takes the lowest hash from the split where it has
+    most speakers, as far as one can be spared.
     """
-    kinds = {item.word for item in items if _is_kind(item)}
-    by_kind = kinds if len(kinds) >= len(SPLITS) else set()
+    by_kind = len({item.word for item in items if _is_kind(item)}) >= len(SPLITS)
     named = [
-        item if item.speaker else replace(item, speaker=f"kind {item.word}" if item.word in by_kind else item.source)
+        item if item.speaker else replace(item, speaker=f"kind {item.word}" if by_kind and _is_kind(item) else item.source)
         for item in items
     ]
     fixed = {item.speaker: item.split for item in named if item.split}

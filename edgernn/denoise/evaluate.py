@@ -73,20 +73,20 @@ def si_sdr(clean: NDArray[np.float64], enhanced: NDArray[np.float64]) -> float:
 
 def judge(mixtures: Sequence[Mixture], systems: dict[str, Enhance], progress: Progress, mos: bool = False) -> dict[str, Any]:
     """Every system over every mixture: see `summary`. "noisy" is the input."""
-    return summary(judge_files(mixtures, systems, progress, mos))
+    return summary(judge_files(mixtures, systems, progress, ("noisy", *systems) if mos else ()))
 
 
 def judge_files(
-    mixtures: Sequence[Mixture], systems: dict[str, Enhance], progress: Progress, mos: bool = False
+    mixtures: Sequence[Mixture], systems: dict[str, Enhance], progress: Progress, mos: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """Scores of every system, one row a mixture. mos: DNSMOS too, some tenths of a second a sound."""
+    """Scores of every system, one row a mixture. mos: who gets DNSMOS too, some tenths of a second a sound."""
     rows: list[dict[str, Any]] = []
     for done, m in enumerate(mixtures):
         progress("judging mixtures", done, len(mixtures))
         outputs = {"noisy": m.pair.noisy, **{name: enhance(m.pair.noisy) for name, enhance in systems.items()}}
         scores = {name: asdict(score(m.pair.clean, pcm)) for name, pcm in outputs.items()}
-        if mos:
-            scores = {name: {**s, "dnsmos": opinion(outputs[name])} for name, s in scores.items()}
+        for name in mos:
+            scores[name]["dnsmos"] = opinion(outputs[name])
         rows.append({"name": m.name, "snr_db": m.snr_db, "noise": m.noise, "scores": scores})
     progress("judging mixtures", len(mixtures), len(mixtures))
     return rows
