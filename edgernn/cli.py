@@ -1,191 +1,142 @@
 """The command line: the library's verbs with words around them.
 
 Every verb takes --json, exits 0 when it did its work, 1 when a check failed and 2 when the input or the machine was
-unusable. Imports are inside the verbs: `edgernn --help` loads neither NumPy nor torch.
+unusable. Imports are inside the verbs: `edgernn --help` loads neither NumPy nor torch. Options and verbs of a task come from
+the task (`edgernn/tasks`).
 """
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from edgernn import show
+from edgernn import __version__, show
+from edgernn.console import Json, RunDir, Scheme, Where, printed, progress_bars, with_task_options
 from edgernn.errors import EdgernnError
+from edgernn.tasks import all_tasks
+from edgernn.tasks.base import Task
 
 app = typer.Typer(
-    name="edgernn", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    name="edgernn", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Train a small recurrent net, quantize it to int8, and run the same bits on a PC and on a microcontroller.",
 )  # fmt: skip
 
-RunDir = Annotated[Path, typer.Argument(help="Run folder, as `edgernn data` or `edgernn kws` made it.")]
-Where = Annotated[Path, typer.Argument(help="Run folder or graph file (.ern).")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Scheme = Annotated[str | None, typer.Option(help="int8x16 (int16 operands) or int8; default: the recipe's.")]
 BoardName = Annotated[str, typer.Option("--board", help="Board name or TOML file; `edgernn boards` lists them.")]
+Boards = Annotated[list[str] | None, typer.Option("--board", help="Board to emulate; may be given more than once.")]
 Compiler = Annotated[str, typer.Option("--toolchain", help="gcc, zig, or auto: the first that is installed.")]
 Optimize = Annotated[str, typer.Option("--optimize", help="Compiler optimization, such as -O2 or -Os.")]
-_RUNTIMES = "numpy, c, litert, tflm, tflite-runtime, tensorflow, tflite, onnx; auto: c where it compiles, else numpy."
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
-Start = Annotated[Path | None, typer.Option(help="A denoiser's trained run folder of the same layers, to go on from.")]
+Seed = Annotated[int, typer.Option(help="Everything random follows it.", min=0)]
+Epochs = Annotated[int | None, typer.Option(help="Train so many epochs instead of the recipe's.")]
+_RUNTIMES = "numpy, c, litert, tflm, tflite-runtime, tensorflow, tflite, onnx; auto: c where it compiles, else numpy."
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Progress bars on standard error, one a stage; plain lines where that is no terminal."""
-    if not sys.stderr.isatty():
-        yield _plain_progress()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description:28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("ETA"), TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        tasks: dict[str, Any] = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total or None)
-            bars.update(tasks[stage], completed=done, total=total or None)
-
-        yield report
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"edgernn {__version__}")
+        raise typer.Exit
 
 
-def _plain_progress() -> Callable[[str, int, int], None]:
-    """One line a stage and a tenth of it, for logs."""
-    said: set[tuple[str, int]] = set()
-
-    def report(stage: str, done: int, total: int) -> None:
-        tenth = 10 * done // total if total else 0
-        if (stage, tenth) not in said:
-            said.add((stage, tenth))
-            typer.echo(f"{stage} {10 * tenth} %" if total else stage, err=True)
-
-    return report
-
-
-def _print(result: Any, as_json: bool, shown: Callable[[Any], show.Shown]) -> None:
-    """The result as JSON, or as tables and lines."""
-    if as_json:
-        typer.echo(json.dumps(result, indent=2, sort_keys=True))
-        return
-    for item in shown(result):
-        if isinstance(item, str):
-            typer.echo(item)
-        else:
-            _print_table(item)
-
-
-def _print_table(t: show.Table) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=t.title, title_justify="left")
-    for i, column in enumerate(t.columns):
-        table.add_column(column, justify="left" if i == 0 else "right")
-    for row in t.rows:
-        table.add_row(*(str(x) for x in row))
-    # a pipe has no width of its own: give it room, so that no figure is cut
-    width = None if sys.stdout.isatty() else 160
-    Console(width=width, highlight=False).print(table)
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
 
 
 @app.command()
+@with_task_options("data")
 def data(
     run: RunDir,
+    options: dict[str, Any],
     recipe: Annotated[
         str | None,
         typer.Option(help="Recipe file or name of one that comes along; default: the run's own, or demo."),
     ] = None,
-    keywords: Annotated[
-        str | None, typer.Option(help='Comma-separated words instead of the recipe\'s: "hey robin,stop".')
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Everything random follows it; default: the run's own, or 0.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Everything random follows it; default: the run's own, or 0.", min=0)] = None,
     as_json: Json = False,
 ) -> None:
-    """Collect recordings, or speak them, into a dataset."""
+    """Collect recordings, or speak them, into a dataset.
+
+    Makes the run folder where it does not exist.
+    """
     from edgernn import pipeline
 
-    with _progress() as progress:
-        chosen = pipeline.data_recipe(run, recipe, _words(keywords), seed)
+    with progress_bars() as progress:
+        chosen = pipeline.data_recipe(run, recipe, options, seed)
         dataset = pipeline.prepare_data(chosen, run, progress)
     result = {"dataset": dataset.id, "folder": str(dataset.path), "labels": dataset.summary()}
-    _print(result, as_json, show.dataset)
-
-
-def _words(keywords: str | None) -> list[str] | None:
-    return [w.strip() for w in keywords.split(",") if w.strip()] if keywords else None
+    printed(result, as_json, show.dataset)
 
 
 @app.command()
-def train(
-    run: RunDir,
-    teacher: Annotated[list[Path] | None, typer.Option(help="Run folder of a trained net that teaches; repeatable.")] = None,
-    start: Start = None,
-    device: Device = "auto",
-    as_json: Json = False,
-) -> None:
-    """Train the float model; run it again to resume."""
+@with_task_options("train")
+def train(run: RunDir, options: dict[str, Any], device: Device = "auto", as_json: Json = False) -> None:
+    """Train the float model; run it again to resume.
+
+    Reads the run folder's data, writes its checkpoint.
+    """
     from edgernn import pipeline
 
-    with _progress() as progress:
-        result = pipeline.train_model(run, progress, device, teacher or [], start)
-    _print(result, as_json, show.trained)
+    with progress_bars() as progress:
+        result = pipeline.train_model(run, progress, device, options)
+    printed(result, as_json, show.trained)
 
 
 @app.command()
 def quantize(run: RunDir, scheme: Scheme = None, as_json: Json = False) -> None:
     """Turn the float model into an integer graph.
 
-    Calibrated on streams of training audio; reports range, scale, SNR and saturation of each tensor.
+    Calibrated on streams of training audio; reports range, scale, SNR and saturation of each tensor. Reads the run folder's
+    checkpoint and data, writes its graph.
     """
     from edgernn import pipeline
 
     result = pipeline.quantize_model(run, scheme)
-    _print(result, as_json, show.quantized)
+    printed(result, as_json, show.quantized)
 
 
 @app.command()
+@with_task_options("simulate")
 def simulate(
     run: RunDir,
+    options: dict[str, Any],
     scheme: Scheme = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    seconds: Annotated[float, typer.Option(help="Length of the stream without a reset.")] = 600.0,
+    seconds: Annotated[float, typer.Option(help="Length of the stream without a reset.", min=1.0, max=1e6)] = 600.0,
     runtime: Annotated[str, typer.Option(help=_RUNTIMES)] = "auto",
     compare: Annotated[str | None, typer.Option(help="Runtimes to run side by side: numpy,c,litert or all.")] = None,
     wav: Annotated[Path | None, typer.Option(help="With --compare: a recording to run instead of the stream.")] = None,
-    mixtures: Annotated[
-        Path | None,
-        typer.Option(help="Denoiser: CSV of mixtures (id, snr_db, clean, noise, noise_label); default: 50 of the split."),
-    ] = None,
-    mos: Annotated[bool, typer.Option("--mos", help="Denoiser: DNSMOS too (needs speechmos); slow.")] = False,
     as_json: Json = False,
 ) -> None:
     """Check int8 against float, or runtimes side by side.
 
-    Accuracy, agreement, drift over a long stream, false accepts, latency; of a denoiser PESQ, STOI, SI-SDR, and DNSMOS with
-    --mos. With --compare the integer model runs in several runtimes; exits 1 when a bit differs.
+    What the run's task is judged by, drift over a long stream, latency, speed. With --compare the integer model runs in several
+    runtimes; exits 1 when a bit differs. Reads the run folder, writes its simulate-*.json or compare-*.json.
     """
     from edgernn import pipeline
+    from edgernn.tasks.base import Question
 
-    if compare and (mos or mixtures or runtime != "auto"):
-        raise EdgernnError("--compare runs the net alone in the runtimes it names; leave --mos, --mixtures and --runtime out")
+    if compare and (options or runtime != "auto"):
+        flags = ", ".join(f"--{name}" for name in (*options, "runtime"))
+        raise EdgernnError(f"--compare runs the net alone in the runtimes it names; leave {flags} out")
     if wav and not compare:
-        raise EdgernnError("--wav goes with --compare; `edgernn run --wav` and `edgernn detect` take recordings too")
-    if compare:
-        with _progress() as progress:
+        raise EdgernnError("--wav goes with --compare; `edgernn run --wav` takes a recording too")
+    with progress_bars() as progress:
+        if compare:
             compared = pipeline.compare_model(run, compare, progress, scheme, split, seconds, wav)
-        _print(compared, as_json, show.compared)
+        else:
+            question = Question(split, seconds, runtime, options=options)
+            result = pipeline.simulate_model(run, progress, scheme, question)
+    if compare:
+        printed(compared, as_json, show.compared)
         raise typer.Exit(int(any(row["differing"] for row in compared["rows"])))
-    with _progress() as progress:
-        result = pipeline.simulate_model(run, progress, scheme, split, seconds, runtime, mixtures, mos)
-    _print(result, as_json, show.simulated)
+    printed(result, as_json, lambda r: all_tasks()[r["task"]].show_simulated(r))
 
 
 @app.command()
@@ -196,26 +147,30 @@ def export(
         str,
         typer.Option(
             "--format",
-            help="c: model.h (denoise.h), runtime, examples. tflite: model, C array, TFLM example. onnx: integer, float.",
+            help="c: header, runtime, examples. tflite: model, C array, TFLM example. onnx: integer, float.",
         ),
     ] = "c",
     scheme: Scheme = None,
-    prefix: Annotated[str, typer.Option(help="Prefix of every public C name; default: kws, a denoiser's dn.")] = "",
+    prefix: Annotated[str, typer.Option(help="Prefix of every public C name; default: the task's own.")] = "",
     stateful: Annotated[bool, typer.Option("--stateful", help="tflite: keep the state in resource variables.")] = False,
     clip: Annotated[bool, typer.Option("--clip", help="tflite: a whole clip in one call, for hosts; large.")] = False,
     qdq: Annotated[bool, typer.Option("--qdq", help="onnx: also a QDQ model, close but not exact, for NPU compilers.")] = False,
+    qdq_bits: Annotated[
+        int,
+        typer.Option(help="onnx: bits of the QDQ model's weights; 7 for x86 CPUs with AVX2 but without VNNI.", min=7, max=8),
+    ] = 8,
     as_json: Json = False,
 ) -> None:
     """Write the graph as C, TFLite or ONNX.
 
-    C, .tflite and the integer .onnx compute the same bits. Of a denoiser, C and the TFLM example are sound to sound, the models
-    are its net.
+    C, .tflite and the integer .onnx compute the same bits. C and the TFLM example go from sound to what the task gives, the
+    models are its net. Reads a run folder or graph file, writes into another folder.
     """
     from edgernn import pipeline
 
-    options = pipeline.ExportOptions(prefix, stateful, clip, qdq)
+    options = pipeline.ExportOptions(prefix, stateful, clip, qdq, qdq_bits)
     result = pipeline.export_graph(where, out or _beside(where) / form, form, scheme, options)
-    _print(result, as_json, show.exported)
+    printed(result, as_json, show.exported)
 
 
 @app.command()
@@ -225,36 +180,12 @@ def inspect(
 ) -> None:
     """Show what is in a .ern, .tflite or .onnx file.
 
-    Operators, tensors, scales, sizes, state, graph id. Several files must come from one graph.
+    Operators, tensors, scales, sizes, state, graph id. Several files must come from one graph. Reads files, writes nothing.
     """
     from edgernn.inspect import inspect_together
 
     result = inspect_together(files)
-    _print(result, as_json, show.inspected)
-
-
-@app.command("import")
-def import_model(
-    model: Annotated[Path, typer.Argument(help=".pt or .safetensors state dict, .keras, .h5 or .onnx.")],
-    run: RunDir,
-    labels: Annotated[str, typer.Option(help="Comma-separated meanings of the model's outputs, in its order.")],
-    recipe: Annotated[str, typer.Option(help="Recipe whose front end and recordings belong to the model.")] = "demo",
-    normalization: Annotated[
-        Path | None, typer.Option(help='JSON {"mean": [...], "deviation": [...]} a band, log2 units.')
-    ] = None,
-    layers: Annotated[str, typer.Option(help="PyTorch: what a state dict cannot tell, such as rnn:tanh,fc1:relu,fc2.")] = "",
-    check: Annotated[Path | None, typer.Option(help=".npz with inputs x and the model's own outputs y, to compare.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Bring a trained GRU, LSTM or RNN from elsewhere.
-
-    From PyTorch, Keras or ONNX into a run folder, ready for `edgernn quantize`. See docs/importing.md.
-    """
-    from edgernn.imports.run import import_model as bring
-
-    with _progress() as progress:
-        result = bring(model, recipe, _words(labels) or [], run, progress, normalization, layers, check)
-    _print(result, as_json, show.imported)
+    printed(result, as_json, show.inspected)
 
 
 def _beside(where: Path) -> Path:
@@ -272,7 +203,7 @@ def boards(as_json: Json = False) -> None:
          "toolchains": available_toolchains(b), "emulators": usable_emulators(b)}
         for b in found
     ]  # fmt: skip
-    _print(rows, as_json, show.boards)
+    printed(rows, as_json, show.boards)
 
 
 @app.command()
@@ -284,18 +215,21 @@ def build(
     scheme: Scheme = None,
     as_json: Json = False,
 ) -> None:
-    """Compile for a board: flash and RAM, before flashing."""
+    """Compile for a board: flash and RAM, before flashing.
+
+    Reads a run folder or graph file, writes a folder named like the board beside it.
+    """
     from edgernn import pipeline
 
-    r = pipeline.build_board(where, board, _beside(where), toolchain, optimize, scheme)
-    _print(r, as_json, show.built)
+    result = pipeline.build_board(where, board, _beside(where), toolchain, optimize, scheme)
+    printed(result, as_json, show.built)
 
 
 @app.command()
 def run(
     where: Where,
     board: BoardName = "mps2-an386",
-    wav: Annotated[Path | None, typer.Option(help="Sound to run; default: ten test clips.")] = None,
+    wav: Annotated[Path | None, typer.Option(help="Sound to run; default: some seconds of the test split.")] = None,
     toolchain: Compiler = "auto",
     emulator: Annotated[str, typer.Option(help="qemu, unicorn, or auto: the first that is installed.")] = "auto",
     optimize: Optimize = "-O2",
@@ -304,144 +238,15 @@ def run(
 ) -> None:
     """Run on an emulated core: bits, instructions, stack.
 
-    Bits are compared with the simulator's; exits 1 when they differ.
+    Bits are compared with the simulator's; exits 1 when they differ. Reads a run folder or graph file, writes run-*.json
+    beside it.
     """
     from edgernn import pipeline
 
-    r = pipeline.run_board(where, board, _beside(where), wav, toolchain, emulator, optimize, scheme)
-    _print(r, as_json, show.emulated)
-    if r["bits_differing"]:
+    result = pipeline.run_board(where, board, _beside(where), wav, toolchain, emulator, optimize, scheme)
+    printed(result, as_json, show.emulated)
+    if result["bits_differing"]:
         raise typer.Exit(1)
-
-
-@app.command()
-def kws(
-    keywords: Annotated[str | None, typer.Option(help='Comma-separated words to spot: "hey robin,lights on".')] = None,
-    out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("run/kws"),
-    recipe: Annotated[str | None, typer.Option(help="Recipe file or name; default: the embedded synthetic corpus.")] = None,
-    board: Annotated[list[str] | None, typer.Option(help="Board to emulate; may be given more than once.")] = None,
-    seed: Annotated[int, typer.Option(help="Everything random follows it.")] = 0,
-    epochs: Annotated[int | None, typer.Option(help="Train so many epochs instead of the recipe's.")] = None,
-    device: Device = "auto",
-    as_json: Json = False,
-) -> None:
-    """All of it in one command: words in, firmware out.
-
-    data, train, quantize, simulate, export, build and run, on the embedded synthetic corpus or a recipe of your own.
-    """
-    from edgernn import pipeline
-
-    chosen = pipeline.demo_recipe(_words(keywords), recipe, seed, epochs)
-    with _progress() as progress:
-        result = pipeline.whole(chosen, out, board or ["mps2-an386"], progress, device)
-    _print(result, as_json, show.spotter)
-
-
-@app.command("denoise-train")
-def denoise_train(
-    recipe: Annotated[str, typer.Option(help="Recipe file or name: dn-demo, dn-standard, dn-small, ...")] = "dn-demo",
-    out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("run/denoise"),
-    board: Annotated[list[str] | None, typer.Option(help="Board to emulate; may be given more than once.")] = None,
-    seed: Annotated[int, typer.Option(help="Everything random follows it.")] = 0,
-    epochs: Annotated[int | None, typer.Option(help="Train so many epochs instead of the recipe's.")] = None,
-    start: Start = None,
-    device: Device = "auto",
-    as_json: Json = False,
-) -> None:
-    """A speech denoiser in one command: recipe in, firmware out.
-
-    data, train, quantize, simulate, export, build and run; by default on synthetic voices and generated noise.
-    """
-    from edgernn import pipeline
-    from edgernn.denoise.pipeline import whole_denoiser
-    from edgernn.denoise.recipe import DenoiseRecipe
-
-    chosen = pipeline.demo_recipe(None, recipe, seed, epochs)
-    if not isinstance(chosen, DenoiseRecipe):
-        raise EdgernnError(f"the recipe {recipe} trains a keyword spotter; use `edgernn kws --recipe {recipe}`")
-    with _progress() as progress:
-        result = whole_denoiser(chosen, out, board or ["mps2-an386"], progress, device, start)
-    _print(result, as_json, show.denoiser)
-
-
-@app.command()
-def denoise(
-    audio: Annotated[str, typer.Argument(help="Sound file of any length, rate and channels, or - for raw 16-bit PCM.")] = "",
-    out: Annotated[str, typer.Argument(help="WAV file to write, mono at the model's rate, or - for raw 16-bit PCM.")] = "",
-    graph: Annotated[Path | None, typer.Option(help="Graph file or run folder; default: the newest denoiser in ./run.")] = None,
-    scheme: Scheme = None,
-    use_float: Annotated[bool, typer.Option("--float", help="The float model of the run folder (--graph) instead.")] = False,
-    report: Annotated[Path | None, typer.Option(help="PNG to draw: spectrograms, gains, numbers.")] = None,
-    reference: Annotated[Path | None, typer.Option(help="With --report: the clean speech, for PESQ, STOI, SI-SDR.")] = None,
-    rate: Annotated[int, typer.Option(help="Sample rate of raw PCM on standard input, Hz.")] = 16000,
-    channels: Annotated[int, typer.Option(help="Channels of raw PCM on standard input.")] = 1,
-    live: Annotated[bool, typer.Option("--live", help="Microphone to speaker (needs sounddevice).")] = False,
-) -> None:
-    """Take the noise out of speech.
-
-    From a file of any length, rate and channels, or a pipe (-), to a WAV file or a pipe, in constant memory; by the int8
-    model, the same bits as on the board.
-    """
-    from edgernn import pipeline
-    from edgernn.denoise.run import DenoiseRequest, run_denoise
-
-    if live == bool(audio and out):
-        raise EdgernnError("give a sound file (or -) and where to write (or -), or --live; exactly one of them")
-    where = graph or pipeline.newest_graph(denoiser=True)
-    request = DenoiseRequest(audio, out, scheme, use_float, report, reference, rate, channels, live)
-    for line in run_denoise(where, request):
-        typer.echo(line, err=True)
-
-
-@app.command()
-def detect(
-    audio: Annotated[str, typer.Argument(help="Sound file of any length, rate and channels, or - for raw 16-bit PCM.")] = "",
-    graph: Annotated[Path | None, typer.Option(help="Graph file or run folder; default: the newest under ./run.")] = None,
-    rate: Annotated[int, typer.Option(help="Sample rate of raw PCM on standard input, Hz.")] = 16000,
-    channels: Annotated[int, typer.Option(help="Channels of raw PCM on standard input.")] = 1,
-    live: Annotated[bool, typer.Option("--live", help="Listen to the microphone (needs sounddevice).")] = False,
-    threshold: Annotated[
-        float | None, typer.Option(help="Posterior at which a keyword fires, 0 to 1; default: the graph's.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Print keywords as they are heard: time and score.
-
-    From a file of any length, rate and channels, a pipe of raw samples (-), or a microphone (--live); by the int8 model.
-    """
-    from edgernn import listening, pipeline
-
-    if bool(audio) == live:
-        raise EdgernnError("give a sound file, - for a pipe, or --live for the microphone; exactly one of them")
-    path = pipeline.find_graph(graph) if graph else pipeline.newest_graph()
-    heard = 0
-    try:
-        for found in listening.detections(path, audio, rate, channels, live, threshold):
-            heard += 1
-            line = json.dumps(found) if as_json else f"{found['time_s']:9.2f} s  {found['label']:20} {found['score']:.3f}"
-            typer.echo(line)
-            sys.stdout.flush()
-    except KeyboardInterrupt:
-        if not live:  # a microphone has no other end
-            raise
-    if not as_json:
-        typer.echo(f"{heard} detection{'' if heard == 1 else 's'}", err=True)
-
-
-@app.command()
-def record(
-    label: Annotated[str, typer.Option(help="Word that is said; names the folder.")],
-    out: Annotated[Path, typer.Option(help="Folder of recordings; use it as a `folder` data source.")] = Path("recordings"),
-    count: Annotated[int, typer.Option(help="Examples to record.")] = 20,
-    seconds: Annotated[float, typer.Option(help="Length of each.")] = 1.0,
-    speaker: Annotated[str, typer.Option(help="Who speaks; splits are disjoint by speaker.")] = "me",
-    source: Annotated[str, typer.Option("--from", help="A sound file or - (raw 16 kHz PCM) instead of the microphone.")] = "",
-) -> None:
-    """Collect your own examples of a word."""
-    from edgernn import listening
-
-    for path in listening.record(label, out, count, seconds, speaker, source):
-        typer.echo(path)
 
 
 @app.command()
@@ -453,7 +258,8 @@ def check(
 ) -> None:
     """Exit 1 when a figure got worse than the baseline.
 
-    int8 accuracy, agreement, flash, RAM, instructions, each with its tolerance; exit 2 when it cannot tell.
+    The figures of the run's task, weights, flash, RAM, instructions, each with its tolerance; exit 2 when it cannot tell. Reads
+    the run folder's *.json; with --update writes the baseline.
     """
     from edgernn import gate
 
@@ -461,9 +267,46 @@ def check(
         typer.echo(f"wrote {gate.write_baseline(run, baseline)}")
         return
     result = gate.check(run, baseline)
-    _print(result, as_json, show.checked)
+    printed(result, as_json, show.checked)
     if any(not row["ok"] for row in result["rows"]):
         raise typer.Exit(1)
+
+
+def _whole(task: Task) -> Callable[..., None]:
+    """The task's verb for everything in turn."""
+
+    @with_task_options("whole", task)
+    def whole(
+        options: dict[str, Any],
+        recipe: Annotated[str, typer.Option(help="Recipe file, or name of one that comes along.")] = task.whole.recipe,
+        out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path(task.whole.folder),
+        board: Boards = None,
+        seed: Seed = 0,
+        epochs: Epochs = None,
+        device: Device = "auto",
+        as_json: Json = False,
+    ) -> None:
+        from edgernn import pipeline
+
+        chosen = pipeline.chosen_recipe(recipe, "whole", options, seed, epochs, task.whole.verb)
+        if chosen.task != task.name:
+            other = all_tasks()[chosen.task]
+            raise EdgernnError(f"the recipe {recipe} trains {other.noun}; use `edgernn {other.whole.verb} --recipe {recipe}`")
+        with progress_bars() as progress:
+            result = pipeline.whole(chosen, out, board or ["mps2-an386"], progress, device, options)
+        next_steps = task.next_steps(result["folder"], f"{result['folder']}/graph-{result['scheme']}.ern")
+        printed(result, as_json, lambda s: show.summary(s, task.show_summary(s), next_steps, task.c.header))
+
+    whole.__doc__ = (
+        f"{task.whole.help}\n\ndata, train, quantize, simulate, export, build and run in turn. Makes the run folder."
+    )
+    return whole
+
+
+for _task in all_tasks().values():
+    app.command(_task.whole.verb)(_whole(_task))
+    for _name, _command in _task.commands().items():
+        app.command(_name)(_command)
 
 
 def main() -> None:

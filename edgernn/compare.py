@@ -1,4 +1,4 @@
-"""The same graph in several runtimes, side by side: accuracy, bits that differ from the definition, speed, size."""
+"""The same graph in several runtimes, side by side: bits that differ from the definition, speed, size, what the task adds."""
 
 from __future__ import annotations
 
@@ -8,37 +8,32 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgernn.clips import clip_pcm, label_indices
-from edgernn.data.augment import make_stream
-from edgernn.data.corpus import Dataset
-from edgernn.decision import detect
+from edgernn.core.graph import NetGraph
+from edgernn.core.measure import snr_db
+from edgernn.core.trace import Trace
 from edgernn.errors import EdgernnError
-from edgernn.features import Int16
-from edgernn.graph import Graph, NetGraph
-from edgernn.runtimes import Runtime, Trace, make_runtime, runtime_names
-from edgernn.runtimes._base import GraphT
-from edgernn.scoring import score_clips
+from edgernn.runtimes import Runtime, make_runtime, runtime_names
+from edgernn.tasks.base import Material
 
+Int16 = NDArray[np.int16]
 Progress = Callable[[str, int, int], None]
 DEFINITION = "numpy"
+QDQ_LEAST_DB = 20.0  #: below this the optimised QDQ model is of no use
 
 
 @dataclass(frozen=True)
 class RuntimeRow:
-    """One runtime: clip accuracy; entries of features, logits, posteriors and states that differ from the definition's.
+    """One runtime: entries of features, scores and states that differ from the definition's, over clips and stream.
 
-    events_differing: detections of the stream that one has and the other has not. first: (step, tensor) of the first
-    difference in the stream. us_per_step: microseconds on this host, front end left out.
+    first: (step, tensor) of the first difference in the stream. us_per_step: microseconds on this host, front end left out.
     """
 
     runtime: str
-    accuracy: float
-    clips: int
     steps: int
     entries: int
     differing: int
-    events_differing: int
     first: tuple[int, str] | None
     us_per_step: float
     file_bytes: int | None
@@ -58,7 +53,7 @@ def _wanted(names: str) -> list[str]:
     return list(dict.fromkeys([DEFINITION, *chosen]))
 
 
-def _runtimes(graph: GraphT, names: str, skipped: dict[str, str], progress: Progress) -> Iterator[Runtime[GraphT]]:
+def _runtimes(graph: NetGraph, names: str, skipped: dict[str, str], progress: Progress) -> Iterator[Runtime[NetGraph]]:
     """The wanted runtimes in turn; with "all", one that cannot run here goes into `skipped` with the reason."""
     wanted = _wanted(names)
     for done, name in enumerate(wanted):
@@ -74,87 +69,78 @@ def _runtimes(graph: GraphT, names: str, skipped: dict[str, str], progress: Prog
     progress("comparing runtimes", len(wanted), len(wanted))
 
 
-def compare_runtimes(
-    graph: Graph, names: str, dataset: Dataset, split: str, seconds: float, progress: Progress, recording: Int16 | None = None
-) -> dict[str, Any]:
-    """Rows for `names`; with "all", a runtime that cannot run here is named under "skipped" instead of being an error.
-
-    recording: PCM [n] to run without a reset, instead of `seconds` of the split's clips in noise.
-    """
-    rows = dataset.clips(split)
-    pcm, truth = clip_pcm(dataset, rows), label_indices(dataset, rows)
-    stream = make_stream(rows, dataset, np.random.default_rng(2), seconds)[0] if recording is None else recording
+def compare_runtimes(graph: NetGraph, names: str, material: Material, progress: Progress) -> dict[str, Any]:
+    """Rows for `names`; with "all", a runtime that cannot run here is named under "skipped" instead of being an error."""
     definition: _Run | None = None
     table: list[dict[str, Any]] = []
     skipped: dict[str, str] = {}
     for runtime in _runtimes(graph, names, skipped, progress):
-        run = _run(runtime, pcm, stream)
+        run = _run(runtime, material)
         definition = definition or run
-        table.append(asdict(_row(runtime, run, definition, truth)))
-    return {"graph": graph.id, "scheme": graph.scheme, "dataset": dataset.id, "split": split, "rows": table, "skipped": skipped}
+        extras = material.extras((run.clips, run.stream), (definition.clips, definition.stream))
+        table.append({**asdict(_row(runtime, run, definition)), **extras})
+    return {"graph": graph.id, "scheme": graph.scheme, "split": material.split, "rows": table, "skipped": skipped}
 
 
-@dataclass(frozen=True)
-class NetRow:
-    """One runtime of a net alone: entries of logits, posteriors and states that differ; see RuntimeRow."""
-
-    runtime: str
-    steps: int
-    entries: int
-    differing: int
-    first: tuple[int, str] | None
-    us_per_step: float
-    file_bytes: int | None
-    arena_bytes: int | None
-
-
-def compare_nets(graph: NetGraph, names: str, sound: Int16, progress: Progress) -> dict[str, Any]:
-    """The net of any graph in several runtimes, over the features of one sound without a reset; see `compare_runtimes`."""
-    table: list[dict[str, Any]] = []
-    skipped: dict[str, str] = {}
-    definition = make_runtime(DEFINITION, graph)
-    frames = definition.features(sound)
-    expected: Trace | None = None
-    for runtime in _runtimes(graph, names, skipped, progress):
-        begin = time.perf_counter()
-        trace = runtime.run_features(frames)
-        seconds = time.perf_counter() - begin
-        expected = expected or trace
-        table.append(asdict(_net_row(runtime, trace, expected, seconds)))
-    return {"graph": graph.id, "scheme": graph.scheme, "rows": table, "skipped": skipped}
-
-
-def _net_row(runtime: Runtime[NetGraph], trace: Trace, expected: Trace, seconds: float) -> NetRow:
-    steps = len(trace.logits)
-    return NetRow(
-        runtime.name, steps, sum(a.size for _, a in expected.arrays()), sum(expected.differing(trace).values()),
-        expected.first_difference(trace, runtime.graph.frames_per_step), round(seconds / max(1, steps) * 1e6, 2),
-        runtime.file_bytes, runtime.arena_bytes,
-    )  # fmt: skip
-
-
-def _run(runtime: Runtime[Graph], pcm: Int16, stream: Int16) -> _Run:
+def _run(runtime: Runtime[NetGraph], material: Material) -> _Run:
     """Every clip from reset, then the stream from reset."""
     clips = []
-    for clip in pcm:
+    for clip in material.clips:
         runtime.reset()
-        clips.append(runtime.run(clip))
+        clips.append(runtime.run_features(runtime.features(clip)))
     runtime.reset()
-    frames = runtime.features(stream)
+    frames = runtime.features(material.stream)
     begin = time.perf_counter()
     trace = runtime.run_features(frames)
     return _Run(clips, trace, time.perf_counter() - begin)
 
 
-def _row(runtime: Runtime[Graph], run: _Run, definition: _Run, truth: Any) -> RuntimeRow:
-    g = runtime.graph
+def _row(runtime: Runtime[NetGraph], run: _Run, definition: _Run) -> RuntimeRow:
     pairs = [*zip(definition.clips, run.clips, strict=True), (definition.stream, run.stream)]
-    score = score_clips(np.stack([t.logits for t in run.clips]), truth, g.labels, g.decision.clip_steps)
-    events = [set(detect(r.stream.posteriors, g.decision)) for r in (definition, run)]
     steps = len(run.stream.logits)
     return RuntimeRow(
-        runtime.name, round(score.accuracy, 5), len(truth), sum(len(t.logits) for _, t in pairs),
-        sum(a.size for _, t in pairs for _, a in t.arrays()), sum(sum(d.differing(t).values()) for d, t in pairs),
-        len(events[0] ^ events[1]), definition.stream.first_difference(run.stream, g.frames_per_step),
+        runtime.name, sum(len(t.logits) for _, t in pairs), sum(a.size for _, t in pairs for _, a in t.arrays()),
+        sum(sum(d.differing(t).values()) for d, t in pairs),
+        definition.stream.first_difference(run.stream, runtime.graph.frames_per_step),
         round(run.seconds / max(1, steps) * 1e6, 2), runtime.file_bytes, runtime.arena_bytes,
     )  # fmt: skip
+
+
+# The QDQ form ---------------------------------------------------------------------------
+
+
+def qdq_distance(g: NetGraph, weight_bits: int = 8, steps: int = 500) -> dict[str, float]:
+    """SNR in dB of the QDQ form's logits in ONNX Runtime against the integer model's, both with their own carried state.
+
+    `as_written` runs the file's operators; `optimised` lets ONNX Runtime rewrite them, which may narrow int16 operands of
+    matrix products to int8. The stream is noise with the mean, spread and slow movement of normalised features.
+    """
+    from edgernn.export.onnx_qdq import form_name
+    from edgernn.runtimes.onnx import OnnxRuntime
+
+    frames, form = _noise(g, steps * g.frames_per_step), form_name(weight_bits)
+    exact = make_runtime(DEFINITION, g).run_features(frames).logits
+    levels = {"as_written": "disable_all", "optimised": "enable_all"}
+    runs = {name: OnnxRuntime(g, level=level, form=form).run_features(frames) for name, level in levels.items()}
+    return {name: round(snr_db(exact, trace.logits), 2) for name, trace in runs.items()}
+
+
+def qdq_warning(distance: dict[str, float], weight_bits: int) -> str | None:
+    """What to tell a user whose CPU spoils the optimised QDQ model; None where it does not."""
+    if distance["optimised"] >= QDQ_LEAST_DB or distance["as_written"] < QDQ_LEAST_DB:
+        return None
+    cure = "" if weight_bits == 7 else "export with --qdq-bits 7, or "
+    return (
+        f"ONNX Runtime's optimiser leaves {distance['optimised']:g} dB of the QDQ model's {distance['as_written']:g} dB here: "
+        "its 8-bit products saturate at 16 bits on x86 with AVX2 but without VNNI; "
+        f"{cure}run it at graph optimisation level ORT_DISABLE_ALL"
+    )
+
+
+def _noise(g: NetGraph, frames: int) -> Int16:
+    """Features [frames, bands]: white noise through a one-pole filter, variance 1."""
+    white = np.random.default_rng(0).normal(size=(frames, g.bands))
+    for t in range(1, frames):
+        white[t] = 0.6 * white[t - 1] + 0.8 * white[t]
+    value = g.values[g.input]
+    return np.clip(np.rint(white / value.step), -value.largest, value.largest - 1).astype(np.int16)

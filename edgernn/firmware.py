@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn.audio import write_wav
+from edgernn.core.graph import NetGraph
 from edgernn.errors import EdgernnError
-from edgernn.features import Int16
-from edgernn.graph import Graph, NetGraph
 from edgernn.runtimes import Trace, make_runtime
-from edgernn.runtimes.c import split_states
-from firmware_export.emit import RUNTIME_SOURCES, STACK_BYTES, export_c
+from edgernn.runtimes.c import PREFIX
+from edgernn.signal.audio import Int16, write_wav
+from edgernn.tasks import task_of
+from firmware_export.emit import BOARD_DRIVER, STACK_BYTES, export_c
+from firmware_export.plan import split_states
 from targets import Board, Firmware, build, find_toolchain, run
 
 COUNTED_STEPS = 50
@@ -46,7 +46,7 @@ class FirmwareReport:
 class EmulationReport:
     """What a run on an emulated core showed.
 
-    bits_differing: entries of features, logits, posteriors and carried states that differ from the definition;
+    bits_differing: entries of output, features, logits, posteriors and carried states that differ from the definition;
     instructions_per_step: retired instructions of one step, mean over `counted_steps`.
     """
 
@@ -69,23 +69,15 @@ class EmulationReport:
 
 
 def build_firmware(
-    g: Graph, board: Board, folder: Path, toolchain: str = "auto", optimize: str = "-O2"
+    g: NetGraph, board: Board, folder: Path, toolchain: str = "auto", optimize: str = "-O2"
 ) -> tuple[Firmware, FirmwareReport]:
-    """Export the graph into `folder`/src and compile it with the test harness for the board."""
-    source = folder / "src"
-    export_c(g, source)
-    return compile_harness(g, board, folder, "kws_harness.c", RUNTIME_SOURCES, toolchain, optimize)
-
-
-def compile_harness(
-    g: NetGraph, board: Board, folder: Path, harness: str, sources: Sequence[str], toolchain: str, optimize: str
-) -> tuple[Firmware, FirmwareReport]:
-    """Compile the C exported into `folder`/src with a task's test harness for the board."""
-    source, harnesses = folder / "src", Path(str(files("firmware_export") / "harness"))
+    """Export the graph into `folder`/src and compile it with its task's test firmware for the board."""
+    task, source = task_of(g), folder / "src"
+    export_c(g, source, PREFIX)
     compiler = find_toolchain(board, toolchain)
     firmware = build(
-        [harnesses / harness, *(source / name for name in sources)], board, folder / f"{board.name}.elf",
-        include_dirs=[source, harnesses], toolchain=compiler, optimize=optimize,
+        [task.harness(), *(source / name for name in task.c.sources)], board, folder / f"{board.name}.elf",
+        include_dirs=[source, BOARD_DRIVER], toolchain=compiler, optimize=optimize,
     )  # fmt: skip
     report = FirmwareReport(
         board=board.name, cpu=board.cpu, graph=g.id, toolchain=firmware.toolchain, optimize=optimize,
@@ -94,7 +86,7 @@ def compile_harness(
     return firmware, report
 
 
-def run_firmware(g: Graph, firmware: Firmware, board: Board, pcm: Int16, emulator: str = "auto") -> EmulationReport:
+def run_firmware(g: NetGraph, firmware: Firmware, board: Board, pcm: Int16, emulator: str = "auto") -> EmulationReport:
     """Run PCM [n] through the emulated firmware, compare with NumPy bit by bit, and count instructions over 50 steps."""
     pcm = pcm[: len(pcm) // g.step_samples * g.step_samples]
     if not len(pcm):
@@ -108,7 +100,7 @@ def run_firmware(g: Graph, firmware: Firmware, board: Board, pcm: Int16, emulato
 def emulation_report(
     g: NetGraph, firmware: Firmware, board: Board, pcm: Int16, emulator: str, total: list[int], entries: int, differing: int
 ) -> EmulationReport:
-    """Count instructions over the first 50 steps of PCM [n] and put all figures together; total: the harness's five."""
+    """Count instructions over the first 50 steps of PCM [n] and put all figures together; total: the firmware's five."""
     counted = pcm[: COUNTED_STEPS * g.step_samples]
     counts, name = count_instructions(g, firmware, board, counted, emulator)
     per_step = float(np.mean(counts))
@@ -123,16 +115,10 @@ def emulation_report(
     )  # fmt: skip
 
 
-def emulated_trace(g: Graph, firmware: Firmware, board: Board, pcm: Int16, emulator: str = "auto") -> tuple[Trace, list[int]]:
-    """Everything the firmware computed over PCM [n], and the harness's five totals."""
-    raw, total = emulated_rows(g, firmware, board, pcm, emulator)
-    return parse_rows(g, raw), total
-
-
-def emulated_rows(
+def emulated_trace(
     g: NetGraph, firmware: Firmware, board: Board, pcm: Int16, emulator: str = "auto"
-) -> tuple[NDArray[np.uint8], list[int]]:
-    """What the harness wrote of each step, bytes [steps, n], and its five totals."""
+) -> tuple[Trace, list[int]]:
+    """Everything the firmware computed over PCM [n], and its five totals."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_wav(folder / "in.wav", pcm, g.sample_rate)
@@ -142,7 +128,7 @@ def emulated_rows(
         raw = np.fromfile(folder / "out.bin", np.uint8).reshape(total[1], total[4])
     if total[0]:
         raise EdgernnError(f"{board.name}: the firmware's self-test failed at output {total[0] - 1}")
-    return raw, total
+    return _parsed(g, raw), total
 
 
 def count_instructions(
@@ -162,11 +148,13 @@ def _expect_success(board: Board, code: int, console: str) -> None:
         raise EdgernnError(f"{board.name}: the firmware ended with code {code} {console.strip()}".rstrip())
 
 
-def parse_rows(g: NetGraph, raw: NDArray[np.uint8]) -> Trace:
-    """Rows of the harness's dump, features to states -> a trace."""
-    dtype = np.dtype(np.int8 if g.affine.bits == 8 else "<i2")
-    scores, f = g.scores, g.frames_per_step * g.bands
-    a, b, c = f * dtype.itemsize, f * dtype.itemsize + 2 * scores, f * dtype.itemsize + 4 * scores
-    features = np.ascontiguousarray(raw[:, :a]).view(dtype).astype(np.int16).reshape(-1, g.bands)
-    logits, posteriors = (np.ascontiguousarray(raw[:, x:y]).view("<i2") for x, y in ((a, b), (b, c)))
-    return Trace(features, logits, posteriors, split_states(g, raw[:, c:]))
+def _parsed(g: NetGraph, raw: NDArray[np.uint8]) -> Trace:
+    """The firmware's dump, bytes [S, n] of output, features, scores and states -> a trace."""
+    feature, output = np.dtype(np.int8 if g.affine.bits == 8 else "<i2"), np.dtype(g.output.dtype).newbyteorder("<")
+    sizes = (g.output.width * output.itemsize, g.frames_per_step * g.bands * feature.itemsize, 2 * g.scores, 2 * g.scores)
+    ends = np.cumsum((0, *sizes))
+    parts = [np.ascontiguousarray(raw[:, a:b]) for a, b in itertools.pairwise(ends)]
+    features = parts[1].view(feature).astype(np.int16).reshape(-1, g.bands)
+    return Trace(
+        features, parts[2].view("<i2"), parts[3].view("<i2"), split_states(g, raw[:, ends[-1] :]), parts[0].view(output)
+    )

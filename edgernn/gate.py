@@ -7,21 +7,23 @@ from typing import Any
 
 from edgernn.artifacts import read_json, write_json
 from edgernn.errors import EdgernnError
+from edgernn.tasks import all_tasks, find_task
+from edgernn.tasks.base import Figure
 
 BASELINE_VERSION = 1
 
-#: metric -> (direction: +1 when more is better, tolerance, relative: of the baseline's value, not absolute)
-TOLERANCES: dict[str, tuple[int, float, bool]] = {
-    "int8_accuracy": (+1, 0.005, False),
-    "agreement": (+1, 0.005, False),
-    "int8_pesq": (+1, 0.02, False),
-    "int8_stoi": (+1, 0.005, False),
-    "int8_si_sdr": (+1, 0.1, False),
-    "weight_bytes": (-1, 0.0, True),
-    "flash_bytes": (-1, 0.01, True),
-    "ram_bytes": (-1, 0.0, True),
-    "instructions_per_step": (-1, 0.01, True),
+#: what every task's runs are compared by
+COMMON: dict[str, Figure] = {
+    "weight_bytes": Figure(-1, 0.0, relative=True),
+    "flash_bytes": Figure(-1, 0.01, relative=True),
+    "ram_bytes": Figure(-1, 0.0, relative=True),
+    "instructions_per_step": Figure(-1, 0.01, relative=True),
 }
+
+
+def known_figures() -> dict[str, Figure]:
+    """Every figure that may stand in a baseline, by name."""
+    return {**COMMON, **{name: f for task in all_tasks().values() for name, f in task.gated.items()}}
 
 
 def collect(run: Path) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def collect(run: Path) -> dict[str, Any]:
     context: dict[str, str] = {}
     for s in simulated:
         key = s["scheme"]
-        context[f"{key}.test_set"], quality = _denoised(s) if "mean" in s else _spotted(s)
+        context[f"{key}.test_set"], quality = find_task(s.get("task"), str(run)).figures(s)
         metrics |= {f"{key}.{name}": value for name, value in quality.items()}
         metrics[f"{key}.weight_bytes"] = s["weight_bytes"]
     for b in boards:
@@ -44,22 +46,11 @@ def collect(run: Path) -> dict[str, Any]:
     return {"graph": simulated[0]["graph"], "context": context, "metrics": metrics}
 
 
-def _spotted(s: dict[str, Any]) -> tuple[str, dict[str, float]]:
-    """What a keyword spotter was judged on, and how it did."""
-    clips = s["clips"]
-    return f"{s['dataset']}/{clips['split']}", {"int8_accuracy": clips["integer"]["accuracy"], "agreement": clips["agreement"]}
-
-
-def _denoised(s: dict[str, Any]) -> tuple[str, dict[str, float]]:
-    """The same of a denoiser."""
-    judged = Path(s["list"]).name if s["list"] else f"{s['dataset']}/{s['split']}"
-    return f"{judged}, {s['mixtures']} mixtures", {f"int8_{m}": s["mean"]["integer"][m] for m in ("pesq", "stoi", "si_sdr")}
-
-
 def write_baseline(run: Path, path: Path) -> Path:
     """Write the run's figures and today's tolerances as a baseline."""
     found = collect(run)
-    tolerances = {name: TOLERANCES[name][1] for name in TOLERANCES}
+    kinds = {name.rsplit(".", 1)[-1] for name in found["metrics"]}
+    tolerances = {name: figure.tolerance for name, figure in known_figures().items() if name in kinds}
     write_json(path, {"baseline": BASELINE_VERSION, "tolerances": tolerances, **found})
     return path
 
@@ -83,10 +74,11 @@ def check(run: Path, path: Path) -> dict[str, Any]:
 def _row(name: str, before: float, value: float | None, tolerances: dict[str, float]) -> dict[str, Any]:
     """One metric: ok unless it is missing or worse by more than the tolerance."""
     kind = name.rsplit(".", 1)[-1]
-    direction, _, relative = TOLERANCES[kind]
-    tolerance = tolerances[kind]
-    allowed = tolerance * abs(before) if relative else tolerance
-    ok = value is not None and direction * (value - before) >= -allowed - 1e-12
-    points = kind in ("int8_accuracy", "agreement")
-    shown = f"{100 * tolerance:g} %" if relative else f"{100 * tolerance:g} points" if points else f"{tolerance:g}"
+    figure, tolerance = known_figures().get(kind), tolerances.get(kind)
+    if figure is None or tolerance is None:
+        raise EdgernnError(f"cannot tell: the baseline has the figure {name}, but no tolerance for it that this edgernn knows")
+    allowed = tolerance * abs(before) if figure.relative else tolerance
+    ok = value is not None and figure.better * (value - before) >= -allowed - 1e-12
+    percent = f"{100 * tolerance:g} %" if figure.relative else f"{100 * tolerance:g} points"
+    shown = percent if figure.relative or figure.points else f"{tolerance:g}"
     return {"metric": name, "baseline": before, "value": value, "tolerance": shown, "ok": ok}

@@ -18,7 +18,7 @@ import numpy as np
 from edgernn.errors import EdgernnError
 from edgernn.export._onnx_file import metadata_of, read, text
 from edgernn.export.metadata import CHECKSUM_KEY, PREFIX, input_ports, metadata, output_ports
-from edgernn.graph import from_bytes
+from edgernn.tasks import graph_from_bytes
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
@@ -90,7 +90,7 @@ def _described(entries: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _ern(data: bytes, path: Path) -> dict[str, Any]:
-    g = from_bytes(data, str(path))
+    g = graph_from_bytes(data, str(path))
     values = [
         {"name": name, "dtype": v.dtype, "shape": list(v.shape), "bytes": 0, "scale": v.step} for name, v in g.values.items()
     ]

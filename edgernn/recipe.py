@@ -1,4 +1,4 @@
-"""The recipe: one TOML that says everything about a model, from data to thresholds.
+"""The recipe: one TOML that says everything about a model, from data to thresholds; here what every task's recipe shares.
 
 Every section is a frozen dataclass; a key that is not a field is an error that names the nearest valid one, and all
 errors are reported at once. The resolved recipe is kept in the run folder and inside the checkpoint.
@@ -7,55 +7,53 @@ errors are reported at once. The resolved recipe is kept in the run folder and i
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
 
-from edgernn.cells import all_cells
-from edgernn.data.augment import AugmentConfig
+from edgernn.cells import all_cells, make_layers
+from edgernn.core.cell import Layer, LayerSpec
+from edgernn.core.primitives import check_scheme
 from edgernn.errors import EdgernnError
-from edgernn.features import FrontEndParams
-from edgernn.primitives import check_scheme
 
 
-@dataclass(frozen=True)
-class LayerSpec:
-    """One layer: its cell and the cell's options, completed with their defaults."""
-
-    cell: str
-    options: Mapping[str, int]
+def check_ranges(where: str, section: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Every named number of a section must be finite and lie between its two ends; one error names all that do not."""
+    wrong = [
+        f"{where}.{name} = {getattr(section, name):g} must lie in {low:g}..{high:g}"
+        for name, (low, high) in ranges.items()
+        if not (math.isfinite(getattr(section, name)) and low <= getattr(section, name) <= high)
+    ]
+    if wrong:
+        raise EdgernnError("; ".join(wrong))
 
 
 @dataclass(frozen=True)
 class TrainParams:
-    """How to train. Times in epochs unless said otherwise."""
+    """How to train; a task adds to it. Times in epochs unless said otherwise."""
 
     epochs: int = 60
     batch: int = 128
     learning_rate: float = 3e-3
-    weight_decay: float = 2e-2
-    warmup: float = 0.15  #: share of the run in which the rate rises; it then falls as a cosine
+    weight_decay: float = 1e-2
+    warmup: float = 0.1  #: share of the run in which the rate rises; it then falls as a cosine
     clip_norm: float = 1.0  #: gradients longer than this are shortened to it
-    label_smoothing: float = 0.05
-    sigmoid_loss: float = 0.3  #: weight of the per-label binary loss that calibrates the posteriors
-    dropout: float = 0.1  #: on the input of each recurrent layer
-    patience: int = 0  #: stop after this many epochs without a better validation score; 0: never
     average: float = 0.999  #: decay of the moving average of the weights per step (what is validated and kept); 0: off
-    variants: int = 12  #: augmented copies of each clip prepared before training
-    carried: float = 0.3  #: share of clips that follow other sound without a reset
-    context_s: float = 0.6  #: longest such preceding sound, seconds
-    silence: float = 0.08  #: silence clips (cuts of noise) per training clip
-    speech: float = 0.08  #: cuts of running speech per training clip, as unknown words
-    time_masks: int = 1
-    time_mask_frames: int = 6
-    band_masks: int = 1
-    band_mask_bands: int = 6
-    tilt: float = 0.15  #: random spectral slope and bend, in standard deviations of a band
-    distill: float = 0.6  #: share of the target that teachers give, where `edgernn train --teacher` names some
-    mixup: float = 0.0  #: Beta(a, a) parameter; 0: off
     threads: int = 1
+
+    #: least and largest value of each number; a task's section has more of them
+    RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "epochs": (1, 100_000), "batch": (1, 65_536), "learning_rate": (1e-9, 10), "weight_decay": (0, 10),
+        "warmup": (0, 1), "clip_norm": (1e-6, 1e6), "average": (0, 0.999999), "threads": (1, 1024),
+    }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        """Everything is checked before anything is spent."""
+        check_ranges("train", self, self.RANGES)
 
 
 @dataclass(frozen=True)
@@ -69,79 +67,111 @@ class QuantizeParams:
     def __post_init__(self) -> None:
         """A scheme that does not exist is told before training."""
         check_scheme(self.scheme)
+        check_ranges("quantize", self, {"streams": (1, 4096), "stream_seconds": (0.1, 3600)})
 
 
 @dataclass(frozen=True)
-class DecisionParams:
-    """Posteriors to events. Times in ms are rounded up to steps."""
+class SourceParams:
+    """What to learn from: a table a source, `kind` and that kind's options (`edgernn/data/sources`).
 
-    smoothing_ms: float = 200.0
-    refractory_ms: float = 800.0
-    clip_ms: float = 600.0  #: a clip's label is the argmax of the logits summed over its last so many ms
-    threshold: float = 0.7
-
-
-@dataclass(frozen=True)
-class DataParams:
-    """What to learn and from what. Each source is a table: `kind` and that kind's options (`edgernn/data/sources`).
-
-    A path may name an environment variable as ${NAME}. clip_seconds 0: one second, or the longest keyword clip.
+    A path may name an environment variable as ${NAME}.
     """
 
-    keywords: tuple[str, ...] = ()
     sources: tuple[Mapping[str, Any], ...] = ()
-    clip_seconds: float = 0.0
+
+
+class SignalParams(Protocol):
+    """What every signal path's parameters say."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+
+    @property
+    def hop(self) -> int:
+        """New samples a frame."""
+
+    @property
+    def bands(self) -> int:
+        """Features of a frame."""
+
+    @property
+    def tables_type(self) -> type[Any]:
+        """The class of its tables, whose fields are arrays."""
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A whole model: one field a section."""
+class Recipe(ABC):
+    """What every task's recipe has; a task adds its sections, one field each."""
 
-    name: str = "kws"
+    name: str = ""
+    task: str = ""
     seed: int = 0
-    data: DataParams = field(default_factory=DataParams)
-    frontend: FrontEndParams = field(default_factory=FrontEndParams)
     layers: tuple[LayerSpec, ...] = ()
     train: TrainParams = field(default_factory=TrainParams)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
     quantize: QuantizeParams = field(default_factory=QuantizeParams)
-    decision: DecisionParams = field(default_factory=DecisionParams)
+
+    @property
+    @abstractmethod
+    def signal(self) -> SignalParams:
+        """The signal path the net hears through."""
+
+    @property
+    @abstractmethod
+    def sources(self) -> tuple[Mapping[str, Any], ...]:
+        """The tables of [[data.sources]]."""
+
+    @property
+    def keywords(self) -> tuple[str, ...]:
+        """The words to learn, where the task has any."""
+        return ()
+
+    @abstractmethod
+    def scores(self, labels: Sequence[str]) -> int:
+        """Scores that the head gives each row."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, every default spelled out."""
-        return recipe_dict(self)
+        return {**asdict(self), "layers": [{"cell": x.cell, **x.options} for x in self.layers]}
+
+    def net_layers(self, labels: Sequence[str]) -> list[Layer]:
+        """The layers and the head."""
+        return make_layers(self.layers, self.signal.bands, self.scores(labels))
 
     @property
     def frames_per_step(self) -> int:
-        """Front-end frames one step of the net consumes."""
+        """Frames one step of the net consumes: as the first layer says."""
         first = self.layers[0]
         return all_cells()[first.cell].frames(first.options)
 
+    @property
+    def rows(self) -> int:
+        """Rows of the net's output."""
+        rows = 1
+        for layer in self.layers:
+            rows = all_cells()[layer.cell].rows(layer.options, rows)
+        return rows
+
     def steps(self, milliseconds: float) -> int:
         """Milliseconds to whole steps, rounded up, at least 1."""
-        step = self.frontend.hop * self.frames_per_step / self.frontend.sample_rate
+        step = self.signal.hop * self.frames_per_step / self.signal.sample_rate
         return max(1, -int(-milliseconds / 1000.0 // step))
+
+
+RecipeT = TypeVar("RecipeT", bound=Recipe)
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
     """The values of a recipe file, not yet checked."""
     try:
-        return tomllib.loads(Path(path).read_text())
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise EdgernnError(f"cannot read recipe {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise EdgernnError(f"recipe {path} is not valid TOML: {error}") from None
 
 
-def make_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
-    """A recipe for keyword spotting from plain values; every problem in one error."""
-    return build_recipe(Recipe, values, where)
-
-
-AnyRecipe = TypeVar("AnyRecipe")
-
-
-def build_recipe(kind: type[AnyRecipe], values: Mapping[str, Any], where: str) -> AnyRecipe:
+def build_recipe(kind: type[RecipeT], values: Mapping[str, Any], where: str) -> RecipeT:
     """A recipe of a task, a dataclass with one field a section and the field `layers`; every problem in one error."""
     problems: list[str] = []
     layers = _layers(values.get("layers", []), problems)
@@ -150,11 +180,6 @@ def build_recipe(kind: type[AnyRecipe], values: Mapping[str, Any], where: str) -
     if problems or recipe is None:
         raise EdgernnError(f"{where}: " + "; ".join(problems))
     return kind(**{**{f.name: getattr(recipe, f.name) for f in fields(recipe)}, "layers": layers})
-
-
-def recipe_dict(recipe: Any) -> dict[str, Any]:
-    """A recipe as plain JSON types, every default spelled out."""
-    return {**asdict(recipe), "layers": [{"cell": x.cell, **x.options} for x in recipe.layers]}
 
 
 def _section(kind: type[Any], values: Mapping[str, Any], prefix: str, problems: list[str]) -> Any:

@@ -1,4 +1,4 @@
-"""Graph to a folder of C: `model.h`, the runtime it needs, and examples."""
+"""Graph to a folder of C: the header of its task, the runtime it needs, and examples."""
 
 from __future__ import annotations
 
@@ -16,16 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.artifacts import write_text
+from edgernn.core.graph import NetGraph
+from edgernn.core.graph_file import FORMAT_VERSION
+from edgernn.core.primitives import LINEAR_CONSTANTS
+from edgernn.core.structure import Op
 from edgernn.errors import EdgernnError
-from edgernn.graph import FORMAT_VERSION, Graph, NetGraph, Op
-from edgernn.primitives import LINEAR_CONSTANTS
-from firmware_export.golden import make_golden
-from firmware_export.plan import Plan, c_name, keyword_state_bytes, make_plan
+from edgernn.tasks import Task, task_of
+from edgernn.tasks.base import Member
+from firmware_export.golden import golden_checksums
+from firmware_export.plan import c_name, make_plan, state_bytes
 
 API_VERSION = 1
 #: bound on the stack of one step on any supported core; the emulated batteries assert it
 STACK_BYTES = 512
-RUNTIME_SOURCES = ("ern_net.c", "ern_frontend.c", "ern_decide.c")
+#: what turns a task's harness into a program of the host, and into a test firmware
+HOST_DRIVER, BOARD_DRIVER = (Path(str(files("firmware_export"))) / "harness" / x for x in ("host", "board"))
 _CTYPES = {name: f"{name}_t" for name in ("int8", "int16", "int32", "uint8", "uint16", "uint32")}
 _C_WORDS = frozenset(keyword.kwlist) | {"auto", "case", "char", "const", "default", "do", "double", "enum", "extern", "float"}
 _C_WORDS |= {"goto", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static"}
@@ -121,55 +126,69 @@ def check_prefix(prefix: str) -> None:
         raise EdgernnError(f"prefix {prefix!r} must be a lower-case C identifier that is not a keyword or `ern`, like `kws`")
 
 
-def render_model(g: Graph, prefix: str = "kws") -> str:
-    """The text of `model.h` with every public name starting with `prefix`."""
+def render_header(g: NetGraph, prefix: str = "") -> str:
+    """The text of the task's header with every public name starting with `prefix` (empty: the task's own)."""
+    task, plan, golden = task_of(g), make_plan(g), golden_checksums(g)
+    prefix = prefix or task.c.prefix
     check_prefix(prefix)
-    _check_label_macros(g)
-    golden, plan = make_golden(g), make_plan(g)
-    others = [Array("thresholds", np.array(g.decision.thresholds, np.int16), "other")]
-    others.append(Array("golden", golden.posteriors, "other"))
-    return render("model.h.jinja", g, prefix, plan, others, golden=golden, state_bytes=keyword_state_bytes(g, plan))
-
-
-def render(name: str, g: NetGraph, prefix: str, plan: Plan, others: list[Array], **values: Any) -> str:
-    """A header from its template: what every task's header holds, and the task's own values."""
-    text = template(name).render(
-        g=g, id=g.id, p=prefix, P=prefix.upper(), plan=plan, arrays=[*arrays(g), *others], linears=linears(g),
-        crc=constants_crc32(g), stack_bytes=STACK_BYTES, api_version=API_VERSION,
-        graph_format=FORMAT_VERSION, features_type=f"int{g.affine.bits}_t", **values,
+    task.check_c(g)
+    members = task.members(g)
+    others = [Array(name, array, "other") for name, array in task.arrays(g).items()]
+    others.append(Array("golden", np.array(golden, np.uint32), "other"))
+    text = template(task, "header.h.jinja").render(
+        **_names(task, g, prefix), id=g.id, plan=plan, arrays=[*arrays(g), *others], linears=linears(g), members=members,
+        crc=constants_crc32(g), state_bytes=state_bytes(g, plan, members), stack_bytes=STACK_BYTES, golden=golden,
+        api_version=API_VERSION, graph_format=FORMAT_VERSION, features_type=f"int{g.affine.bits}_t",
+        guard=re.sub(r"\W", "_", task.c.header).upper(),
     )  # fmt: skip
     return str(text).replace("&@_", f"&{prefix}_")
 
 
-def _macro(label: str) -> str:
-    return re.sub(r"\W", "_", label, flags=re.ASCII).upper()
+def _names(task: Task, g: NetGraph, prefix: str) -> dict[str, Any]:
+    """What every template of a task is given."""
+    return {
+        "g": g, "p": prefix, "P": prefix.upper(), "header": task.c.header, "sources": task.c.sources,
+        "task_template": task.template().name,
+    }  # fmt: skip
 
 
-def _check_label_macros(g: Graph) -> None:
-    seen: dict[str, str] = {}
-    for label in g.labels:
-        other = seen.setdefault(_macro(label), label)
-        if other != label:
-            raise EdgernnError(f"labels {other!r} and {label!r} give the same C name {_macro(label)}; rename one of them")
+def c_macro(text: str) -> str:
+    """Part of a macro's name."""
+    return re.sub(r"\W", "_", text, flags=re.ASCII).upper()
 
 
-def template(name: str) -> Any:
-    """A template of this package."""
+def comment(text: str) -> str:
+    """Text that can neither end a comment nor reach beyond its line."""
+    return re.sub(r"[^ -~]|\*/|/\*|\?\?/|\\", "_", text)
+
+
+def _member(m: Member) -> str:
+    return f"{m.ctype} {m.name}[{m.count}]" if m.count else f"{m.ctype} {m.name}"
+
+
+def template(task: Task, name: str) -> Any:
+    """A skeleton of this package, to be filled by the macros of a task's template."""
     import jinja2
 
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    environment.filters["macro"] = _macro
-    environment.filters["cstring"] = c_string
-    return environment.from_string((files("firmware_export") / "templates" / name).read_text())
+    skeletons = Path(str(files("firmware_export"))) / "templates"
+    loader = jinja2.FileSystemLoader([skeletons, task.template().parent])
+    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment.filters.update(
+        macro=c_macro, cstring=c_string, comment=comment, member=_member,
+        numbers=lambda array: wrapped(str(int(v)) for v in array),
+    )  # fmt: skip
+    return environment.get_template(name)
 
 
-def export_c(g: Graph, folder: Path, prefix: str = "kws") -> list[Path]:
-    """Write `model.h`, the runtime and the examples into `folder`; returns the files written."""
-    written = [folder / "model.h"]
-    write_text(written[0], render_model(g, prefix))
-    for name in ("main.c", "main_interrupt.c"):
+def export_c(g: NetGraph, folder: Path, prefix: str = "") -> list[Path]:
+    """Write the task's header, the runtime and the examples into `folder`; returns the files written."""
+    task = task_of(g)
+    prefix = prefix or task.c.prefix
+    written = [folder / task.c.header]
+    write_text(written[0], render_header(g, prefix))
+    for name in task.c.examples:
         written.append(folder / "examples" / name)
-        write_text(written[-1], template(f"{name}.jinja").render(g=g, p=prefix, P=prefix.upper()))
+        write_text(written[-1], template(task, f"{name}.jinja").render(_names(task, g, prefix)))
     return [*written, *copy_runtime(folder)]
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from edgernn.denoise.graph import DenoiseGraph
-from edgernn.graph import Graph, NetGraph, Op
+import numpy as np
+from numpy.typing import NDArray
+
+from edgernn.core.graph import NetGraph
+from edgernn.core.structure import Op
+from edgernn.tasks.base import StateMembers
 
 _ALIGN = 4
 _WIDTH = {"int8": 1, "int16": 2}
@@ -25,12 +29,11 @@ class StateField:
 
 @dataclass(frozen=True)
 class Plan:
-    """The body of `net_step` and the memory it needs, in bytes: scratch, and the carried arrays as the struct holds them."""
+    """The body of `net_step`, the carried arrays as the struct holds them, and the scratch memory in bytes."""
 
     lines: list[str]
     states: list[StateField]
     arena_bytes: int
-    net_bytes: int
 
 
 def c_name(value: str) -> str:
@@ -43,9 +46,7 @@ def make_plan(g: NetGraph) -> Plan:
     places = _Places(g)
     lines = [line for op in g.ops for line in EMIT[op.kind](g, op, places)]
     lines += [_store(g, s.read, s.write, places) for s in g.states]
-    states = state_fields(g)
-    net = _aligned(sum(_bytes(g, s.value) for s in states), 2)
-    return Plan(lines, states, places.arena_bytes, net)
+    return Plan(lines, state_fields(g), places.arena_bytes)
 
 
 def state_fields(g: NetGraph) -> list[StateField]:
@@ -66,24 +67,48 @@ def _bytes(g: NetGraph, value: str) -> int:
     return _count(g, value) * _WIDTH[g.values[value].dtype]
 
 
-def keyword_state_bytes(g: Graph, plan: Plan) -> int:
-    """Size of a keyword spotter's state struct, each member rounded up to its alignment; the C compiler checks it."""
-    p = g.frontend
-    frontend = 8 * p.bands + 4 * p.fft + 2 * p.bands
-    scratch = _aligned(max(frontend, plan.arena_bytes), 8)
-    keywords = len(g.decision.thresholds)
-    rest = 2 * 2 * len(g.labels) + 2 * g.decision.smoothing * keywords + _aligned(keywords, 2)
-    rest += 2 * max(1, p.window - p.hop) + _bytes(g, g.input)
-    return _aligned(scratch + 8 + plan.net_bytes + rest, 8)
+def net_bytes(g: NetGraph) -> int:
+    """Size of the state struct's member `net`: the carried arrays, widest first; a net without state has a placeholder."""
+    return _aligned(sum(_bytes(g, f.value) for f in state_fields(g)), 2) or 2
 
 
-def denoiser_state_bytes(g: DenoiseGraph, plan: Plan) -> int:
-    """Size of a denoiser's state struct; the C compiler checks it."""
-    p = g.stft
-    scratch = _aligned(max(2 * p.bands, plan.arena_bytes), 4)
-    rest = 2 * 2 * p.bands + 2 * p.hop + _bytes(g, g.input)
-    net = plan.net_bytes or 2  # a net without state has a placeholder
-    return _aligned(4 * (p.window + 2) + 4 * p.hop + scratch + net + rest, 4)
+def split_states(g: NetGraph, net: NDArray[np.uint8]) -> dict[str, NDArray[np.generic]]:
+    """Raw bytes [S, n] of the state struct's member `net` -> carried arrays [S, R, C], in the graph's order."""
+    out, offset = {}, 0
+    for f in state_fields(g):
+        dtype = np.dtype(f.ctype.removesuffix("_t")).newbyteorder("<")
+        size = f.count * dtype.itemsize
+        raw = np.ascontiguousarray(net[:, offset : offset + size])
+        out[f.value] = raw.view(dtype).reshape(len(net), *g.values[f.value].shape)
+        offset += size
+    return {s.read: out[s.read] for s in g.states}
+
+
+#: size and alignment of what a state struct may hold, on the core that aligns most
+_CTYPES = {
+    "int8_t": (1, 1), "uint8_t": (1, 1), "int16_t": (2, 2), "uint16_t": (2, 2), "int32_t": (4, 4), "uint32_t": (4, 4),
+    "uint64_t": (8, 8), "ern_decider": (8, 4), "ern_gate": (8, 4),
+}  # fmt: skip
+
+
+def state_bytes(g: NetGraph, plan: Plan, members: StateMembers) -> int:
+    """Size of a task's state struct as C lays it out; the C compiler checks it."""
+    task, alignment = _layout([(m.ctype, m.count) for m in members.scratch])
+    scratch = _aligned(max(task, plan.arena_bytes, 4), max(alignment, 4))
+    size, most = _layout([(m.ctype, m.count) for m in members.first])
+    most = max(most, alignment, 4)
+    size = _aligned(size, max(alignment, 4)) + scratch + net_bytes(g) + 2 * 2 * g.scores
+    rest = [*((m.ctype, m.count) for m in members.last), (f"int{g.affine.bits}_t", g.frames_per_step * g.bands)]
+    return _aligned(_layout(rest, size)[0], most)
+
+
+def _layout(members: Sequence[tuple[str, int]], size: int = 0) -> tuple[int, int]:
+    """(size, alignment) of a struct's members after `size` bytes, each rounded up to its alignment."""
+    most = 1
+    for ctype, count in members:
+        each, alignment = _CTYPES[ctype]
+        size, most = _aligned(size, alignment) + each * max(1, count), max(most, alignment)
+    return size, most
 
 
 def _aligned(size: int, to: int) -> int:

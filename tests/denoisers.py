@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from edgernn.denoise.floatnet import DenoiseNet, make_denoise_layers
+from edgernn.denoise.quantize import quantize_denoiser
 from nets import _random as random_weight
 
-from edgernn.audio import Int16
 from edgernn.data.corpus import NOISE, ROOM, SPEECH, Clip, Dataset, Item, write_dataset
-from edgernn.denoise.floatnet import DenoiseNet, make_denoise_layers
-from edgernn.denoise.graph import DenoiseGraph
-from edgernn.denoise.quantize import quantize_denoiser
-from edgernn.denoise.recipe import DenoiseRecipe, make_denoise_recipe
-from edgernn.stft import analyze, log_bands, make_tables
+from edgernn.signal.audio import Int16
+from edgernn.signal.stft import analyze, log_bands, make_tables
+from edgernn.tasks.denoise.graph import DenoiseGraph
+from edgernn.tasks.denoise.recipe import DenoiseRecipe, make_denoise_recipe
 
 SMALL_STFT = {"window": 128, "single": 16, "wide": 3}
 

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.cells import all_cells
-from edgernn.features import make_tables
-from edgernn.floatnet import FloatNet, make_layers
-from edgernn.graph import Graph
-from edgernn.quantize import quantize
+from edgernn.core.floatnet import FloatNet, make_layers
+from edgernn.core.graph import Graph
+from edgernn.core.quantize import quantize
 from edgernn.recipe import Recipe, make_recipe
 from edgernn.runtimes import Trace
+from edgernn.signal.log_mel import make_tables
 
 LABELS = ("a", "b", "c", "unknown", "silence")
 MEAN, DEVIATION = 9000.0, 1500.0

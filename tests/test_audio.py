@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 import edgernn
-from edgernn.audio import read_audio, stream_audio, to_float, to_int16, write_wav
 from edgernn.errors import EdgernnError
+from edgernn.signal.audio import read_audio, stream_audio, to_float, to_int16, write_wav
 
 EVERY = np.arange(-32768, 32768).astype(np.int16)
 
@@ -102,7 +102,7 @@ def test_pipe_equals_file(tmp_path: Path) -> None:
     frames = np.random.default_rng(1).integers(-9000, 9000, (30000, 2)).astype(np.int16)
     soundfile.write(tmp_path / "a.wav", frames, 48000, subtype="PCM_16")
     code = (
-        "import sys, numpy as np; from edgernn.audio import stream_audio\n"
+        "import sys, numpy as np; from edgernn.signal.audio import stream_audio\n"
         "blocks = list(stream_audio('-', raw_rate=48000, channels=2))\n"
         "sys.stdout.buffer.write(np.concatenate(blocks).tobytes())"
     )

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from nets import quantized, random_net, recurrent_cells
 
+from edgernn.core.graph import Graph
+from edgernn.core.primitives import SCHEMES
 from edgernn.errors import EdgernnError
-from edgernn.graph import Graph
 from edgernn.hostcc import WARNINGS, host_compiler
-from edgernn.primitives import SCHEMES
 from edgernn.runtimes import make_runtime
 from firmware_export.emit import RUNTIME_SOURCES, export_c
 from firmware_export.golden import GOLDEN_STEPS, golden_signal
@@ -103,7 +103,7 @@ def test_sanitizers_and_checked_arithmetic_find_nothing(cell: str, scheme: str, 
 
 def test_checked_arithmetic_catches_an_overflow(tmp_path: Path) -> None:
     need_tool("gcc")
-    from edgernn.native import runtime_dir
+    from edgernn.signal.native import runtime_dir
 
     body = "int main(void) { ern_wide x = 2147483647; return ERN_PROVE32(x + 1) == 0; }\n"
     (tmp_path / "t.c").write_text('#define ERN_CHECKED\n#include "ern_math.h"\n' + body)
@@ -115,7 +115,7 @@ def test_checked_arithmetic_catches_an_overflow(tmp_path: Path) -> None:
 
 def test_both_wide_products_agree(tmp_path: Path) -> None:
     """Cores without a long multiplication take the second form: equal over extremes and a million random operands."""
-    from edgernn.native import runtime_dir
+    from edgernn.signal.native import runtime_dir
 
     (tmp_path / "t.c").write_text(
         '#include "ern_math.h"\nint main(void) { static const int32_t e[] = {0, 1, -1, 65535, 65536, -65536, 2147483647,'
@@ -223,7 +223,7 @@ def test_budgets_are_checked_by_the_compiler(graph: Graph, tmp_path: Path) -> No
     ],
 )
 def test_the_runtime_tests_itself_without_python(file: str, right: str, wrong: str, tmp_path: Path) -> None:
-    from edgernn.native import runtime_dir
+    from edgernn.signal.native import runtime_dir
 
     need_tool("make")
     folder = tmp_path / "runtime"

@@ -13,7 +13,7 @@ import pytest
 from needs import need_module
 from runs import ROOT, fixture_run, gate_fixture
 
-from edgernn.audio import write_wav
+from edgernn.signal.audio import write_wav
 
 
 def edgernn(*arguments: object, cwd: Path | None = None, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:

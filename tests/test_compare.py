@@ -9,9 +9,9 @@ import pytest
 from runs import fixture_run
 
 from edgernn import compare, graph, pipeline
+from edgernn.core.graph import Graph
 from edgernn.data.corpus import Dataset
 from edgernn.errors import EdgernnError
-from edgernn.graph import Graph
 from edgernn.runtimes import Runtime, Trace, make_runtime
 
 

@@ -14,10 +14,10 @@ import pytest
 from nets import FRONTS, assert_alive, log_energies, quantized, random_net, recurrent_cells
 from numpy.typing import NDArray
 
-from edgernn import qmath
 from edgernn.cells import all_cells
-from edgernn.graph import Graph
-from edgernn.primitives import PRIMITIVES, SCHEMES
+from edgernn.core import qmath
+from edgernn.core.graph import Graph
+from edgernn.core.primitives import PRIMITIVES, SCHEMES
 from edgernn.runtimes import Trace, make_runtime
 from edgernn.runtimes import numpy as definition
 from firmware_export.plan import EMIT
@@ -223,7 +223,7 @@ def test_scalar_functions_over_their_whole_domain() -> None:
     import ctypes
 
     from edgernn.hostcc import shared_library
-    from edgernn.native import runtime_dir
+    from edgernn.signal.native import runtime_dir
 
     x = np.arange(-32768, 32768, dtype=np.int16)
     library = shared_library([runtime_dir() / "ern_net.c"], [runtime_dir()])

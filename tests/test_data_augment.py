@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgernn.audio import Int16, to_float, to_int16
 from edgernn.data.augment import AugmentConfig, Augmenter, StreamConfig, active_power, make_stream
 from edgernn.data.corpus import NOISE, Clip, Dataset, Item, write_dataset
 from edgernn.errors import EdgernnError
+from edgernn.signal.audio import Int16, to_float, to_int16
 
 OFF = AugmentConfig(shift_ms=0, speed=0, room_probability=0, gain_db=(0, 0), noise_probability=0)
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from nets import quantized, random_net
 
-from edgernn.decision import Decider, Decision, Event, clip_label, detect
+from edgernn.core.primitives import SCHEMES
 from edgernn.errors import EdgernnError
-from edgernn.primitives import SCHEMES
 from edgernn.runtimes import make_runtime
-from edgernn.scoring import StreamScore, match_events, paired_interval, poisson_interval, score_clips
+from edgernn.tasks.spot.decision import Decider, Decision, Event, clip_label, detect
+from edgernn.tasks.spot.scoring import StreamScore, match_events, paired_interval, poisson_interval, score_clips
 
 D = Decision(smoothing=3, refractory=4, clip_steps=2, thresholds=(16384, 16384))
 

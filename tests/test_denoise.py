@@ -15,21 +15,21 @@ from typing import Any
 import numpy as np
 import pytest
 from denoisers import NETS, noisy_sound, quantized_denoiser, random_denoiser, recipe
+from edgernn.denoise.floatnet import load_denoise_checkpoint
+from edgernn.denoise.pipeline import load_denoise_graph
 from needs import need_module
 from nets import assert_alive
 
 from edgernn import graph as graphs
-from edgernn import qmath, stft
-from edgernn.audio import Int16, read_audio, to_int16, write_wav
-from edgernn.denoise.floatnet import load_denoise_checkpoint
-from edgernn.denoise.graph import DenoiseGraph
-from edgernn.denoise.pipeline import load_denoise_graph
-from edgernn.denoise.stream import FloatDenoiser, aligned, denoise_file, denoised
+from edgernn.core import qmath, stft
+from edgernn.core.primitives import SCHEMES
 from edgernn.errors import EdgernnError
-from edgernn.primitives import SCHEMES
 from edgernn.runtimes import Trace, make_denoiser, make_runtime
 from edgernn.runtimes.numpy import IntegerNet
-from edgernn.scoring import snr_db
+from edgernn.signal.audio import Int16, read_audio, to_int16, write_wav
+from edgernn.tasks.denoise.graph import DenoiseGraph
+from edgernn.tasks.denoise.stream import FloatDenoiser, aligned, denoise_file, denoised
+from edgernn.tasks.spot.scoring import snr_db
 
 STEPS = 10_000
 
@@ -120,6 +120,7 @@ def test_nothing_overflows_on_hostile_sound(scheme: str, signal: str) -> None:
 def test_emulated_cores_give_the_same_sound(scheme: str, board: str, tmp_path: Path) -> None:
     """A whole WAV file: samples, features, gains and carried state."""
     from edgernn.denoise.firmware import build_denoiser, run_denoiser
+
     from targets import load_board
 
     g = quantized_denoiser(random_denoiser(), scheme)
@@ -165,8 +166,9 @@ def test_less_than_a_hop_gives_nothing() -> None:
 def test_activity_is_the_mean_gain(tmp_path: Path) -> None:
     import ctypes
 
-    from edgernn.hostcc import shared_library
     from firmware_export.emit_denoise import RUNTIME_SOURCES, export_denoiser_c
+
+    from edgernn.hostcc import shared_library
 
     g = quantized_denoiser(random_denoiser(), "int8x16")
     export_denoiser_c(g, tmp_path)
@@ -234,7 +236,6 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
 def test_float_net_equals_torch(net: str) -> None:
     need_module("torch")
     import torch
-
     from edgernn.denoise.model import DenoiseModel
 
     r = recipe(net)
@@ -399,7 +400,7 @@ def test_long_streams_do_not_drift(tmp_path: Path) -> None:
     """Three minutes without a reset: a repeated sound comes out again; silence stays silent."""
     from denoisers import tiny_corpus
 
-    from edgernn.denoise.evaluate import drift
+    from edgernn.tasks.denoise.evaluate import drift
 
     net = random_denoiser()
     d = drift(make_denoiser("c", quantized_denoiser(net, "int8")), net.recipe, tiny_corpus(tmp_path / "d"), "test", 180.0, 15.0)

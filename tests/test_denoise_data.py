@@ -15,12 +15,12 @@ from needs import need_module, need_recordings
 from typer.testing import CliRunner
 
 from edgernn import cli, pipeline
-from edgernn.audio import read_audio, to_float, write_wav
 from edgernn.data.corpus import NOISE, ROOM, SPEECH, Clip, Item, assign_splits, write_dataset
 from edgernn.data.mixing import MixConfig, Mixer, make_mixtures, mixture, read_mixtures
 from edgernn.data.sources import prepare
-from edgernn.denoise.recipe import make_denoise_recipe
 from edgernn.errors import EdgernnError
+from edgernn.signal.audio import read_audio, to_float, write_wav
+from edgernn.tasks.denoise.recipe import make_denoise_recipe
 
 QUIET: Any = lambda *_: None  # noqa: E731
 
@@ -297,7 +297,8 @@ def test_the_recipes_that_come_along_keep_their_budgets() -> None:
     """Bytes of weights, MACs a second and latency, as README and docs promise them."""
     from edgernn.denoise.floatnet import DenoiseNet, make_denoise_layers
     from edgernn.denoise.quantize import lower_net
-    from edgernn.stft import make_tables
+
+    from edgernn.signal.stft import make_tables
 
     limits = {"dn-standard": (100_000, 50.0, 32), "dn-small": (30_000, 14.0, 32), "dn-low-latency": (100_000, 50.0, 16)}
     for name, (most, macs, latency) in limits.items():
@@ -312,7 +313,7 @@ def test_the_recipes_that_come_along_keep_their_budgets() -> None:
         net = DenoiseNet(r, make_tables(p), np.full(p.bands, 5000.0), np.full(p.bands, 900.0), weights)
         taps = {name: 3.0 for _, t in net.stream(np.zeros((1, 1, p.bands), np.float32)) for name in t}
         parts, _ = lower_net(net, taps, "int8x16", "gains")
-        from edgernn.denoise.graph import DenoiseGraph
+        from edgernn.tasks.denoise.graph import DenoiseGraph
 
         g = DenoiseGraph(**parts, name=name, stft=p, tables=net.tables, floor=0)
         assert g.weight_bytes <= most, name
@@ -331,7 +332,7 @@ def test_training_lowers_the_loss_and_resumes_as_if_never_interrupted(tmp_path: 
     need_module("torch")
     import torch
 
-    from edgernn.denoise.train import DenoiseTrainer, train_denoiser
+    from edgernn.tasks.denoise.train import DenoiseTrainer, train_denoiser
 
     r, data = tiny_recipe(), tiny_corpus(tmp_path / "d")
     net = train_denoiser(r, data, tmp_path / "whole", QUIET, "cpu")
@@ -354,7 +355,7 @@ def test_a_training_starts_from_another(tmp_path: Path) -> None:
     need_module("torch")
     import torch
 
-    from edgernn.denoise.train import DenoiseTrainer, train_denoiser
+    from edgernn.tasks.denoise.train import DenoiseTrainer, train_denoiser
 
     data = tiny_corpus(tmp_path / "d")
     first = train_denoiser(tiny_recipe(), data, tmp_path / "first", QUIET, "cpu")
@@ -381,7 +382,8 @@ def test_the_command_line_starts_from_a_run(tmp_path: Path) -> None:
     """What cannot be started from is said before any recording is read; where a run came from stays with it."""
     need_module("torch")
     from edgernn.denoise.floatnet import load_denoise_checkpoint
-    from edgernn.denoise.train import train_denoiser
+
+    from edgernn.tasks.denoise.train import train_denoiser
 
     data = tiny_corpus(tmp_path / "first" / "data")
     train_denoiser(tiny_recipe(epochs=1), data, tmp_path / "first", QUIET, "cpu")
@@ -402,7 +404,7 @@ def test_the_command_line_starts_from_a_run(tmp_path: Path) -> None:
 
 def test_a_diverging_training_says_so(tmp_path: Path) -> None:
     need_module("torch")
-    from edgernn.denoise.train import train_denoiser
+    from edgernn.tasks.denoise.train import train_denoiser
 
     r = tiny_recipe(sdr_loss=1e39)
     with pytest.raises(EdgernnError, match="training diverged in epoch 1"):
@@ -492,9 +494,10 @@ def test_the_exported_example_denoises(run: Path, tmp_path: Path) -> None:
     import subprocess
 
     from edgernn.denoise.pipeline import load_denoise_graph
+    from firmware_export.emit_denoise import RUNTIME_SOURCES
+
     from edgernn.hostcc import WARNINGS, host_compiler
     from edgernn.runtimes import make_denoiser
-    from firmware_export.emit_denoise import RUNTIME_SOURCES
 
     edgernn("export", run, "--out", tmp_path, "--prefix", "quiet")
     sources = [tmp_path / "examples" / "main.c", *(tmp_path / name for name in RUNTIME_SOURCES)]
@@ -519,8 +522,9 @@ def test_boards(run: Path, tmp_path: Path) -> None:
 def test_denoise_command(run: Path, tmp_path: Path) -> None:
     need_module("matplotlib")
     from edgernn.denoise.pipeline import load_denoise_graph
-    from edgernn.denoise.stream import denoised
+
     from edgernn.runtimes import make_denoiser
+    from edgernn.tasks.denoise.stream import denoised
 
     x = noisy_sound(30000)
     write_wav(tmp_path / "noisy.wav", x)

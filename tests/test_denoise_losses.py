@@ -10,10 +10,10 @@ import pytest
 from denoisers import noisy_sound
 from needs import need_module, need_recordings
 
-from edgernn.audio import Int16, to_float, to_int16
 from edgernn.data.mixing import make_mixtures
 from edgernn.data.sources import prepare
-from edgernn.stft import StftParams, make_tables
+from edgernn.signal.audio import Int16, to_float, to_int16
+from edgernn.signal.stft import StftParams, make_tables
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 P = StftParams()
@@ -21,9 +21,9 @@ TABLES = make_tables(P)
 
 
 def losses_of(ours: Int16, clean: Int16) -> Any:
-    from edgernn.denoise.losses import measure
-    from edgernn.denoise.train import _spectra
-    from edgernn.native import analyze
+    from edgernn.signal.native import analyze
+    from edgernn.tasks.denoise.losses import measure
+    from edgernn.tasks.denoise.train import _spectra
 
     length = len(clean) // P.hop * P.hop
     a, b = (_spectra([analyze(x[:length], P, TABLES)[0]], P) for x in (ours, clean))
@@ -56,7 +56,7 @@ def test_silence_counts_in_neither_intelligibility_nor_sdr() -> None:
 
 
 def test_gradients_are_finite_at_silence_and_at_the_target() -> None:
-    from edgernn.denoise.losses import measure
+    from edgernn.tasks.denoise.losses import measure
 
     for scale in (0.0, 1.0):
         clean = scale * torch.randn(2, 40, P.window // 2 + 1, dtype=torch.complex64)

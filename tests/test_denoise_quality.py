@@ -11,18 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from needs import need_module, need_recordings
-
-from edgernn.data.corpus import Dataset
-from edgernn.data.mixing import Mixture, make_mixtures
-from edgernn.denoise.evaluate import differences, drift, enhancer, float_enhancer, judge
 from edgernn.denoise.firmware import build_denoiser, run_denoiser
 from edgernn.denoise.floatnet import DenoiseNet, load_denoise_checkpoint
-from edgernn.denoise.graph import DenoiseGraph
 from edgernn.denoise.pipeline import load_denoise_graph, prepare_denoise_data, quantize_denoise_model
-from edgernn.primitives import SCHEMES
+from needs import need_module, need_recordings
+
+from edgernn.core.primitives import SCHEMES
+from edgernn.data.corpus import Dataset
+from edgernn.data.mixing import Mixture, make_mixtures
 from edgernn.runtimes import make_denoiser, make_runtime
 from edgernn.runtimes.c import make as make_c
+from edgernn.tasks.denoise.evaluate import differences, drift, enhancer, float_enhancer, judge
+from edgernn.tasks.denoise.graph import DenoiseGraph
 from targets import load_board
 
 CHECKPOINT = Path(__file__).parent / "fixtures" / "denoise" / "dn-small.safetensors"

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from trained import trained_net
 
 from edgernn.cells import all_cells
+from edgernn.core.floatnet import FloatNet
+from edgernn.core.graph import Graph
+from edgernn.core.primitives import SCHEMES
+from edgernn.core.quantize import quantize
 from edgernn.errors import EdgernnError
 from edgernn.firmware import build_firmware, count_instructions, emulated_trace, run_firmware
-from edgernn.floatnet import FloatNet
-from edgernn.graph import Graph
-from edgernn.native import NativeFrontEnd
-from edgernn.primitives import SCHEMES
-from edgernn.quantize import quantize
 from edgernn.runtimes import Trace, make_runtime
+from edgernn.signal.native import NativeFrontEnd
 from firmware_export.emit import STACK_BYTES
 from targets import available_toolchains, load_board, usable_emulators
 

@@ -15,12 +15,12 @@ from nets import FRONTS, LABELS, assert_alive, log_energies, quantized, random_n
 from numpy.typing import NDArray
 from test_conformance import features, gate_values
 
-from edgernn import qmath
 from edgernn.cells import all_cells
+from edgernn.core import qmath
+from edgernn.core.floatnet import FloatNet
+from edgernn.core.graph import Graph, Op
+from edgernn.core.primitives import PRIMITIVES, SCHEMES
 from edgernn.errors import EdgernnError
-from edgernn.floatnet import FloatNet
-from edgernn.graph import Graph, Op
-from edgernn.primitives import PRIMITIVES, SCHEMES
 from edgernn.runtimes import Trace, make_runtime
 
 need_module("onnx")
@@ -407,7 +407,6 @@ def test_float_form_follows_torch(cell: str, front: str) -> None:
     """torch's modules with batch norms of their own statistics, against one call over the whole sequence."""
     need_module("torch")
     import torch
-
     from edgernn.model import Net
 
     torch.manual_seed(0)

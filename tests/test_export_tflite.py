@@ -23,19 +23,19 @@ from needs import need_module, need_tflm_headers
 from nets import FRONTS, assert_alive, log_energies, quantized, random_net, recurrent_cells
 from numpy.typing import NDArray
 
-from edgernn.denoise.graph import DenoiseGraph
+from edgernn.core.graph import Graph
+from edgernn.core.primitives import PRIMITIVES, SCHEMES
 from edgernn.errors import EdgernnError
 from edgernn.export import _arena
 from edgernn.export._tflite_file import CHECKSUM_KEY, AlignedBuffer, pack
 from edgernn.export._tflite_project import RESOLVER_METHODS
 from edgernn.export.metadata import metadata
 from edgernn.export.tflite import LOWER, VERSIONS, export_tflite, load_schema, model_bytes, operators, read_metadata, verify
-from edgernn.graph import Graph
-from edgernn.primitives import PRIMITIVES, SCHEMES
 from edgernn.recipe import Recipe
 from edgernn.runtimes import Runtime, Trace, _tflite, make_denoiser, make_runtime
 from edgernn.runtimes.litert import RESOLVERS, LiteRTRuntime
 from edgernn.runtimes.tflm import TFLMRuntime
+from edgernn.tasks.denoise.graph import DenoiseGraph
 
 STEPS = 10_000
 Files = list[tuple[Graph, bytes]]

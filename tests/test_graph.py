@@ -15,8 +15,8 @@ from nets import quantized, random_net
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from edgernn.core.graph import METADATA_KEY, Graph, State, from_bytes, load, seal
 from edgernn.errors import EdgernnError
-from edgernn.graph import METADATA_KEY, Graph, State, from_bytes, load, seal
 
 
 @pytest.fixture(scope="module")

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from runs import ROOT, gate_fixture
 
 from edgernn import pipeline
-from edgernn.clips import clip_pcm
+from edgernn.core.floatnet import FloatNet, load_checkpoint
 from edgernn.errors import EdgernnError
-from edgernn.features import log_mel, make_tables
-from edgernn.floatnet import FloatNet, load_checkpoint
 from edgernn.imports import Imported, _h5, read_model
-from edgernn.imports.run import import_model
 from edgernn.recipe import make_recipe
+from edgernn.signal.log_mel import log_mel, make_tables
+from edgernn.tasks.spot.clips import clip_pcm
+from edgernn.tasks.spot.importing import import_model
 
 KERAS = ROOT / "tests" / "fixtures" / "keras"
 INPUTS, OUTPUTS = 6, 3

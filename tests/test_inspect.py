@@ -12,8 +12,8 @@ from needs import need_module
 from nets import LABELS, quantized, random_net
 from test_export_onnx import damaged
 
+from edgernn.core.graph import Graph
 from edgernn.errors import EdgernnError
-from edgernn.graph import Graph
 from edgernn.inspect import inspect, same_graph
 
 need_module("onnx")

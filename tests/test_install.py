@@ -13,7 +13,7 @@ import pytest
 from needs import need_module
 from runs import ROOT, fixture_run
 
-from edgernn.audio import write_wav
+from edgernn.signal.audio import write_wav
 
 
 def call(*command: object, cwd: Path) -> str:

@@ -19,8 +19,8 @@ from needs import need_portaudio
 from runs import fixture_run, gate_fixture
 
 from edgernn import pipeline
-from edgernn.audio import Int16
 from edgernn.runtimes import make_denoiser
+from edgernn.signal.audio import Int16
 
 ALSA = "</usr/share/alsa/alsa.conf>\n"
 CARD = """

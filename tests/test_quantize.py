@@ -10,9 +10,9 @@ import pytest
 from needs import need_module
 from nets import FRONTS, log_energies, quantized, random_net, recurrent_cells
 
+from edgernn.core.primitives import SCHEMES
+from edgernn.core.quantize import quantize, row_scales
 from edgernn.errors import EdgernnError
-from edgernn.primitives import SCHEMES
-from edgernn.quantize import quantize, row_scales
 from edgernn.runtimes import make_runtime
 
 
@@ -21,9 +21,9 @@ from edgernn.runtimes import make_runtime
 def test_float_net_equals_torch_with_carried_state(cell: str, front: str) -> None:
     need_module("torch")
     import torch
-
-    from edgernn.floatnet import FloatNet
     from edgernn.model import Net
+
+    from edgernn.core.floatnet import FloatNet
 
     base = random_net(cell, 16, front)
     torch.manual_seed(0)

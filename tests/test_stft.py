@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from denoisers import noisy_sound
 
-from edgernn import native, stft
-from edgernn.audio import Int16
 from edgernn.errors import EdgernnError
 from edgernn.hostcc import shared_library
-from edgernn.stft import GAIN_ONE, StftParams, make_tables
+from edgernn.signal import native, stft
+from edgernn.signal.audio import Int16
+from edgernn.signal.stft import GAIN_ONE, StftParams, make_tables
 
 PATHS = (
     StftParams(),

@@ -16,9 +16,9 @@ from needs import need_module
 from runs import ROOT, fixture_run, gate_fixture
 
 from edgernn.artifacts import write_json
+from edgernn.core.floatnet import load_checkpoint
 from edgernn.data.corpus import Dataset
 from edgernn.errors import EdgernnError
-from edgernn.floatnet import load_checkpoint
 from edgernn.recipe import Recipe, TrainParams
 
 
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_killed_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Path) -> None:
-    from edgernn.train import train
+    from edgernn.tasks.spot.train import train
 
     recipe, dataset = short(6), Dataset.load(folder / "data")
     whole = train(recipe, dataset, tmp_path / "whole", quiet, "cpu")
@@ -66,7 +66,7 @@ def test_killed_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Path) -
 
 
 def test_two_runs_with_one_seed_are_equal_and_seeds_differ(folder: Path, tmp_path: Path) -> None:
-    from edgernn.train import train
+    from edgernn.tasks.spot.train import train
 
     dataset = Dataset.load(folder / "data")
     nets = [train(replace(short(2), seed=s), dataset, tmp_path / str(i), quiet, "cpu") for i, s in enumerate((3, 3, 4))]
@@ -76,7 +76,7 @@ def test_two_runs_with_one_seed_are_equal_and_seeds_differ(folder: Path, tmp_pat
 
 
 def test_it_learns(folder: Path, tmp_path: Path) -> None:
-    from edgernn.train import train
+    from edgernn.tasks.spot.train import train
 
     train(short(20), Dataset.load(folder / "data"), tmp_path, quiet, "cpu")
     rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
@@ -84,7 +84,7 @@ def test_it_learns(folder: Path, tmp_path: Path) -> None:
 
 
 def test_teacher_shares_the_targets_and_must_fit(folder: Path, tmp_path: Path) -> None:
-    from edgernn.train import train
+    from edgernn.tasks.spot.train import train
 
     dataset, teacher = Dataset.load(folder / "data"), load_checkpoint(folder / "model.safetensors")
     plain = train(short(2), dataset, tmp_path / "a", quiet, "cpu")
@@ -96,7 +96,7 @@ def test_teacher_shares_the_targets_and_must_fit(folder: Path, tmp_path: Path) -
 
 
 def test_divergence_is_said_with_the_value_to_change(folder: Path, tmp_path: Path) -> None:
-    from edgernn.train import train
+    from edgernn.tasks.spot.train import train
 
     recipe = short(5, learning_rate=1e30, clip_norm=1e30, warmup=0.0)
     with pytest.raises(EdgernnError, match=r"training diverged in epoch \d+ .*lower train\.learning_rate = 1e\+30"):
@@ -105,7 +105,7 @@ def test_divergence_is_said_with_the_value_to_change(folder: Path, tmp_path: Pat
 
 
 def test_resuming_another_recipe_is_refused(folder: Path, tmp_path: Path) -> None:
-    from edgernn.train import train
+    from edgernn.tasks.spot.train import train
 
     dataset = Dataset.load(folder / "data")
     train(short(1), dataset, tmp_path, quiet, "cpu")
@@ -115,7 +115,7 @@ def test_resuming_another_recipe_is_refused(folder: Path, tmp_path: Path) -> Non
 
 def test_early_stop() -> None:
     need_module("torch")
-    from edgernn.train import Trainer
+    from edgernn.tasks.spot.train import Trainer
 
     trainer = Trainer.__new__(Trainer)
     trainer.recipe = Recipe(train=TrainParams(epochs=100, patience=5))
@@ -129,7 +129,7 @@ def test_clip_loss_scores_the_last_steps() -> None:
     need_module("torch")
     import torch
 
-    from edgernn.train import clip_loss
+    from edgernn.tasks.spot.train import clip_loss
 
     logits = torch.zeros(1, 10, 3)
     logits[0, -2:, 1] = 8.0

@@ -10,7 +10,7 @@ from pathlib import Path
 from needs import need_module
 from runs import gate_fixture
 
-from edgernn.floatnet import FloatNet
+from edgernn.core.floatnet import FloatNet
 from edgernn.recipe import make_recipe
 
 
@@ -19,7 +19,7 @@ def trained_net(cell: str) -> FloatNet:
     """Ten epochs of the gate's recipe with another recurrent cell."""
     need_module("torch")
     from edgernn.data.corpus import write_dataset
-    from edgernn.train import train
+    from edgernn.tasks.spot.train import train
 
     base = gate_fixture.recipe()
     layers = [*base.to_dict()["layers"][:1], {"cell": cell, "units": 16}]

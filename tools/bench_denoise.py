@@ -18,13 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from edgernn.denoise.firmware import build_denoiser, run_denoiser
+from edgernn.denoise.floatnet import load_denoise_checkpoint
+from edgernn.denoise.pipeline import load_denoise_graph
 
 from edgernn import pipeline
 from edgernn.artifacts import write_json
-from edgernn.audio import SAMPLE_RATE, Int16, to_float, to_int16
+from edgernn.core.primitives import SCHEMES
 from edgernn.data.corpus import Dataset
 from edgernn.data.mixing import Mixture, read_mixtures
-from edgernn.denoise.evaluate import (
+from edgernn.runtimes import make_denoiser, make_runtime
+from edgernn.signal.audio import SAMPLE_RATE, Int16, to_float, to_int16
+from edgernn.tasks.denoise.evaluate import (
     differences,
     drift,
     enhancer,
@@ -34,12 +39,7 @@ from edgernn.denoise.evaluate import (
     real_time_factor,
     summary,
 )  # fmt: skip
-from edgernn.denoise.firmware import build_denoiser, run_denoiser
-from edgernn.denoise.floatnet import load_denoise_checkpoint
-from edgernn.denoise.graph import DenoiseGraph
-from edgernn.denoise.pipeline import load_denoise_graph
-from edgernn.primitives import SCHEMES
-from edgernn.runtimes import make_denoiser, make_runtime
+from edgernn.tasks.denoise.graph import DenoiseGraph
 from targets import load_board
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "results" / "denoise.json"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edgernn.artifacts import write_json
-from edgernn.primitives import SCHEMES
+from edgernn.core.primitives import SCHEMES
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -21,16 +21,16 @@ import numpy as np
 
 from edgernn import graph, pipeline
 from edgernn.artifacts import read_json, write_json
-from edgernn.clips import clip_pcm, label_indices, training_set
+from edgernn.core.floatnet import load_checkpoint
+from edgernn.core.primitives import SCHEMES
 from edgernn.data.augment import StreamConfig, make_stream
 from edgernn.data.corpus import SPEECH, UNKNOWN, Dataset, Row
-from edgernn.features import make_tables
-from edgernn.floatnet import load_checkpoint
-from edgernn.primitives import SCHEMES
 from edgernn.recipe import Recipe
 from edgernn.runtimes import Runtime, make_runtime
-from edgernn.scoring import StreamScore, poisson_interval, score_clips
-from edgernn.simulate import compare_clips, embedded_accuracy, integer_clip_logits, speed, sweep_thresholds
+from edgernn.signal.log_mel import make_tables
+from edgernn.tasks.spot.clips import clip_pcm, label_indices, training_set
+from edgernn.tasks.spot.judge import compare_clips, embedded_accuracy, integer_clip_logits, speed, sweep_thresholds
+from edgernn.tasks.spot.scoring import StreamScore, poisson_interval, score_clips
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "results" / "kws.json"
 FALSE_ACCEPTS_PER_HOUR = 2.0

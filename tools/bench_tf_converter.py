@@ -24,9 +24,9 @@ import numpy as np
 import tensorflow as tf
 
 from edgernn import pipeline
-from edgernn.clips import clip_pcm, label_indices, log_mels
-from edgernn.floatnet import FloatNet, load_checkpoint
-from edgernn.scoring import score_clips
+from edgernn.core.floatnet import FloatNet, load_checkpoint
+from edgernn.tasks.spot.clips import clip_pcm, label_indices, log_mels
+from edgernn.tasks.spot.scoring import score_clips
 
 keras = tf.keras
 

@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from nets import quantized, random_net
 
 from edgernn import graph
+from edgernn.core.graph import Graph
 from edgernn.errors import EdgernnError
-from edgernn.graph import Graph
 
 Loader = tuple[bytes, Callable[[bytes], object]]
 MUTATIONS = 50_000
@@ -55,7 +55,7 @@ def onnx(g: Graph) -> Loader:
 
 #: format -> module that must exist, loader
 LOADERS: Mapping[str, tuple[str, Callable[[Graph], Loader]]] = {
-    "ern": ("edgernn.graph", ern),
+    "ern": ("edgernn.core.graph", ern),
     "tflite": ("edgernn.export.tflite", tflite),
     "onnx": ("edgernn.runtimes.onnx", onnx),
 }

@@ -18,10 +18,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn import gate, pipeline
+from edgernn import gate, pipeline, runs
 from edgernn.data.corpus import NOISE, Clip, Item, write_dataset
 from edgernn.errors import EdgernnError
-from edgernn.recipe import Recipe, make_recipe
+from edgernn.recipe import Recipe
+from edgernn.tasks import make_recipe
+from edgernn.tasks.base import Question
 
 FIXTURE = Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "gate"
 BOARDS = ("microbit", "mps2-an386", "riscv32-virt")
@@ -91,15 +93,15 @@ def corpus() -> Iterator[Clip]:
 def prepare(folder: Path) -> None:
     """A run folder with the corpus and the recipe."""
     shutil.rmtree(folder, ignore_errors=True)
-    pipeline.keep_recipe(recipe(), folder)
-    write_dataset(corpus(), recipe().data.keywords, folder / "data", 1.0)
+    runs.keep_recipe(recipe(), folder)
+    write_dataset(corpus(), recipe().keywords, folder / "data", 1.0)
 
 
 def measure(folder: Path) -> None:
     """Quantize, simulate and emulate the run folder's checkpoint, both schemes."""
     for scheme in ("int8", "int8x16"):
         pipeline.quantize_model(folder, scheme)
-        pipeline.simulate_model(folder, lambda *_: None, scheme, seconds=60.0)
+        pipeline.simulate_model(folder, lambda *_: None, scheme, Question(seconds=60.0))
     for board in BOARDS:
         pipeline.run_board(folder, board, folder, toolchain="gcc", emulator="qemu")
 

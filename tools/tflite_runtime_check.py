@@ -20,7 +20,7 @@ from nets import FRONTS, log_energies, quantized, random_net, recurrent_cells
 
 from edgernn import graph
 from edgernn.artifacts import write_bytes
-from edgernn.primitives import SCHEMES
+from edgernn.core.primitives import SCHEMES
 from edgernn.recipe import Recipe
 from edgernn.runtimes import make_runtime
 

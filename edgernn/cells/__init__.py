@@ -8,10 +8,16 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from edgernn.cells._base import Cell
+from edgernn.core.cell import Cell, Layer, LayerSpec
 from edgernn.errors import EdgernnError
+from edgernn.extensions import folders
+
+__path__ += folders("cells")
+
+#: options of the last layer, which gives a net its scores
+_HEAD = {"relu": 0, "norm": 0}
 
 
 @functools.cache
@@ -29,4 +35,14 @@ def find_cell(name: str) -> Cell:
         raise EdgernnError(f"unknown cell {name!r}; known: {', '.join(all_cells())}") from None
 
 
-__all__ = ["Cell", "all_cells", "find_cell"]
+def make_layers(specs: Sequence[LayerSpec], bands: int, scores: int) -> list[Layer]:
+    """The layers of a recipe, named `<cell><position>`, and its `head` with so many scores a row."""
+    layers: list[Layer] = []
+    width = bands
+    for i, spec in enumerate(specs):
+        layers.append(Layer(f"{spec.cell}{i}", find_cell(spec.cell), spec.options, width))
+        width = layers[-1].n_out
+    return [*layers, Layer("head", find_cell("dense"), {**_HEAD, "units": scores}, width)]
+
+
+__all__ = ["Cell", "all_cells", "find_cell", "make_layers"]

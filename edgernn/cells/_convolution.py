@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from edgernn.cells._base import Builder, Cell, Floats, FloatState, Options, Weights, strip
+from edgernn.core.cell import Builder, Cell, Floats, FloatState, Options, Weights, strip
 
 
 class CausalConvolution(Cell):

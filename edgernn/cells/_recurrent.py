@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from edgernn.cells._base import Builder, Cell, Floats, Options, Weights
-from edgernn.primitives import PREACT
+from edgernn.core.cell import Builder, Cell, Floats, Options, Weights
+from edgernn.core.primitives import PREACT
 
 
 class RecurrentCell(Cell):

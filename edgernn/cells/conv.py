@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from edgernn.cells._base import Floats, Options, Weights
 from edgernn.cells._convolution import CausalConvolution
+from edgernn.core.cell import Floats, Options, Weights
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgernn.cells._base import Floats, Options, Weights
 from edgernn.cells._convolution import CausalConvolution
+from edgernn.core.cell import Floats, Options, Weights
 
 if TYPE_CHECKING:
     from torch import nn

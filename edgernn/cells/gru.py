@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgernn.cells._base import Builder, Floats, FloatState, Options, Weights, float_sigmoid
 from edgernn.cells._recurrent import RecurrentCell
-from edgernn.primitives import PREACT
+from edgernn.core.cell import Builder, Floats, FloatState, Options, Weights, float_sigmoid
+from edgernn.core.primitives import PREACT
 
 if TYPE_CHECKING:
     from torch import nn

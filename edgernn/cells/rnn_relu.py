@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgernn.cells._base import Builder, Floats, FloatState, Options, Weights
 from edgernn.cells._recurrent import RecurrentCell, merged_bias
+from edgernn.core.cell import Builder, Floats, FloatState, Options, Weights
 
 if TYPE_CHECKING:
     from torch import nn

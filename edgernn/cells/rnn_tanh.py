@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgernn.cells._base import Builder, Floats, FloatState, Options, Weights
 from edgernn.cells._recurrent import RecurrentCell, merged_bias
-from edgernn.primitives import PREACT
+from edgernn.core.cell import Builder, Floats, FloatState, Options, Weights
+from edgernn.core.primitives import PREACT
 
 if TYPE_CHECKING:
     from torch import nn

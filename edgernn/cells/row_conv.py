@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgernn.cells._base import Builder, Cell, Floats, FloatState, Options, Weights
+from edgernn.core.cell import Builder, Cell, Floats, FloatState, Options, Weights
 
 if TYPE_CHECKING:
     from torch import nn

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgernn.cells._base import Builder, Cell, Floats, FloatState, Options, Weights, strip
 from edgernn.cells.gru import CELL as GRU_CELL
 from edgernn.cells.row_conv import row_product
+from edgernn.core.cell import Builder, Cell, Floats, FloatState, Options, Weights, strip
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgernn.audio import SAMPLE_RATE, Float32, Int16, to_float, to_int16
 from edgernn.data.corpus import NOISE, SPEECH, UNKNOWN, Dataset, Row
 from edgernn.errors import EdgernnError
+from edgernn.signal.audio import SAMPLE_RATE, Float32, Int16, to_float, to_int16
 
 _FRAME = SAMPLE_RATE // 50  # 20 ms: the grain in which speech is told from the silence around it
 

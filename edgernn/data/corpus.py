@@ -20,8 +20,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from edgernn.audio import SAMPLE_RATE, Int16, read_audio
 from edgernn.errors import EdgernnError
+from edgernn.signal.audio import SAMPLE_RATE, Int16, read_audio
 
 SPLITS = ("train", "validation", "test")
 UNKNOWN = "unknown"

@@ -21,8 +21,8 @@ from typing import IO, Any
 import numpy as np
 
 import edgernn
-from edgernn.audio import Int16
 from edgernn.errors import EdgernnError
+from edgernn.signal.audio import Int16
 
 RATE = 22050  # Hz, of everything espeak-ng synthesises
 _SYNCHRONOUS, _DONT_EXIT, _UTF8 = 2, 0x8000, 1

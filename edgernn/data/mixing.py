@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from edgernn.audio import SAMPLE_RATE, Float32, Int16, read_audio, to_float, to_int16
 from edgernn.data.corpus import Dataset, Row
 from edgernn.data.noise import make_noise
 from edgernn.errors import EdgernnError
+from edgernn.signal.audio import SAMPLE_RATE, Float32, Int16, read_audio, to_float, to_int16
 
 _EARLY = SAMPLE_RATE // 20  #: reflections within 50 ms belong to the clean signal
 _LONGEST_ROOM = SAMPLE_RATE // 2

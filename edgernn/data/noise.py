@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgernn.audio import SAMPLE_RATE, Float32, Int16, to_float, to_int16
+from edgernn.signal.audio import SAMPLE_RATE, Float32, Int16, to_float, to_int16
 
 KINDS = ("white", "pink", "brown", "hum50", "hum60", "impulses", "babble")
 _SLOPES = {"white": 0.0, "pink": 0.5, "brown": 1.0}  # amplitude falls as 1 / f**slope

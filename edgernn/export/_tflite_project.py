@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.artifacts import write_text
-from edgernn.denoise.graph import DenoiseGraph
-from edgernn.graph import Graph, NetGraph
-from firmware_export.emit import c_string, check_prefix, wrapped
+from edgernn.core.graph import NetGraph
+from edgernn.tasks import task_of
+from firmware_export.emit import check_prefix, template
 
 #: builtin operator -> its method of MicroMutableOpResolver
 RESOLVER_METHODS = {
@@ -26,33 +23,10 @@ RESOLVER_METHODS = {
     "RESHAPE": "AddReshape",    "SLICE": "AddSlice", "SUB": "AddSub", "TANH": "AddTanh", "VAR_HANDLE": "AddVarHandle",
 }  # fmt: skip
 _CTYPES = {"int16": "int16_t", "int32": "int32_t", "uint16": "uint16_t"}
-
-
-@dataclass(frozen=True)
-class _Project:
-    """What differs between tasks: prefix of the templates, what the outputs after the logits are, C sources, tables."""
-
-    templates: str
-    outputs: str
-    sources: tuple[str, ...]
-    tables: Callable[[Any], dict[str, NDArray[Any]]]
-
-
-def _spotter_tables(g: Graph) -> dict[str, NDArray[Any]]:
-    t = g.tables
-    tables = {"window": t.window, "cosine": t.cosine, "mel_start": t.mel_start, "mel_rise": t.mel_rise}
-    return {**tables, "thresholds": np.array(g.decision.thresholds, np.int16)}
-
-
-def _denoiser_tables(g: DenoiseGraph) -> dict[str, NDArray[Any]]:
-    return {"window": g.tables.window, "cosine": g.tables.cosine}
-
-
 _SHARED = ("ern_log.h", "ern_math.h", "ern_check.h")
-_SPOTTER = _Project(
-    "kws", "posteriors", ("ern_frontend.c", "ern_frontend.h", "ern_decide.c", "ern_decide.h", *_SHARED), _spotter_tables
-)
-_DENOISER = _Project("denoise", "gains", ("ern_stft.c", "ern_stft.h", *_SHARED), _denoiser_tables)
+
+
+_TEXTS = {"model_tflite.h": "model.h", "model_tflite.cc": "model.cc", "main.cc": "main.cc"}
 
 
 def write_project(
@@ -63,38 +37,30 @@ def write_project(
     Where tflite-micro is not installed the arena's size is left out and the example stops the compiler with that reason:
     the model itself is complete, and a guessed size would fail on the device.
     """
+    task = task_of(g)
+    prefix = prefix or task.c.prefix
     check_prefix(prefix)
-    project = _DENOISER if isinstance(g, DenoiseGraph) else _SPOTTER
+    sources = task.c.tflm_sources
     values = {
         "g": g, "id": g.id, "p": prefix, "P": prefix.upper(), "form": "stateful" if stateful else "step", "stateful": stateful,
-        "history": max(1, g.history_samples), "arena": arena, "outputs": project.outputs,
-        "model": np.frombuffer(model, np.uint8), "feature": f"int{g.affine.bits}_t", "arrays": _arrays(g, project),
+        "arena": arena, "model": np.frombuffer(model, np.uint8), "feature": f"int{g.affine.bits}_t",
+        "arrays": [(_CTYPES[str(a.dtype)], name, a) for name, a in _tables(g).items()],
         "state_bytes": sum(np.dtype(v.dtype).itemsize * v.shape[0] * v.shape[1] for v in (g.values[s.read] for s in g.states)),
         # a net without recurrence or history has nothing to carry, one with variables carries it inside
         "loose": bool(g.states) and not stateful,
         "operators": [RESOLVER_METHODS[name] for name in operators],
+        "sources": [name for name in sources if name.endswith(".c")], "task_template": task.template().name,
     }  # fmt: skip
-    texts = {"model_tflite.h": "model.h", "model_tflite.cc": "model.cc", "main.cc": "main.cc"}
-    for name, template in texts.items():
-        write_text(folder / name, _template(f"{project.templates}_{template}.jinja").render(values))
+    for name, skeleton in _TEXTS.items():
+        write_text(folder / name, template(task, f"tflm/{skeleton}.jinja").render(values))
     runtime = Path(str(files("firmware_export") / "runtime"))
-    for name in project.sources:
+    needed = (*sources, *_SHARED)
+    for name in needed:
         shutil.copyfile(runtime / name, folder / name)
-    return [folder / name for name in (*texts, *project.sources)]
+    return [folder / name for name in (*_TEXTS, *needed)]
 
 
-def _arrays(g: NetGraph, project: _Project) -> list[tuple[str, str, NDArray[Any]]]:
-    """(C type, name, numbers) of the tables around the net."""
-    tables = {**project.tables(g), "offset": g.affine.offset, "gain": g.affine.gain}
-    return [(_CTYPES[str(array.dtype)], name, array) for name, array in tables.items()]
-
-
-def _template(name: str) -> Any:
-    import jinja2
-
-    loader = jinja2.PackageLoader("edgernn.export", "templates")
-    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    environment.filters["numbers"] = lambda array: wrapped(str(int(v)) for v in array)
-    environment.filters["cstring"] = c_string
-    environment.filters["comment"] = lambda text: re.sub(r"[^ -~]|\*/|\\$", "_", text)
-    return environment.get_template(name)
+def _tables(g: NetGraph) -> dict[str, NDArray[Any]]:
+    """The arrays around the net, by name: the signal path's tables, its affine, what the task decides by."""
+    tables = {name.split(".")[1]: a for name, a in g.task_tensors().items()}
+    return {**tables, "offset": g.affine.offset, "gain": g.affine.gain, **task_of(g).arrays(g)}

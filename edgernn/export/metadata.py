@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from edgernn.graph import FORMAT_VERSION, NetGraph, State, Value, canonical
+from edgernn.core.graph import NetGraph
+from edgernn.core.graph_file import FORMAT_VERSION, canonical
+from edgernn.core.structure import State, Value
 
 PREFIX = "edgernn."
 GRAPH_ID_KEY = PREFIX + "graph_id"

@@ -9,19 +9,17 @@ ONNX divides integers towards zero where the contract takes the floor. Every shi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn.artifacts import write_bytes
+from edgernn.core.graph import NetGraph
+from edgernn.core.qmath import INT8_MAX, INT8_MIN, INT16_MAX, INT16_MIN, SIGMOID_TABLE
+from edgernn.core.structure import Op
 from edgernn.export._onnx_file import seal
 from edgernn.export._onnx_writer import Writer, dims
 from edgernn.export.metadata import input_ports, metadata, output_ports
-from edgernn.floatnet import FloatNet
-from edgernn.graph import Graph, NetGraph, Op
-from edgernn.qmath import INT8_MAX, INT8_MIN, INT16_MAX, INT16_MIN, SIGMOID_TABLE
 
 Constants = Mapping[str, NDArray[Any]]
 Lowering = Callable[["_Integers", list[str], Op, Constants, tuple[int, int]], str]
@@ -201,23 +199,3 @@ def integer_model(g: NetGraph) -> bytes:
         w.cast(values[port.value], port.type.dtype, port.name)
         w.output(port.name, port.type.dtype, dims(port))
     return seal(w.model(g.name), metadata(g), "integer")
-
-
-def export_onnx(g: NetGraph, folder: Path, net: FloatNet | None = None, qdq: bool = False) -> tuple[list[Path], dict[str, Any]]:
-    """Write model.onnx, with `net` model_float.onnx, with `qdq` model_qdq.onnx.
-
-    Returns the files and a report: `bytes` of each by name, and `qdq_snr_db`, the QDQ form's distance from the integer
-    model (see onnx_qdq.distance), where that form was asked for.
-    """
-    from edgernn.export.onnx_float import float_model
-    from edgernn.export.onnx_qdq import distance, qdq_model
-
-    models = {"model.onnx": integer_model(g)}
-    if net is not None and isinstance(g, Graph):
-        models["model_float.onnx"] = float_model(net, g)
-    if qdq:
-        models["model_qdq.onnx"] = qdq_model(g)
-    for name, data in models.items():
-        write_bytes(Path(folder) / name, data)
-    report: dict[str, Any] = {"bytes": {name: len(data) for name, data in models.items()}}
-    return [Path(folder) / name for name in models], {**report, "qdq_snr_db": distance(g)} if qdq else report

@@ -7,17 +7,19 @@ gave, zeros at the start. T and the batch are the caller's choice.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn.cells._base import Weights, strip
+from edgernn.core.cell import Layer, Weights, strip
+from edgernn.core.floatnet import FloatNet
+from edgernn.core.graph import NetGraph
+from edgernn.core.structure import Value
 from edgernn.errors import EdgernnError
 from edgernn.export._onnx_file import seal
 from edgernn.export._onnx_writer import Writer, dims
 from edgernn.export.metadata import Port, metadata
-from edgernn.floatnet import FloatNet, Layer
-from edgernn.graph import Graph, Value
 
 #: features [batch, T, I] and states [batch, R, C] -> result [batch, T', O] and the next states
 Lowering = Callable[["_Floats", Layer, Weights, str, list[str]], tuple[str, list[str]]]
@@ -93,11 +95,16 @@ LOWER: Mapping[str, Lowering] = {
 }
 
 
-def float_model(net: FloatNet, g: Graph) -> bytes:
+def has_float_form(net: FloatNet[Any]) -> bool:
+    """Whether every cell of the net has a row in LOWER."""
+    return all(layer.cell.name in LOWER for layer in net.layers)
+
+
+def float_model(net: FloatNet[Any], g: NetGraph) -> bytes:
     """The float net as an ONNX file's bytes. Features and states are float32; g, made from this net, gives the metadata."""
     _check_pair(net, g)
-    w, inputs, after = _Floats(), [_port("features", (-1, g.frontend.bands))], list[str]()
-    x = w.input("features", np.float32, ["batch", "frames", g.frontend.bands])
+    w, inputs, after = _Floats(), [_port("features", (-1, g.bands))], list[str]()
+    x = w.input("features", np.float32, ["batch", "frames", g.bands])
     for layer in net.layers:
         if layer.cell.name not in LOWER:
             raise EdgernnError(f"the cell {layer.cell.name} has no float ONNX form; export without the float net")
@@ -106,7 +113,7 @@ def float_model(net: FloatNet, g: Graph) -> bytes:
         names = [w.input(p.name, np.float32, dims(p)) for p in states]
         x, new = LOWER[layer.cell.name](w, layer, strip(net.weights, f"{layer.name}."), x, names)
         inputs, after = inputs + states, after + new
-    outputs = _outputs(w, x, after, inputs[1:], len(net.labels))
+    outputs = _outputs(w, x, after, inputs[1:], g.scores)
     return seal(w.model(g.name), metadata(g, inputs, outputs), "float")
 
 
@@ -116,13 +123,12 @@ def _port(name: str, shape: tuple[int, ...]) -> Port:
     return Port(name, name, Value((rows, columns), "float32", 0))
 
 
-def _check_pair(net: FloatNet, g: Graph) -> None:
-    theirs = net.labels, net.recipe.frontend.bands, net.recipe.frames_per_step
-    ours = g.labels, g.frontend.bands, g.frames_per_step
-    if theirs != ours:
+def _check_pair(net: FloatNet[Any], g: NetGraph) -> None:
+    theirs, ours = ((x.labels, x.frames_per_step) for x in (net, g))
+    if (*theirs, len(net.mean)) != (*ours, g.bands):
         raise EdgernnError(
-            f"the float net (labels, bands, frames a step {theirs}) is not the one this graph was made from ({ours}); "
-            "give the checkpoint it was quantized from"
+            f"the float net (labels, frames a step, bands {(*theirs, len(net.mean))}) is not the one this graph was made from "
+            f"({(*ours, g.bands)}); give the checkpoint it was quantized from"
         )
 
 

@@ -21,12 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.artifacts import write_bytes
+from edgernn.core.graph import NetGraph
+from edgernn.core.structure import Op, Value
 from edgernn.errors import EdgernnError
 from edgernn.export._arena import arena_bytes
 from edgernn.export._tflite_file import AlignedBuffer, checksum_slot, pack, read_metadata, verify
 from edgernn.export._tflite_project import write_project
 from edgernn.export.metadata import CHECKSUM_KEY, FORM_KEY, PREFIX, Port, input_ports, metadata, output_ports
-from edgernn.graph import NetGraph, Op, Value
 
 #: builtin operators in use -> the version that knows int16 (tensorflow/lite/tools/versioning/op_version.cc)
 VERSIONS: Mapping[str, int] = {
@@ -269,7 +270,7 @@ LOWER: Mapping[str, Lowering] = {
 
 
 def export_tflite(
-    g: NetGraph, folder: Path, *, stateful: bool = False, clip_steps: int | None = None, prefix: str = "kws"
+    g: NetGraph, folder: Path, *, stateful: bool = False, clip_steps: int | None = None, prefix: str = ""
 ) -> tuple[list[Path], dict[str, Any]]:
     """Write `model.tflite`, and a project for TFLM around it.
 
@@ -375,6 +376,10 @@ def _zeros(s: _Subgraph, v: Value) -> int:
 
 def _clip_model(g: NetGraph, steps: int, stateful: bool) -> bytes:
     """`steps` steps from a reset, unrolled: features [steps * frames_per_step, bands] -> scores [steps, labels]."""
+    if g.output_shape[0] > 1:
+        raise EdgernnError(
+            f"the scores of graph {g.name} have {g.output_shape[0]} rows a step; a clip of them cannot be unrolled"
+        )
     if stateful or not 1 <= steps <= MAX_CLIP_STEPS:
         raise EdgernnError(
             f"clip_steps = {steps} must lie in 1..{MAX_CLIP_STEPS}, and a clip starts anew: stateful must be off"

@@ -1,7 +1,7 @@
 """Trained float models from elsewhere: PyTorch state dicts, Keras files and ONNX graphs (docs/importing.md).
 
-`read_model` turns a file into recipe layers and the weights their cells expect; `edgernn.imports.run` makes a run folder
-of it. Each reader stands alone and sees only its own format.
+`read_model` turns a file into recipe layers and the weights their cells expect; a task makes a run folder of it. Each reader
+stands alone and sees only its own format.
 """
 
 from __future__ import annotations

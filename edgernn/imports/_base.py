@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn.cells._base import Floats
+from edgernn.core.cell import Floats, LayerSpec
 from edgernn.errors import EdgernnError
-from edgernn.recipe import LayerSpec
 
 Arrays = Mapping[str, NDArray[Any]]
 _NO_SOFTMAX = (

@@ -5,9 +5,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from edgernn.denoise.graph import DenoiseGraph
+from edgernn.core.trace import Trace
 from edgernn.errors import EdgernnError
-from edgernn.runtimes._base import Denoiser, GraphT, Runtime, Trace
+from edgernn.extensions import folders
+from edgernn.hostcc import host_compiler
+from edgernn.runtimes._base import GraphT, Runtime
+
+__path__ += folders("runtimes")
 
 
 def runtime_names() -> list[str]:
@@ -24,12 +28,13 @@ def make_runtime(name: str, graph: GraphT) -> Runtime[GraphT]:
     return runtime
 
 
-def make_denoiser(name: str, graph: DenoiseGraph) -> Denoiser:
-    """The denoiser in a runtime that goes from sound to sound; the others run its net alone."""
-    runtime = make_runtime(name, graph)
-    if not isinstance(runtime, Denoiser):
-        raise EdgernnError(f"the runtime {name} runs a denoiser's net, not its signal path; use numpy or c")
-    return runtime
+def fast_runtime() -> str:
+    """The C runtime where this host can compile, else NumPy."""
+    try:
+        host_compiler()
+    except EdgernnError:
+        return "numpy"
+    return "c"
 
 
-__all__ = ["Denoiser", "Runtime", "Trace", "make_denoiser", "make_runtime", "runtime_names"]
+__all__ = ["Runtime", "Trace", "fast_runtime", "make_runtime", "runtime_names"]

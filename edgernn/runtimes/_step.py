@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn.graph import NetGraph
-from edgernn.runtimes._base import FrontEnd, Int16, Runtime, Trace
+from edgernn.core.graph import NetGraph
+from edgernn.core.trace import Trace
+from edgernn.runtimes._base import Int16, Runtime
 
 State = Mapping[str, NDArray[np.generic]]
 
@@ -19,18 +20,13 @@ class StepRuntime(Runtime[NetGraph]):
 
     def __init__(self, graph: NetGraph) -> None:
         super().__init__(graph)
-        self._front = FrontEnd(graph)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything heard."""
-        self._front.reset()
+        super().reset()
         values = self.graph.values
         self._state: State = {s.read: np.zeros(values[s.read].shape, values[s.read].dtype) for s in self.graph.states}
-
-    def features(self, pcm: Int16) -> Int16:
-        """PCM [n] -> normalised features [n // hop, bands], continuing the stream."""
-        return self._front(pcm)
 
     @abstractmethod
     def step(self, frames: Int16, state: State) -> tuple[Int16, Int16, State]:

@@ -1,148 +1,130 @@
-"""The exported C, compiled for this host and called from Python: the firmware's own code at the speed of the host."""
+"""The exported C, compiled for this host and called from Python: the firmware's own code at the speed of the host.
+
+The C side of one stream is one block of memory. NumPy arrays are laid over its buffers once, so a single step costs one
+foreign call with one argument and no conversion (`Stepper`).
+"""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
-from importlib.resources import files
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn.decision import Event
-from edgernn.denoise.graph import DenoiseGraph
-from edgernn.errors import EdgernnError
-from edgernn.graph import Graph, NetGraph
+from edgernn.core.graph import NetGraph
+from edgernn.core.trace import Trace
 from edgernn.hostcc import cache_dir, shared_library
-from edgernn.runtimes._base import Denoiser, Int16, Runtime, Trace
-from firmware_export.emit import RUNTIME_SOURCES, export_c
-from firmware_export.emit_denoise import RUNTIME_SOURCES as DENOISER_SOURCES
-from firmware_export.emit_denoise import export_denoiser_c
-from firmware_export.plan import state_fields
+from edgernn.runtimes._base import Int16, Runtime
+from edgernn.tasks import task_of
+from firmware_export.emit import HOST_DRIVER, export_c
+from firmware_export.plan import net_bytes, split_states
+
+PREFIX = "model"  #: of the C names that the harnesses expect
+_PCM, _OUTPUT, _FEATURES, _LOGITS, _POSTERIORS = range(5)
 
 
-class _CNet(Runtime[NetGraph]):
-    """What the C of every task offers: features, the net alone, and the firmware's self-test; one state struct per object."""
+class Stepper:
+    """One step at a time: fill `pcm` and call `step()`, or `features` and `net_step()`; the results lie in the other arrays.
+
+    pcm int16 [step_samples]; features int8 or int16 [frames, bands]; logits, posteriors int16 [scores]; output [width]. They
+    are views of the stream's own memory: copy what is to outlive the next step.
+    """
+
+    def __init__(self, graph: NetGraph, library: ctypes.CDLL, memory: NDArray[np.uint8]) -> None:
+        def view(what: int, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+            begin, size = library.sim_offset(what), int(np.prod(shape)) * np.dtype(dtype).itemsize
+            return memory[begin : begin + size].view(dtype).reshape(shape)
+
+        self._memory = memory  # the views keep it alive, and so does this
+        self.pcm: Int16 = view(_PCM, "int16", (graph.step_samples,))
+        self.features = view(_FEATURES, f"int{graph.affine.bits}", (graph.frames_per_step, graph.bands))
+        self.logits: Int16 = view(_LOGITS, "int16", (graph.scores,))
+        self.posteriors: Int16 = view(_POSTERIORS, "int16", (graph.scores,))
+        self.output = view(_OUTPUT, graph.output.dtype, (graph.output.width,))
+        address = ctypes.c_void_p(memory.ctypes.data)
+        step, net_step = library.sim_step, library.sim_net_step
+        self.step = lambda: step(address)
+        self.net_step = lambda: net_step(address)
+
+
+class CRuntime(Runtime[NetGraph]):
+    """The header of the graph's task and the runtime as a shared library; one stream an object."""
 
     name = "c"
 
-    def __init__(self, graph: NetGraph, library: ctypes.CDLL) -> None:
+    def __init__(self, graph: NetGraph, flags: tuple[str, ...] = ("-O3",)) -> None:
         super().__init__(graph)
-        self._library = library
-        self._library.sim_state_bytes.restype = ctypes.c_size_t
-        # an int64 array is aligned for whatever the state of a task holds
-        self._state = np.zeros(-(-self._library.sim_state_bytes() // 8), np.int64)
+        self._library = _compile(graph, flags)
+        size = self._library.sim_bytes()
+        # memory aligned for whatever the state of a task holds
+        self._memory = np.zeros(-(-size // 8), np.int64).view(np.uint8)
+        self._stream = ctypes.c_void_p(self._memory.ctypes.data)
+        self.stepper = Stepper(graph, self._library, self._memory)
         self.reset()
 
     def reset(self) -> None:
         """Forget everything heard."""
-        self._library.sim_reset(self._state.ctypes)
+        self._library.sim_reset(self._stream)
 
     def features(self, pcm: Int16) -> Int16:
-        """PCM [n] -> normalised features [n // frame_samples, bands], continuing the stream."""
-        pcm = np.ascontiguousarray(pcm, np.int16)
-        out = np.zeros((len(pcm) // self.graph.frame_samples, self.graph.bands), np.int16)
-        self._library.sim_features(self._state.ctypes, pcm.ctypes, ctypes.c_size_t(len(out)), out.ctypes)
+        """PCM [n], whole steps of it -> normalised features [steps * frames_per_step, bands], continuing the stream."""
+        pcm, steps = self._whole(pcm)
+        out = np.zeros((steps * self.graph.frames_per_step, self.graph.bands), np.int16)
+        self._library.sim_features(self._stream, pcm.ctypes, ctypes.c_size_t(steps), out.ctypes)
         return out
 
     def run_features(self, frames: Int16) -> Trace:
         """Features [T, bands] -> trace, continuing the stream."""
         steps = len(frames) // self.graph.frames_per_step
         frames = np.ascontiguousarray(frames, np.int16)
-        logits, posteriors = self._outputs(steps)
-        fields = state_fields(self.graph)
-        # a net without state has a placeholder of two bytes
-        width = -(-sum(f.count * (2 if f.ctype == "int16_t" else 1) for f in fields) // 2) * 2 or 2
-        net = np.zeros((steps, width), np.uint8)
-        self._library.sim_net(
-            self._state.ctypes, frames.ctypes, ctypes.c_size_t(steps), logits.ctypes, posteriors.ctypes, net.ctypes
-        )
+        logits, posteriors, net = self._results(steps)
+        self._library.sim_net(self._stream, frames.ctypes, ctypes.c_size_t(steps), logits.ctypes, posteriors.ctypes, net.ctypes)
         return Trace(frames, logits, posteriors, split_states(self.graph, net))
+
+    def run(self, pcm: Int16) -> Trace:
+        """PCM [n] -> trace of n // step_samples steps with what the task gives, as the firmware computes them."""
+        pcm, steps = self._whole(pcm)
+        g = self.graph
+        features = np.zeros((steps * g.frames_per_step, g.bands), np.int16)
+        output = np.zeros((steps, g.output.width), g.output.dtype)
+        logits, posteriors, net = self._results(steps)
+        self._library.sim_run(
+            self._stream, pcm.ctypes, ctypes.c_size_t(steps), features.ctypes, logits.ctypes, posteriors.ctypes, net.ctypes,
+            output.ctypes,
+        )  # fmt: skip
+        return Trace(features, logits, posteriors, split_states(g, net), output)
+
+    def process(self, pcm: Int16) -> NDArray[Any]:
+        """PCM [n] -> what the task gives of each step, [n // step_samples, width], continuing the stream."""
+        pcm, steps = self._whole(pcm)
+        output = np.zeros((steps, self.graph.output.width), self.graph.output.dtype)
+        self._library.sim_process(self._stream, pcm.ctypes, ctypes.c_size_t(steps), output.ctypes)
+        return output
 
     def self_test(self) -> int:
         """The firmware's self-test on this host; 0 when it passes."""
-        return int(self._library.sim_self_test(self._state.ctypes))
+        return int(self._library.sim_self_test(self._stream))
 
-    def _outputs(self, steps: int) -> tuple[Int16, Int16]:
-        shape = (steps, self.graph.scores)
-        return np.zeros(shape, np.int16), np.zeros(shape, np.int16)
-
-
-class CRuntime(_CNet):
-    """A keyword spotter: `model.h` and the runtime as a shared library."""
-
-    def __init__(self, graph: Graph, flags: tuple[str, ...] = ("-O3",)) -> None:
-        folder = _folder(graph)
-        export_c(graph, folder)
-        super().__init__(graph, _compile("simulator.c", RUNTIME_SOURCES, folder, flags))
-        self._library.sim_process.restype = ctypes.c_size_t
-
-    def process(self, pcm: Int16) -> tuple[Int16, Int16, list[Event]]:
-        """PCM [n] -> logits, posteriors [steps, labels] and events, as the firmware computes them, continuing the stream."""
-        pcm = np.ascontiguousarray(pcm, np.int16)
+    def _whole(self, pcm: Int16) -> tuple[Int16, int]:
+        """The whole steps of PCM in one piece, and how many they are."""
         steps = len(pcm) // self.graph.step_samples
-        logits, posteriors = self._outputs(steps)
-        events = (_Event * (steps + 1))()
-        fired = self._library.sim_process(
-            self._state.ctypes, pcm.ctypes, ctypes.c_size_t(steps), logits.ctypes, posteriors.ctypes, events
-        )
-        return logits, posteriors, [Event(e.step, e.label, e.score) for e in events[:fired]]
+        return np.ascontiguousarray(pcm[: steps * self.graph.step_samples], np.int16), steps
+
+    def _results(self, steps: int) -> tuple[Int16, Int16, NDArray[np.uint8]]:
+        """Logits, posteriors, and the state struct's carried bytes."""
+        scores = (steps, self.graph.scores)
+        return np.zeros(scores, np.int16), np.zeros(scores, np.int16), np.zeros((steps, net_bytes(self.graph)), np.uint8)
 
 
-class CDenoiser(_CNet, Denoiser):
-    """A denoiser: `denoise.h` and the runtime as a shared library."""
-
-    def __init__(self, graph: DenoiseGraph, flags: tuple[str, ...] = ("-O3",)) -> None:
-        folder = _folder(graph)
-        export_denoiser_c(graph, folder)
-        super().__init__(graph, _compile("simulator_denoise.c", DENOISER_SOURCES, folder, flags))
-
-    def denoise(self, pcm: Int16) -> Int16:
-        """See `Denoiser`."""
-        steps = len(pcm) // self.graph.step_samples
-        pcm = np.ascontiguousarray(pcm[: steps * self.graph.step_samples], np.int16)
-        out = np.zeros_like(pcm)
-        self._library.sim_denoise(self._state.ctypes, pcm.ctypes, out.ctypes, ctypes.c_size_t(steps))
-        return out
+def _compile(graph: NetGraph, flags: tuple[str, ...]) -> ctypes.CDLL:
+    """The graph's C with its task's harness as a library, under the graph's id in the cache."""
+    task = task_of(graph)
+    folder = cache_dir() / f"graph-{graph.id[:24]}"
+    export_c(graph, folder, PREFIX)
+    library = shared_library([task.harness(), *(folder / name for name in task.c.sources)], [folder, HOST_DRIVER], flags)
+    library.sim_bytes.restype = library.sim_offset.restype = ctypes.c_size_t
+    return library
 
 
-class _Event(ctypes.Structure):
-    """`ern_event`."""
-
-    _fields_ = [("label", ctypes.c_int32), ("score", ctypes.c_int32), ("step", ctypes.c_uint32)]
-
-
-def split_states(g: NetGraph, net: NDArray[np.uint8]) -> dict[str, NDArray[np.generic]]:
-    """Raw bytes [S, n] of the state struct's `net` member -> carried arrays [S, R, C], in the graph's order."""
-    out, offset = {}, 0
-    for f in state_fields(g):
-        dtype = np.dtype(f.ctype.removesuffix("_t")).newbyteorder("<")
-        size = f.count * dtype.itemsize
-        raw = np.ascontiguousarray(net[:, offset : offset + size])
-        out[f.value] = raw.view(dtype).reshape(len(net), *g.values[f.value].shape)
-        offset += size
-    return {s.read: out[s.read] for s in g.states}
-
-
-def _folder(graph: NetGraph) -> Path:
-    """Where the exported C is kept, under the graph's id."""
-    return cache_dir() / f"graph-{graph.id[:24]}"
-
-
-def _compile(simulator: str, sources: Sequence[str], folder: Path, flags: tuple[str, ...]) -> ctypes.CDLL:
-    """Compile the exported C with the loops around it, load it."""
-    loops = Path(str(files("edgernn") / "runtimes" / simulator))
-    return shared_library([loops, *(folder / name for name in sources)], [folder], flags)
-
-
-def make(graph: NetGraph, flags: tuple[str, ...] = ("-O3",)) -> CRuntime | CDenoiser:
-    """The runtime that suits the graph's task."""
-    if isinstance(graph, DenoiseGraph):
-        return CDenoiser(graph, flags)
-    if isinstance(graph, Graph):
-        return CRuntime(graph, flags)
-    raise EdgernnError(f"no C for a graph for {graph.task}")
-
-
-RUNTIME = make
+RUNTIME = CRuntime

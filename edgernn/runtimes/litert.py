@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgernn.core.graph import NetGraph
 from edgernn.errors import EdgernnError
-from edgernn.graph import NetGraph
 from edgernn.runtimes._tflite import InterpreterRuntime, interpreter_module
 
 #: names of the kernels to choose from: the default ones with XNNPACK, the same without it, the reference ones

@@ -8,18 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from edgernn.core.graph import NetGraph
 from edgernn.errors import EdgernnError
 from edgernn.export._onnx_file import metadata_of, read
 from edgernn.export.metadata import FORM_KEY, GRAPH_ID_KEY, input_ports, output_ports
 from edgernn.export.onnx import integer_model
 from edgernn.export.onnx_qdq import qdq_model
-from edgernn.graph import NetGraph
 from edgernn.runtimes._base import Int16
 from edgernn.runtimes._step import State, StepRuntime
 
 LEVELS = ("disable_all", "enable_basic", "enable_extended", "enable_layout", "enable_all")
 #: the exports of one time step that take and give the graph's integers
-FORMS: Mapping[str, Callable[[NetGraph], bytes]] = {"integer": integer_model, "qdq": qdq_model}
+FORMS: Mapping[str, Callable[[NetGraph], bytes]] = {
+    "integer": integer_model, "qdq": qdq_model, "qdq7": lambda g: qdq_model(g, 7),
+}  # fmt: skip
 
 
 class OnnxRuntime(StepRuntime):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from edgernn.core.graph import NetGraph
 from edgernn.errors import EdgernnError
 from edgernn.export._arena import arena_bytes
-from edgernn.graph import NetGraph
 from edgernn.runtimes._tflite import FileRuntime
 
 

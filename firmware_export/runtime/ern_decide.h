@@ -1,4 +1,4 @@
-/* Decision stage: posteriors to events. edgernn/decision.py is the definition; SPEC.md, "Decision".
+/* Decision stage: posteriors to events. SPEC.md, 7, says every step in words.
  *
  * Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0
  */

@@ -1,7 +1,7 @@
 /* Audio front end: int16 PCM -> normalised log-mel features, integers only.
  *
  * Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0
- * The definition is edgernn/features.py; SPEC.md, "Front end", says every step in words.
+ * The definition is edgernn/signal/log_mel.py; SPEC.md, "Front end", says every step in words.
  */
 #ifndef ERN_FRONTEND_H
 #define ERN_FRONTEND_H

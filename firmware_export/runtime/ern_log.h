@@ -1,7 +1,7 @@
 /* What both signal paths end in: log2 of a band's energy, and the normalisation that makes it a feature.
  *
  * Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0
- * Included by ern_frontend.c and ern_stft.c only. Definitions: edgernn/features.py, log2_q9 and Affine.
+ * Included by ern_frontend.c and ern_stft.c only. Definitions: edgernn/signal/log2.py and edgernn/core/affine.py.
  */
 #ifndef ERN_LOG_H
 #define ERN_LOG_H

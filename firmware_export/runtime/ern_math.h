@@ -2,7 +2,7 @@
  *
  * Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0
  *
- * The contract is SPEC.md, "Arithmetic"; edgernn/qmath.py is the same vocabulary in NumPy. Building with
+ * The contract is SPEC.md, "Arithmetic"; edgernn/core/qmath.py is the same vocabulary in NumPy. Building with
  * -DERN_CHECKED lets each operation also prove that it did not overflow, and count itself (ern_check.h);
  * it never changes a result.
  */

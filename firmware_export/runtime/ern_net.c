@@ -29,124 +29,6 @@ static int16_t finish_row(const ern_linear *l, uint32_t row, int32_t acc)
     return y < l->floor ? l->floor : y;
 }
 
-/* Every row of the matrix, columns begin .. begin+n-1, times x[n]. Two rows at a time, so that each entry of x is loaded
- * half as often, and four entries at a time; the order of summation is free, since no partial sum can overflow. */
-static void products_s16(int16_t *y, const ern_linear *l, uint32_t begin, uint32_t n, const int16_t *x)
-{
-    const int8_t *w = l->weight + begin;
-    uint32_t row = 0, i;
-    for (; row + 2u <= l->rows; row += 2u, w += 2u * l->columns) {
-        const int8_t *v = w + l->columns;
-        int32_t a = l->bias[row], b = l->bias[row + 1u];
-        for (i = 0; i + 4u <= n; i += 4u) {
-            a = ERN_PROVE32((ern_wide)a + w[i] * x[i]);
-            b = ERN_PROVE32((ern_wide)b + v[i] * x[i]);
-            a = ERN_PROVE32((ern_wide)a + w[i + 1u] * x[i + 1u]);
-            b = ERN_PROVE32((ern_wide)b + v[i + 1u] * x[i + 1u]);
-            a = ERN_PROVE32((ern_wide)a + w[i + 2u] * x[i + 2u]);
-            b = ERN_PROVE32((ern_wide)b + v[i + 2u] * x[i + 2u]);
-            a = ERN_PROVE32((ern_wide)a + w[i + 3u] * x[i + 3u]);
-            b = ERN_PROVE32((ern_wide)b + v[i + 3u] * x[i + 3u]);
-        }
-        for (; i < n; i++) {
-            a = ERN_PROVE32((ern_wide)a + w[i] * x[i]);
-            b = ERN_PROVE32((ern_wide)b + v[i] * x[i]);
-        }
-        y[row] = finish_row(l, row, a);
-        y[row + 1u] = finish_row(l, row + 1u, b);
-    }
-    if (row < l->rows) {
-        int32_t a = l->bias[row];
-        for (i = 0; i < n; i++) {
-            a = ERN_PROVE32((ern_wide)a + w[i] * x[i]);
-        }
-        y[row] = finish_row(l, row, a);
-    }
-    ERN_COUNT(mac, (uint64_t)l->rows * n);
-}
-
-void ern_matvec_s16(int16_t *y, const ern_linear *l, const int16_t *x, uint32_t n)
-{
-    for (; n > 0u; n--, x += l->columns, y += l->rows) {
-        products_s16(y, l, 0, l->columns, x);
-    }
-}
-
-/* Every row of the matrix, columns begin .. begin+n-1, times x[n]. Two rows at a time, so that each entry of x is loaded
- * half as often, and four entries at a time; the order of summation is free, since no partial sum can overflow. */
-static void products_s8(int16_t *y, const ern_linear *l, uint32_t begin, uint32_t n, const int8_t *x)
-{
-    const int8_t *w = l->weight + begin;
-    uint32_t row = 0, i;
-    for (; row + 2u <= l->rows; row += 2u, w += 2u * l->columns) {
-        const int8_t *v = w + l->columns;
-        int32_t a = l->bias[row], b = l->bias[row + 1u];
-        for (i = 0; i + 4u <= n; i += 4u) {
-            a = ERN_PROVE32((ern_wide)a + w[i] * x[i]);
-            b = ERN_PROVE32((ern_wide)b + v[i] * x[i]);
-            a = ERN_PROVE32((ern_wide)a + w[i + 1u] * x[i + 1u]);
-            b = ERN_PROVE32((ern_wide)b + v[i + 1u] * x[i + 1u]);
-            a = ERN_PROVE32((ern_wide)a + w[i + 2u] * x[i + 2u]);
-            b = ERN_PROVE32((ern_wide)b + v[i + 2u] * x[i + 2u]);
-            a = ERN_PROVE32((ern_wide)a + w[i + 3u] * x[i + 3u]);
-            b = ERN_PROVE32((ern_wide)b + v[i + 3u] * x[i + 3u]);
-        }
-        for (; i < n; i++) {
-            a = ERN_PROVE32((ern_wide)a + w[i] * x[i]);
-            b = ERN_PROVE32((ern_wide)b + v[i] * x[i]);
-        }
-        y[row] = finish_row(l, row, a);
-        y[row + 1u] = finish_row(l, row + 1u, b);
-    }
-    if (row < l->rows) {
-        int32_t a = l->bias[row];
-        for (i = 0; i < n; i++) {
-            a = ERN_PROVE32((ern_wide)a + w[i] * x[i]);
-        }
-        y[row] = finish_row(l, row, a);
-    }
-    ERN_COUNT(mac, (uint64_t)l->rows * n);
-}
-
-void ern_matvec_s8(int16_t *y, const ern_linear *l, const int8_t *x, uint32_t n)
-{
-    for (; n > 0u; n--, x += l->columns, y += l->rows) {
-        products_s8(y, l, 0, l->columns, x);
-    }
-}
-
-void ern_depthwise_s16(int16_t *y, const ern_linear *l, const int16_t *window, uint32_t channels)
-{
-    const uint32_t each = l->rows / channels;
-    const int8_t *w = l->weight;
-    uint32_t row, k;
-    for (row = 0; row < l->rows; row++, w += l->columns) {
-        const int16_t *x = window + row / each;
-        int32_t acc = l->bias[row];
-        for (k = 0; k < l->columns; k++) {
-            acc = ERN_PROVE32((ern_wide)acc + w[k] * x[k * channels]);
-        }
-        y[row] = finish_row(l, row, acc);
-    }
-    ERN_COUNT(mac, (uint64_t)l->rows * l->columns);
-}
-
-void ern_depthwise_s8(int16_t *y, const ern_linear *l, const int8_t *window, uint32_t channels)
-{
-    const uint32_t each = l->rows / channels;
-    const int8_t *w = l->weight;
-    uint32_t row, k;
-    for (row = 0; row < l->rows; row++, w += l->columns) {
-        const int8_t *x = window + row / each;
-        int32_t acc = l->bias[row];
-        for (k = 0; k < l->columns; k++) {
-            acc = ERN_PROVE32((ern_wide)acc + w[k] * x[k * channels]);
-        }
-        y[row] = finish_row(l, row, acc);
-    }
-    ERN_COUNT(mac, (uint64_t)l->rows * l->columns);
-}
-
 /* The part of a window of K rows around row `at` that lies inside x: columns begin .. end-1 of the weights. */
 static void inside(const ern_linear *l, uint32_t at, uint32_t n, uint32_t channels, uint32_t *begin, uint32_t *end)
 {
@@ -155,25 +37,15 @@ static void inside(const ern_linear *l, uint32_t at, uint32_t n, uint32_t channe
     *end = at + around < n ? l->columns : (around + n - at) * channels;
 }
 
-void ern_row_conv_s16(int16_t *y, const ern_linear *l, const int16_t *x, uint32_t n, uint32_t channels)
-{
-    uint32_t at, begin, end;
-    for (at = 0; at < n; at++, y += l->rows) {
-        inside(l, at, n, channels, &begin, &end);
-        products_s16(y, l, begin, end - begin, x);
-        x += begin == 0u ? channels : 0u;
-    }
-}
+#define ERN_OPERAND int16_t
+#define ERN_NAMED(name) name##_s16
+#include "ern_products.h"
+#undef ERN_OPERAND
+#undef ERN_NAMED
 
-void ern_row_conv_s8(int16_t *y, const ern_linear *l, const int8_t *x, uint32_t n, uint32_t channels)
-{
-    uint32_t at, begin, end;
-    for (at = 0; at < n; at++, y += l->rows) {
-        inside(l, at, n, channels, &begin, &end);
-        products_s8(y, l, begin, end - begin, x);
-        x += begin == 0u ? channels : 0u;
-    }
-}
+#define ERN_OPERAND int8_t
+#define ERN_NAMED(name) name##_s8
+#include "ern_products.h"
 
 void ern_add(int16_t *y, const int16_t *a, const int16_t *b, uint32_t n)
 {

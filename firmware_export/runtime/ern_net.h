@@ -1,4 +1,4 @@
-/* The primitives of the quantized net. One function each; edgernn/runtimes/numpy.py is the definition.
+/* The primitives of the quantized net. One function each; edgernn/core/definition.py is the definition.
  *
  * Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0
  * Outputs come first, then inputs, then counts. All arrays are the caller's; an output must not overlap an input

@@ -1,7 +1,7 @@
-/* The denoiser's signal path: int16 PCM -> spectrum and features; spectrum and gains -> int16 PCM. Integers only.
+/* The signal path from sound to sound: int16 PCM -> spectrum and features; spectrum and gains -> int16 PCM. Integers only.
  *
  * Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0
- * The definition is edgernn/stft.py; SPEC.md, "Denoiser", says every step in words and proves that nothing overflows.
+ * The definition is edgernn/signal/stft.py; SPEC.md, 15, says every step in words and proves that nothing overflows.
  */
 #ifndef ERN_STFT_H
 #define ERN_STFT_H

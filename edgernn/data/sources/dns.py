@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgernn.audio import SUFFIXES
 from edgernn.data.corpus import NOISE, ROOM, SPEECH, Clip, Item, Progress, assign_splits, load_clips, quiet
 from edgernn.data.options import SourceOptions, parse
 from edgernn.errors import EdgernnError
+from edgernn.signal.audio import SUFFIXES
 
 _FOLDERS = {"clean*": SPEECH, "noise*": NOISE, "impulse_responses*": ROOM}
 _READER = re.compile(r"reader_(\d+)")

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgernn.audio import SUFFIXES
 from edgernn.data.corpus import SPLITS, Clip, Item, Progress, assign_splits, load_clips, quiet, reserved_label
 from edgernn.data.options import SourceOptions, parse
 from edgernn.errors import EdgernnError
+from edgernn.signal.audio import SUFFIXES
 
 
 @dataclass(frozen=True, kw_only=True)

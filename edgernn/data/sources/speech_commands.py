@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgernn.audio import read_audio
 from edgernn.data.corpus import NOISE, SPLITS, Clip, Item, Progress, load_clips, quiet
 from edgernn.data.download import download
 from edgernn.data.options import SourceOptions, parse
 from edgernn.errors import EdgernnError
+from edgernn.signal.audio import read_audio
 
 _BACKGROUND = "_background_noise_"
 _MAX_WAVS_PER_CLASS = 2**27 - 1  # of the corpus' rule; never change it

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from edgernn.audio import Int16
 from edgernn.data import espeak
 from edgernn.data.corpus import SPEECH, SPLITS, Clip, Progress, quiet
 from edgernn.data.options import SourceOptions, parse
@@ -27,6 +26,7 @@ from edgernn.data.sources.synthetic import (
     voices,
 )
 from edgernn.errors import EdgernnError
+from edgernn.signal.audio import Int16
 
 _SPEEDS = (130, 230)
 

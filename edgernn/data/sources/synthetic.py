@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from edgernn.audio import SAMPLE_RATE, Float32, Int16, to_float, to_int16
 from edgernn.data import espeak
 from edgernn.data.corpus import NOISE, SPLITS, Clip, Item, Progress, quiet
 from edgernn.data.noise import KINDS, make_noise
 from edgernn.data.options import SourceOptions, parse
 from edgernn.errors import EdgernnError
+from edgernn.signal.audio import SAMPLE_RATE, Float32, Int16, to_float, to_int16
 
 _NOT_HUMAN = re.compile(r"robo|demon|whisper|croak|serious", re.IGNORECASE)
 _NOTE = "synthesised by espeak-ng"

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from edgernn.audio import Int16, read_audio, to_float, to_int16
 from edgernn.data.corpus import NOISE, SPEECH, Clip, Item, Progress, hashed, quiet
 from edgernn.data.options import SourceOptions, parse
 from edgernn.errors import EdgernnError
+from edgernn.signal.audio import Int16, read_audio, to_float, to_int16
 
 _NOTE = "VoiceBank-DEMAND, CC BY 4.0"
 _VALIDATION = 0.1  #: of the training speakers

@@ -1,0 +1,5 @@
+"""`python -m edgernn`."""
+
+from edgernn.cli import main
+
+main()

@@ -1,0 +1,112 @@
+"""The run folder: its files, its recipe, its graphs. Each verb reads some of them and writes others.
+
+recipe.json            the resolved recipe              quantize-<scheme>.json   tensor by tensor
+data/                  prepared dataset                 simulate-<scheme>.json   float against integer
+                                                        compare-<scheme>.json    runtimes side by side
+model.safetensors      float checkpoint                 build-<board>.json       flash, RAM
+progress.pt            a training that can go on        run-<board>.json         bits, instructions, stack
+metrics.csv            training, one line an epoch      c/, tflite/, onnx/       exports
+graph-<scheme>.ern     quantized graph                  summary.json             all of it in one table
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgernn.artifacts import read_json, write_json
+from edgernn.data.corpus import Dataset
+from edgernn.errors import EdgernnError
+from edgernn.recipe import Recipe, read_recipe
+from edgernn.tasks import all_tasks, find_task, load_checkpoint, load_graph, make_recipe, recipe_paths, task_of
+
+if TYPE_CHECKING:
+    from edgernn.core.floatnet import FloatNet
+    from edgernn.tasks.base import Task
+
+CHECKPOINT = "model.safetensors"
+PROGRESS = "progress.pt"  #: a training that can go on
+
+
+def recipe_values(name_or_path: str) -> tuple[dict[str, Any], str]:
+    """The values of a recipe that comes along, by name, or of a file, not yet checked; and what messages call it."""
+    known = recipe_paths()
+    path = known.get(name_or_path, Path(name_or_path))
+    if not path.is_file():
+        raise EdgernnError(f"no recipe {name_or_path!r}: neither a file nor one of {', '.join(known)}")
+    return read_recipe(path), str(path)
+
+
+def find_recipe(name_or_path: str) -> Recipe:
+    """A recipe that comes along, by name, or a file."""
+    return make_recipe(*recipe_values(name_or_path))
+
+
+def keep_recipe(recipe: Recipe, folder: Path) -> None:
+    """Write the resolved recipe into the run folder; a folder of another recipe is refused."""
+    path = folder / "recipe.json"
+    if path.exists() and make_recipe(_values(path), str(path)) != recipe:
+        raise EdgernnError(f"{folder} holds a run of another recipe; choose another folder or delete it")
+    write_json(path, recipe.to_dict())
+
+
+def run_recipe(folder: Path) -> Recipe:
+    """The recipe a run folder was made with."""
+    path = folder / "recipe.json"
+    if not path.is_file():
+        makers = " or ".join(f"`edgernn {verb}`" for verb in ("data", *(t.whole.verb for t in all_tasks().values())))
+        raise EdgernnError(f"{folder} is not a run folder (no recipe.json); make one with {makers}")
+    return make_recipe(_values(path), str(path))
+
+
+def _values(path: Path) -> Mapping[str, Any]:
+    found = read_json(path)
+    if not isinstance(found, Mapping):
+        raise EdgernnError(f"{path} is damaged (no table of sections); delete it and prepare the run again")
+    return found
+
+
+def run_task(folder: Path) -> Task:
+    """The task of a run folder."""
+    return find_task(run_recipe(folder).task, str(folder))
+
+
+def load_data(folder: Path) -> Dataset:
+    """The prepared dataset of a run folder."""
+    return Dataset.load(folder / "data")
+
+
+def run_checkpoint(folder: Path) -> FloatNet[Any]:
+    """The trained float net of a run folder."""
+    return load_checkpoint(folder / CHECKPOINT)
+
+
+def find_graph(where: Path, scheme: str | None = None) -> Path:
+    """A graph file: `where` itself, or that of a run folder (of its recipe's scheme unless another is asked for)."""
+    if where.is_file():
+        return where
+    scheme = scheme or run_recipe(where).quantize.scheme
+    path = where / f"graph-{scheme}.ern"
+    if not path.is_file():
+        raise EdgernnError(f"no graph at {path}; run `edgernn quantize {where} --scheme {scheme}` first")
+    return path
+
+
+def find_graph_of(task: Task, where: Path | None, scheme: str | None = None) -> Path:
+    """As `find_graph`, of a task: the newest of its graphs under ./run where none is named; another task's is an error."""
+    if where is None:
+        return newest_graph(task)
+    path = find_graph(where, scheme)
+    found = task_of(load_graph(path))
+    if found.name != task.name:
+        raise EdgernnError(f"{path} is the graph of {found.noun}, not of {task.noun}; name another with --graph")
+    return path
+
+
+def newest_graph(task: Task) -> Path:
+    """The newest graph of a task under ./run."""
+    for path in sorted(Path("run").rglob("graph-*.ern"), key=lambda p: p.stat().st_mtime, reverse=True):
+        if task_of(load_graph(path)).name == task.name:
+            return path
+    raise EdgernnError(f"no graph under ./run; name one with --graph, or make one with `edgernn {task.whole.verb}`")

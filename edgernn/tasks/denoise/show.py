@@ -1,0 +1,46 @@
+"""Results of a denoiser as people read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgernn.show import Shown, Table, speed_line
+from edgernn.tasks.base import Values
+
+#: metrics and how they are called
+QUALITY = {"pesq": "PESQ", "stoi": "STOI", "estoi": "ESTOI", "si_sdr": "SI-SDR dB", "dnsmos": "DNSMOS"}
+
+
+def simulated(r: Values) -> Shown:
+    """`edgernn simulate`."""
+    gaps = r["integer_minus_float"]
+    columns = ["", *(QUALITY[m] for m in gaps)]
+    rows = [[name, *scores.values()] for name, scores in r["mean"].items()]
+    rows += [[f"integer - float, {which}", *(g[which] for g in gaps.values())] for which in ("mean", "largest")]
+    yield Table(
+        f"graph {r['graph'][:12]} ({r['scheme']}): {r['mixtures']} mixtures of {r['list'] or 'the ' + r['split'] + ' split'}",
+        columns, rows,
+    )  # fmt: skip
+    by_snr = [
+        [f"{snr} dB, {name}", *scores.values()] for snr, systems in r["by_snr"].items() for name, scores in systems.items()
+    ]
+    yield Table("at each SNR", columns, by_snr)
+    s = r["stream"]
+    yield (
+        f"{s['seconds']} s without a reset: a repeated minute comes out again with {s['repeat_snr_db']} dB SNR, level within "
+        f"{s['growth_db']} dB, no sample off by more than {s['change']} of 32768; steps between samples at most {s['jump']} of "
+        f"the input's; silence gives at most {s['silence']}"
+    )
+    yield (
+        f"algorithmic latency {r['latency_ms']} ms, one step every {r['step_ms']} ms; {r['weight_bytes']} bytes of weights, "
+        f"{r['mmacs_per_second']} million MACs a second"
+    )
+    yield from speed_line(r)
+
+
+def summary(s: Values) -> list[list[Any]]:
+    """Rows of the summary."""
+    return [
+        [f"{QUALITY[m]}: noisy, float, int8", ", ".join(f"{s['mean'][k][m]:.3f}" for k in ("noisy", "float", "integer"))]
+        for m in ("pesq", "stoi", "si_sdr")
+    ]

@@ -1,0 +1,185 @@
+"""Keyword and wake-word spotting: PCM in, an event out when a word was said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from edgernn.errors import EdgernnError
+from edgernn.show import Shown
+from edgernn.tasks.base import (
+    CInterface,
+    Figure,
+    Material,
+    Member,
+    Option,
+    Progress,
+    Question,
+    StateMembers,
+    Task,
+    Values,
+    Whole,
+)
+
+if TYPE_CHECKING:
+    from edgernn.data.corpus import Dataset
+    from edgernn.signal.audio import Int16
+    from edgernn.tasks.spot.graph import SpotGraph
+    from edgernn.tasks.spot.recipe import SpotNet, SpotRecipe
+
+RUN_CLIPS = 10  #: test clips that an emulated core is given when nothing else is asked for
+
+
+class Spot(Task):
+    """See the module docstring."""
+
+    noun = "a keyword spotter"
+    whole = Whole("kws", "demo", "run/kws", "A keyword spotter in one command: words in, firmware out.")
+    options = (
+        Option("keywords", str, 'Comma-separated words instead of the recipe\'s: "hey robin,stop".', ("data", "whole")),
+        Option("teacher", Path, "Run folder of a trained net that teaches; repeatable.", ("train", "whole"), many=True),
+    )
+    gated: ClassVar[Mapping[str, Figure]] = {
+        "int8_accuracy": Figure(+1, 0.005, points=True),
+        "agreement": Figure(+1, 0.005, points=True),
+    }
+    c = CInterface(
+        "kws", "model.h", ("ern_net.c", "ern_frontend.c", "ern_decide.c"), ("main.c", "main_interrupt.c"),
+        ("ern_frontend.c", "ern_decide.c", "ern_frontend.h", "ern_decide.h", "ern_fft.h"),
+    )  # fmt: skip
+
+    def commands(self) -> Mapping[str, Callable[..., None]]:
+        """Detection and recording on live sound; models from elsewhere."""
+        from edgernn.tasks.spot import verbs
+
+        return {"detect": verbs.detect, "record": verbs.record, "import": verbs.import_model}
+
+    def recipe_class(self) -> type[SpotRecipe]:
+        """See the base class."""
+        from edgernn.tasks.spot.recipe import SpotRecipe
+
+        return SpotRecipe
+
+    def graph_class(self) -> type[SpotGraph]:
+        """See the base class."""
+        from edgernn.tasks.spot.graph import SpotGraph
+
+        return SpotGraph
+
+    def adapted(self, recipe: Any, options: Values) -> SpotRecipe:
+        """With the user's own words."""
+        found: SpotRecipe = recipe
+        words = [w.strip() for w in options.get("keywords", "").split(",") if w.strip()]
+        return replace(found, data=replace(found.data, keywords=tuple(words))) if words else found
+
+    def check_data(self, recipe: Any) -> None:
+        """Words to learn, and what says them."""
+        if not recipe.keywords or not recipe.sources:
+            raise EdgernnError("the recipe names no data: give data.keywords and at least one [[data.sources]] table")
+
+    def clip_seconds(self, recipe: Any) -> float | None:
+        """The recipe's."""
+        return recipe.data.clip_seconds or None
+
+    def train(self, recipe: Any, dataset: Dataset, folder: Path, progress: Progress, device: str, options: Values) -> SpotNet:
+        """On augmented clips; teachers give a share of the targets."""
+        from edgernn.runs import run_checkpoint
+        from edgernn.tasks.spot.train import train
+
+        taught = [run_checkpoint(Path(t)) for t in options.get("teacher", ())]
+        return train(recipe, dataset, folder, progress, device, taught)
+
+    def calibration(self, net: SpotNet, dataset: Dataset) -> list[Int16]:
+        """Streams of training speech in noise."""
+        from edgernn.tasks.spot.clips import calibration_streams
+
+        return list(calibration_streams(dataset, net.recipe, net.tables))
+
+    def lowered(self, net: SpotNet, parts: dict[str, Any]) -> SpotGraph:
+        """With front end, labels and decision stage."""
+        from edgernn.tasks.spot.decision import make_decision
+
+        r = net.recipe
+        decision = make_decision(r, net.labels)
+        return self.graph_class()(**parts, labels=net.labels, frontend=r.frontend, tables=net.tables, decision=decision)
+
+    def judge(self, net: SpotNet, graph: Any, dataset: Dataset, question: Question, progress: Progress) -> dict[str, Any]:
+        """Clips of the split, one long stream, speed."""
+        from edgernn.tasks.spot.judge import judge
+
+        return judge(net, graph, dataset, question, progress)
+
+    def material(self, net: SpotNet, graph: Any, dataset: Dataset, split: str, seconds: float) -> Material:
+        """Clips of the split, and a stream of them in noise."""
+        from edgernn.tasks.spot.judge import material
+
+        return material(graph, dataset, split, seconds)
+
+    def sound(self, dataset: Dataset) -> Int16:
+        """Some test clips end to end."""
+        from edgernn.tasks.spot.clips import clip_pcm
+
+        rows = dataset.clips("test")
+        every = max(1, len(rows) // RUN_CLIPS)
+        return clip_pcm(dataset, rows[::every][:RUN_CLIPS]).ravel()
+
+    def figures(self, simulated: Values) -> tuple[str, dict[str, float]]:
+        """Accuracy over the clips, and how often the integers agree with the floats."""
+        clips = simulated["clips"]
+        figures = {"int8_accuracy": clips["integer"]["accuracy"], "agreement": clips["agreement"]}
+        return f"{simulated['dataset']}/{clips['split']}", figures
+
+    def summary(self, simulated: Values) -> dict[str, Any]:
+        """Accuracies and agreement."""
+        clips = simulated["clips"]
+        return {
+            "clips": clips["float"]["clips"], "float_accuracy": clips["float"]["accuracy"],
+            "int8_accuracy": clips["integer"]["accuracy"], "agreement": clips["agreement"],
+        }  # fmt: skip
+
+    def show_simulated(self, r: Values) -> Shown:
+        """See `show.py` of this folder."""
+        from edgernn.tasks.spot.show import simulated
+
+        return simulated(r)
+
+    def show_summary(self, s: Values) -> list[list[Any]]:
+        """See `show.py` of this folder."""
+        from edgernn.tasks.spot.show import summary
+
+        return summary(s)
+
+    def next_steps(self, folder: str, graph: str) -> list[str]:
+        """Hear it, and put it on a core."""
+        return [f"edgernn detect some.wav --graph {graph}", f"edgernn run {folder} --board microbit"]
+
+    def members(self, graph: Any) -> StateMembers:
+        """Front-end scratch, decision stage, history."""
+        p, keywords = graph.frontend, len(graph.decision.thresholds)
+        scratch = (Member("uint64_t", "energy", p.bands), Member("int32_t", "work", p.fft), Member("int16_t", "frame", p.bands))
+        last = (
+            Member("int16_t", "ring", graph.decision.smoothing * keywords), Member("uint8_t", "held", keywords),
+            Member("int16_t", "history", max(1, graph.history_samples)),
+        )  # fmt: skip
+        return StateMembers((Member("ern_decider", "decider", 0),), scratch, last)
+
+    def arrays(self, graph: Any) -> dict[str, Any]:
+        """The thresholds."""
+        import numpy as np
+
+        return {"thresholds": np.array(graph.decision.thresholds, np.int16)}
+
+    def check_c(self, graph: Any) -> None:
+        """Each label needs a macro of its own."""
+        from firmware_export.emit import c_macro
+
+        seen: dict[str, str] = {}
+        for label in graph.labels:
+            other = seen.setdefault(c_macro(label), label)
+            if other != label:
+                raise EdgernnError(f"labels {other!r} and {label!r} give the same C name {c_macro(label)}; rename one of them")
+
+
+TASK = Spot()

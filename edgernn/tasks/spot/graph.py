@@ -1,0 +1,89 @@
+"""The quantized graph of a keyword spotter: front end, net and decision stage, from PCM to events."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgernn.core.graph import Int16, Output, SignalPath
+from edgernn.core.graph_checks import need
+from edgernn.core.primitives import Shape
+from edgernn.signal.log_mel_graph import LogMelGraph
+from edgernn.tasks.spot.decision import Decider, Decision
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpotGraph(LogMelGraph):
+    """A whole keyword spotter. Its file names no task, as it did when there was no other."""
+
+    decision: Decision
+
+    @property
+    def latency_ms(self) -> float:
+        """Algorithmic latency in ms: window + smoothing; a sound counts in full once all N smoothed steps have heard it."""
+        samples = self.frontend.window + self.decision.smoothing * self.step_samples
+        return 1000.0 * samples / self.frontend.sample_rate
+
+    @property
+    def output_shape(self) -> Shape:
+        """One score a label."""
+        return 1, len(self.labels)
+
+    @property
+    def output(self) -> Output:
+        """Label (-1: none) and score (Q15) of the step's event."""
+        return Output("int32", 2, ("label", "score"))
+
+    def path(self) -> SpotPath:
+        """Front end and decision stage."""
+        return SpotPath(self)
+
+    def task_description(self) -> dict[str, Any]:
+        """Labels, front end and decision stage."""
+        return {**self.front_end_description(), **self._said()}
+
+    def about(self) -> dict[str, Any]:
+        """Labels, front end with its affine, decision stage."""
+        return {**self.about_front_end(), **self._said()}
+
+    def _said(self) -> dict[str, Any]:
+        decision = {**asdict(self.decision), "thresholds": list(self.decision.thresholds)}
+        return {"labels": list(self.labels), "decision": decision}
+
+    @classmethod
+    def from_parts(cls, net: dict[str, Any], d: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> SpotGraph:
+        """See the base class."""
+        decision = Decision(**{**d["decision"], "thresholds": tuple(d["decision"]["thresholds"])})
+        return cls(**net, **cls.front_end_fields(d, tensors), labels=tuple(d["labels"]), decision=decision)
+
+    def check_task(self) -> None:
+        """Labels, thresholds, front end."""
+        need(len(self.labels) >= 2 and all(isinstance(x, str) and x for x in self.labels), "needs at least two labels")
+        need(len(set(self.labels)) == len(self.labels), f"labels repeat: {self.labels}")
+        need(1 <= len(self.decision.thresholds) <= len(self.labels), "more thresholds than labels, or none")
+        super().check_task()
+
+
+class SpotPath(SignalPath):
+    """Log-mel features in, events out."""
+
+    def __init__(self, g: SpotGraph) -> None:
+        self._front, self._decider = g.front_end(), Decider(g.decision)
+
+    def reset(self) -> None:
+        """Forget everything heard."""
+        self._front.reset()
+        self._decider.reset()
+
+    def features(self, pcm: Int16) -> Int16:
+        """Normalised log-mel energies."""
+        return self._front.features(pcm)
+
+    def finish(self, posteriors: Int16) -> NDArray[np.int32]:
+        """Label and score of each step's event; -1 and 0 where there is none."""
+        events = [self._decider.push(row) for row in posteriors]
+        rows = [(e.label, e.score) if e else (-1, 0) for e in events]
+        return np.array(rows, np.int32).reshape(len(rows), 2)

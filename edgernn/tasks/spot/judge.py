@@ -1,0 +1,171 @@
+"""The int8 model against the float model: clips, long streams, latency. What `edgernn simulate` prints of a keyword spotter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgernn.core.measure import snr_db
+from edgernn.core.qmath import PREACT_SCALE
+from edgernn.data.augment import StreamConfig, make_stream
+from edgernn.data.corpus import Dataset
+from edgernn.drift import drift, float_trace, speed
+from edgernn.runtimes import Runtime, fast_runtime, make_runtime
+from edgernn.signal import native
+from edgernn.signal.log_mel import Int16
+from edgernn.tasks.base import Material, Question, Traces
+from edgernn.tasks.spot.clips import clip_pcm, label_indices, silence_pcm
+from edgernn.tasks.spot.decision import Decision, detect
+from edgernn.tasks.spot.graph import SpotGraph
+from edgernn.tasks.spot.recipe import SpotNet
+from edgernn.tasks.spot.scoring import ClipScore, Span, StreamScore, score_clips, score_stream, to_posteriors
+
+Progress = Callable[[str, int, int], None]
+
+
+def judge(net: SpotNet, graph: SpotGraph, dataset: Dataset, q: Question, progress: Progress) -> dict[str, Any]:
+    """Clips of a split, one long stream without a reset, and speed."""
+    runtime = make_runtime(fast_runtime() if q.runtime == "auto" else q.runtime, graph)
+    result = {
+        "runtime": runtime.name, "clips": compare_clips(net, runtime, dataset, q.split, progress),
+        "stream": compare_stream(net, runtime, dataset, q.split, q.seconds),
+    }  # fmt: skip
+    if fast_runtime() == "c":
+        pcm = clip_pcm(dataset, dataset.clips(q.split)[:60]).ravel()
+        features = float_features(net, pcm[None, : 200 * graph.step_samples])[0]
+        result["speed"] = speed(net, graph, pcm, features)
+    return result
+
+
+def material(graph: SpotGraph, dataset: Dataset, split: str, seconds: float) -> Material:
+    """The clips of a split and one stream of them; of each runtime its clip accuracy and how its events differ."""
+    rows = dataset.clips(split)
+    truth = label_indices(dataset, rows)
+    stream = make_stream(rows, dataset, np.random.default_rng(2), seconds, StreamConfig())[0]
+
+    def extras(own: Traces, definition: Traces) -> dict[str, Any]:
+        logits = np.stack([t.logits for t in own[0]])
+        events = [set(detect(stream.posteriors, graph.decision)) for _, stream in (own, definition)]
+        score = score_clips(logits, truth, graph.labels, graph.decision.clip_steps)
+        return {"accuracy": round(score.accuracy, 5), "clips": len(truth), "events_differing": len(events[0] ^ events[1])}
+
+    return Material(stream, split, list(clip_pcm(dataset, rows)), extras)
+
+
+def integer_clip_logits(runtime: Runtime[SpotGraph], pcm: Int16, progress: Progress = lambda *_: None) -> Int16:
+    """Clips [N, samples], each from reset -> int16 logits [N, steps, labels]."""
+    out = []
+    for i, clip in enumerate(pcm):
+        runtime.reset()
+        out.append(runtime.run(clip).logits)
+        progress("simulating", i + 1, len(pcm))
+    return np.stack(out)
+
+
+def float_clip_logits(net: SpotNet, pcm: Int16) -> NDArray[np.float32]:
+    """Clips [N, samples], each from reset -> float logits [N, steps, labels]."""
+    return net.run(float_features(net, pcm))
+
+
+def float_features(net: SpotNet, pcm: Int16) -> NDArray[np.float32]:
+    """Normalised float features [N, T, bands] of clips [N, samples], each from reset."""
+    return net.features(native.log_mels(pcm, net.recipe.frontend, net.tables))
+
+
+def compare_clips(
+    net: SpotNet, runtime: Runtime[SpotGraph], dataset: Dataset, split: str, progress: Progress
+) -> dict[str, Any]:
+    """Float and integer accuracy, agreement and logit SNR over the clips of a split; silence apart."""
+    g = runtime.graph
+    rows = dataset.clips(split)
+    pcm, truth = clip_pcm(dataset, rows), label_indices(dataset, rows)
+    f, q = float_clip_logits(net, pcm), integer_clip_logits(runtime, pcm, progress)
+    scores = [score_clips(x, truth, g.labels, g.decision.clip_steps) for x in (f, q)]
+    result = {
+        "split": split,
+        "labels": list(g.labels),
+        "float": scores[0].to_dict(),
+        "integer": scores[1].to_dict(),
+        "agreement": round(float(np.mean(scores[0].predicted == scores[1].predicted)), 5),
+        "logit_snr_db": round(snr_db(f, q * PREACT_SCALE), 2),
+        "never_trained": _never_trained(dataset, split, scores[1]),
+    }
+    return {**result, "silence": _silence(net, runtime, dataset, split)}
+
+
+def _never_trained(dataset: Dataset, split: str, score: ClipScore) -> dict[str, Any]:
+    """Unknown words that the train split does not hold."""
+    trained = {row.word for row in dataset.clips("train")}
+    new = np.array([row.word not in trained for row in dataset.clips(split)])
+    return {"clips": int(new.sum()), "correct": int(score.correct[new].sum())}
+
+
+def _silence(net: SpotNet, runtime: Runtime[SpotGraph], dataset: Dataset, split: str, count: int = 500) -> dict[str, Any]:
+    """One-second cuts of the split's noise: how many are taken for a keyword."""
+    if not dataset.noise(split):
+        return {"cuts": 0}
+    g = runtime.graph
+    pcm = silence_pcm(dataset, split, count, np.random.default_rng(1))
+    keywords, truth = len(g.decision.thresholds), np.zeros(count, np.int64)
+    taken = {}
+    for name, logits in (("float", float_clip_logits(net, pcm)), ("integer", integer_clip_logits(runtime, pcm))):
+        predicted = score_clips(logits, truth, g.labels, g.decision.clip_steps).predicted
+        taken[name] = int(np.sum(predicted < keywords))
+    return {"cuts": count, "taken_for_keyword": taken}
+
+
+def compare_stream(net: SpotNet, runtime: Runtime[SpotGraph], dataset: Dataset, split: str, seconds: float) -> dict[str, Any]:
+    """One stream without a reset: drift of the integers from the floats, saturation, streaming hits of both."""
+    g = runtime.graph
+    pcm, spans = make_stream(dataset.clips(split), dataset, np.random.default_rng(2), seconds, StreamConfig())
+    runtime.reset()
+    trace = runtime.run(pcm)
+    floats = float_trace(net, float_features(net, pcm[None])[0])
+    hits = {
+        name: score_stream(p, spans, g.labels, g.decision, g.step_samples, g.sample_rate)
+        for name, p in (("float", to_posteriors(floats["logits"])), ("integer", trace.posteriors))
+    }
+    return {**drift(g, floats, trace), "streaming": {k: _stream_dict(v) for k, v in hits.items()}}
+
+
+def _stream_dict(s: StreamScore) -> dict[str, Any]:
+    low, high = s.poisson_interval()
+    return {
+        "keywords": s.keywords, "frr": round(s.frr, 4), "fa": s.false_accepts, "hours": round(s.hours, 3),
+        "fa_per_hour": round(s.fa_per_hour, 3), "fa_per_hour_95": [round(low, 3), round(high, 3)],
+    }  # fmt: skip
+
+
+def embedded_accuracy(runtime: Runtime[SpotGraph], pcm: Int16, spans: Sequence[Span], samples: int) -> ClipScore:
+    """Clip accuracy of clips inside one stream that is never reset.
+
+    Each span is scored as a clip that began at the span's first sample: the logits of the last clip steps within
+    `samples` of it are summed, as for a clip from reset.
+    """
+    g = runtime.graph
+    runtime.reset()
+    logits = runtime.run(pcm).logits
+    steps = samples // g.step_samples
+    order = {label: i for i, label in enumerate(g.labels)}
+    starts = [-(-begin // g.step_samples) for begin, _, _ in spans]
+    cut = np.stack([logits[s : s + steps] for s in starts])
+    return score_clips(cut, np.array([order[label] for _, _, label in spans]), g.labels, g.decision.clip_steps)
+
+
+def sweep_thresholds(
+    posteriors: Sequence[Int16], spans: Sequence[Sequence[Span]], g: SpotGraph, thresholds: Sequence[int]
+) -> list[tuple[int, StreamScore]]:
+    """Stream score at each threshold (Q15) over several streams together."""
+    out = []
+    for t in thresholds:
+        decision: Decision = replace(g.decision, thresholds=(t,) * len(g.decision.thresholds))
+        parts = [
+            score_stream(p, s, g.labels, decision, g.step_samples, g.sample_rate)
+            for p, s in zip(posteriors, spans, strict=True)
+        ]
+        out.append((t, sum(parts[1:], parts[0])))
+    return out

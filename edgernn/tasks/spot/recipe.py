@@ -1,0 +1,110 @@
+"""The recipe of a keyword spotter: words, front end, layers, training, augmentation, decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from edgernn.core.cell import LayerSpec
+from edgernn.core.floatnet import FloatNet
+from edgernn.data.augment import AugmentConfig
+from edgernn.recipe import QuantizeParams, Recipe, SourceParams, TrainParams, check_ranges
+from edgernn.signal.log_mel import FrontEndParams
+
+
+@dataclass(frozen=True)
+class SpotTrain(TrainParams):
+    """How to train. Times in epochs unless said otherwise."""
+
+    weight_decay: float = 2e-2
+    warmup: float = 0.15  #: share of the run in which the rate rises; it then falls as a cosine
+    label_smoothing: float = 0.05
+    sigmoid_loss: float = 0.3  #: weight of the per-label binary loss that calibrates the posteriors
+    dropout: float = 0.1  #: on the input of each recurrent layer
+    patience: int = 0  #: stop after this many epochs without a better validation score; 0: never
+    variants: int = 12  #: augmented copies of each clip prepared before training
+    carried: float = 0.3  #: share of clips that follow other sound without a reset
+    context_s: float = 0.6  #: longest such preceding sound, seconds
+    silence: float = 0.08  #: silence clips (cuts of noise) per training clip
+    speech: float = 0.08  #: cuts of running speech per training clip, as unknown words
+    time_masks: int = 1
+    time_mask_frames: int = 6
+    band_masks: int = 1
+    band_mask_bands: int = 6
+    tilt: float = 0.15  #: random spectral slope and bend, in standard deviations of a band
+    distill: float = 0.6  #: share of the target that teachers give, where `edgernn train --teacher` names some
+    mixup: float = 0.0  #: Beta(a, a) parameter; 0: off
+
+    RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
+        **TrainParams.RANGES, "label_smoothing": (0, 0.99), "sigmoid_loss": (0, 1000), "dropout": (0, 0.95),
+        "patience": (0, 100_000), "variants": (1, 1000), "carried": (0, 1),
+        "context_s": (0, 60), "silence": (0, 100), "speech": (0, 100),
+        "time_masks": (0, 100), "time_mask_frames": (0, 10_000), "band_masks": (0, 100), "band_mask_bands": (0, 80),
+        "tilt": (0, 10), "distill": (0, 1), "mixup": (0, 100),
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DecisionParams:
+    """Posteriors to events. Times in ms are rounded up to steps."""
+
+    smoothing_ms: float = 200.0
+    refractory_ms: float = 800.0
+    clip_ms: float = 600.0  #: a clip's label is the argmax of the logits summed over its last so many ms
+    threshold: float = 0.7
+
+    def __post_init__(self) -> None:
+        """A threshold that nothing reaches, or everything, is no threshold."""
+        times = dict.fromkeys(("smoothing_ms", "refractory_ms", "clip_ms"), (0.0, 60000.0))
+        check_ranges("decision", self, {**times, "threshold": (0.0001, 0.9999)})
+
+
+@dataclass(frozen=True)
+class DataParams(SourceParams):
+    """What to learn and from what. clip_seconds 0: one second, or the longest keyword clip."""
+
+    keywords: tuple[str, ...] = ()
+    clip_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        """A clip is some seconds."""
+        check_ranges("data", self, {"clip_seconds": (0, 60)})
+
+
+@dataclass(frozen=True)
+class SpotRecipe(Recipe):
+    """A whole keyword spotter: one field a section."""
+
+    name: str = "kws"
+    task: str = "spot"
+    seed: int = 0
+    data: DataParams = field(default_factory=DataParams)
+    frontend: FrontEndParams = field(default_factory=FrontEndParams)
+    layers: tuple[LayerSpec, ...] = ()
+    train: SpotTrain = field(default_factory=SpotTrain)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    quantize: QuantizeParams = field(default_factory=QuantizeParams)
+    decision: DecisionParams = field(default_factory=DecisionParams)
+
+    @property
+    def signal(self) -> FrontEndParams:
+        """The log-mel front end."""
+        return self.frontend
+
+    @property
+    def sources(self) -> tuple[Mapping[str, Any], ...]:
+        """See the base class."""
+        return self.data.sources
+
+    @property
+    def keywords(self) -> tuple[str, ...]:
+        """The words to spot."""
+        return self.data.keywords
+
+    def scores(self, labels: Sequence[str]) -> int:
+        """One a label."""
+        return len(labels)
+
+
+SpotNet = FloatNet[SpotRecipe]

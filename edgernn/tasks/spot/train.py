@@ -1,0 +1,211 @@
+"""Training in PyTorch: seeded, resumable after a kill at any moment, on CPU or CUDA.
+
+Each epoch draws its randomness from (seed, epoch), and the whole state is kept after each epoch; so a run that was
+killed and started again ends with the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from edgernn.core.net import Net
+from edgernn.core.training import Trainer, normalised, training_device
+from edgernn.data.corpus import Dataset
+from edgernn.errors import EdgernnError
+from edgernn.runs import CHECKPOINT
+from edgernn.signal import native
+from edgernn.signal.log_mel import make_tables
+from edgernn.tasks import make_recipe
+from edgernn.tasks.spot.clips import TrainingSet, clip_pcm, label_indices, labels_of, training_set
+from edgernn.tasks.spot.recipe import SpotNet, SpotRecipe, SpotTrain
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Features [N, T, bands] of the validation clips, from reset, and their labels."""
+
+    features: Tensor
+    label: Tensor
+
+
+def train(
+    recipe: SpotRecipe,
+    dataset: Dataset,
+    folder: Path,
+    progress: Progress,
+    device: str = "auto",
+    teachers: Sequence[SpotNet] = (),
+) -> SpotNet:
+    """Train the recipe's model on a prepared dataset; writes `metrics.csv` and `model.safetensors` into `folder`.
+
+    Running it again on the same folder resumes. Teachers are trained nets with the same front end and labels; they give
+    a share of the targets (Hinton et al. 2015). Raises EdgernnError when the loss is no longer finite.
+    """
+    where, tables, labels = training_device(device, recipe.train.threads), make_tables(recipe.frontend), labels_of(dataset)
+    _check_teachers(recipe, labels, teachers)
+    data = training_set(dataset, recipe, tables, progress)
+    data = data.taught_by(teachers, progress) if teachers else data
+    mean, deviation = data.statistics()
+    trainer = SpotTrainer(recipe, labels, data, _validation(dataset, recipe, mean, deviation), (mean, deviation), where)
+    trainer.resume(folder, lambda kept: make_recipe(kept) == recipe)
+    trainer.run(folder, progress)
+    weights = trainer.net.weights(trainer.best)
+    net = SpotNet(recipe, labels, tables, mean, deviation, weights, {"dataset": dataset.id})
+    net.save(folder / CHECKPOINT)
+    return net
+
+
+def _check_teachers(recipe: SpotRecipe, labels: tuple[str, ...], teachers: Sequence[SpotNet]) -> None:
+    for teacher in teachers:
+        if teacher.recipe.signal != recipe.signal or teacher.labels != labels:
+            raise EdgernnError(f"teacher {teacher.recipe.name} has another front end or other labels; train it on this data")
+
+
+def _validation(dataset: Dataset, recipe: SpotRecipe, mean: NDArray[Any], deviation: NDArray[Any]) -> Validation:
+    rows = dataset.clips("validation")
+    mels = native.log_mels(clip_pcm(dataset, rows), recipe.frontend, make_tables(recipe.frontend))
+    return Validation(normalised(mels, mean, deviation), torch.from_numpy(label_indices(dataset, rows)))
+
+
+class SpotTrainer(Trainer):
+    """Training on augmented clips; the weights with the best validation score are kept."""
+
+    judged = ("accuracy", "nll")
+
+    def __init__(
+        self,
+        recipe: SpotRecipe,
+        labels: Sequence[str],
+        data: TrainingSet,
+        validation: Validation,
+        statistics: tuple[NDArray[Any], NDArray[Any]],
+        device: torch.device,
+    ) -> None:
+        self.recipe, self.data, self.validation, self.labels = recipe, data, validation, len(labels)
+        self._mean, self._deviation = statistics
+        torch.manual_seed(recipe.seed)
+        net = Net(recipe.net_layers(labels), recipe.train.dropout)
+        super().__init__(recipe.to_dict(), net, recipe.train, max(1, len(data.label) // recipe.train.batch), device)
+        self._since_best, self._best_score = 0, (-1.0, 0.0)
+        self.best: dict[str, Tensor] = {}
+
+    @property
+    def finished(self) -> bool:
+        """All epochs done, or no better validation score for `patience` of them."""
+        return super().finished or bool(self.recipe.train.patience and self._since_best >= self.recipe.train.patience)
+
+    def batches(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """One pass over the training set: features [B, T, bands] and target probabilities [B, labels]."""
+        p, d = self.recipe.train, self.data
+        order = rng.permutation(len(d.label))
+        for i in range(self.batches_per_epoch):
+            index = order[i * p.batch : (i + 1) * p.batch]
+            variant = rng.integers(p.variants, size=len(index))
+            start = self._context_start(rng)
+            mels = np.stack([d.log_mel[v, j, start:] for v, j in zip(variant, index, strict=True)])
+            x = tilt(normalised(mels, self._mean, self._deviation), p.tilt, rng)
+            x = mask(x, p, rng, d.log_mel.shape[2] - d.context)
+            target = self._targets(index, variant)
+            yield (t.to(self.device) for t in mix(x, target, p.mixup, rng))  # type: ignore[misc]
+
+    def _targets(self, index: NDArray[np.int64], variant: NDArray[np.int64]) -> Tensor:
+        """Target probabilities [B, labels]: smoothed labels, mixed with what the teachers say."""
+        p = self.recipe.train
+        hard = F.one_hot(torch.from_numpy(self.data.label[index]), self.labels).float()
+        smooth = hard * (1 - p.label_smoothing) + p.label_smoothing / self.labels
+        if self.data.soft is None:
+            return smooth
+        return (1 - p.distill) * smooth + p.distill * torch.from_numpy(self.data.soft[variant, index])
+
+    def _context_start(self, rng: np.random.Generator) -> int:
+        """First frame of a batch: the clip's own, or some steps of the sound before it."""
+        p, per_step = self.recipe.train, self.recipe.frames_per_step
+        if not self.data.context or rng.random() >= p.carried:
+            return self.data.context
+        return int(rng.integers(self.data.context // per_step)) * per_step
+
+    def loss(self, net: Net, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[float, ...]]:
+        """See `clip_loss`."""
+        x, target = batch
+        return clip_loss(net(x)[0], target, self._clip_steps, self.recipe.train), ()
+
+    @property
+    def _clip_steps(self) -> int:
+        return self.recipe.steps(self.recipe.decision.clip_ms)
+
+    def validate(self) -> tuple[float, float]:
+        """Clip accuracy and mean negative log-likelihood on the validation clips; the best weights are remembered."""
+        logits = torch.cat([self.average(x.to(self.device))[0] for x in torch.split(self.validation.features, 256)])
+        score = logits[:, -self._clip_steps :].mean(1).cpu()
+        label = self.validation.label
+        accuracy, nll = float((score.argmax(1) == label).float().mean()), float(F.cross_entropy(score, label))
+        self._since_best += 1
+        if (accuracy, -nll) > self._best_score:
+            self._best_score, self._since_best = (accuracy, -nll), 0
+            self.best = {k: v.detach().cpu().clone() for k, v in self.average.state_dict().items()}
+        return accuracy, nll
+
+    def state(self) -> dict[str, Any]:
+        """The best weights so far."""
+        return {"best": self.best, "since_best": self._since_best, "best_score": self._best_score}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """The opposite."""
+        self.best, self._since_best = state["best"], state["since_best"]
+        self._best_score = tuple(state["best_score"])
+
+
+def clip_loss(logits: Tensor, target: Tensor, clip_steps: int, p: SpotTrain) -> Tensor:
+    """Cross-entropy of the clip score, plus a binary loss per label that calibrates the sigmoid posteriors."""
+    score = logits[:, -clip_steps:].mean(1)
+    loss = -(target * F.log_softmax(score, 1)).sum(1).mean()
+    if p.sigmoid_loss:
+        loss = loss + p.sigmoid_loss * F.binary_cross_entropy_with_logits(score, target, reduction="none").sum(1).mean()
+    return loss
+
+
+def tilt(x: Tensor, amount: float, rng: np.random.Generator) -> Tensor:
+    """Another microphone: level, slope and bend of the spectrum vary by `amount` standard deviations from clip to clip."""
+    if amount <= 0:
+        return x
+    at = np.linspace(-1, 1, x.shape[2])
+    shapes = np.stack([np.ones_like(at), at, np.cos(np.pi * at)])
+    curves = amount * rng.standard_normal((len(x), 3)) @ shapes
+    return x + torch.from_numpy(curves.astype(np.float32))[:, None]
+
+
+def mask(x: Tensor, p: SpotTrain, rng: np.random.Generator, clip_frames: int) -> Tensor:
+    """SpecAugment (Park et al. 2019): set random spans of frames (of the clip's own) and of bands to the mean, 0."""
+    batch, frames, bands = x.shape
+    for _ in range(p.time_masks):
+        begin = frames - clip_frames + rng.integers(clip_frames, size=(batch, 1))
+        x = x * _outside(frames, begin, rng.integers(p.time_mask_frames + 1, size=(batch, 1)))[:, :, None]
+    for _ in range(p.band_masks):
+        begin = rng.integers(bands, size=(batch, 1))
+        x = x * _outside(bands, begin, rng.integers(p.band_mask_bands + 1, size=(batch, 1)))[:, None, :]
+    return x
+
+
+def _outside(size: int, begin: NDArray[np.int64], length: NDArray[np.int64]) -> Tensor:
+    at = np.arange(size)[None]
+    return torch.from_numpy(~((at >= begin) & (at < begin + length))).float()
+
+
+def mix(x: Tensor, target: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Mixup (Zhang et al. 2018) of features and targets within the batch."""
+    if alpha <= 0:
+        return x, target
+    share = float(rng.beta(alpha, alpha))
+    other = torch.from_numpy(rng.permutation(len(x)))
+    return share * x + (1 - share) * x[other], share * target + (1 - share) * target[other]

@@ -1,0 +1,90 @@
+"""The verbs of a keyword spotter beside the common ones: `detect`, `record`, `import`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgernn import show
+from edgernn.console import Json, RunDir, finished, printed, progress_bars
+
+
+def detect(
+    audio: Annotated[str, typer.Argument(help="Sound file of any length, rate and channels, or - for raw 16-bit PCM.")] = "",
+    graph: Annotated[Path | None, typer.Option(help="Graph file or run folder; default: the newest under ./run.")] = None,
+    rate: Annotated[int, typer.Option(help="Sample rate of raw PCM on standard input, Hz.")] = 16000,
+    channels: Annotated[int, typer.Option(help="Channels of raw PCM on standard input.")] = 1,
+    live: Annotated[bool, typer.Option("--live", help="Listen to the microphone (needs sounddevice).")] = False,
+    threshold: Annotated[
+        float | None, typer.Option(help="Posterior at which a keyword fires, 0 to 1; default: the graph's.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print keywords as they are heard: time and score.
+
+    From a file of any length, rate and channels, a pipe of raw samples (-), or a microphone (--live); by the int8 model.
+    Reads a graph, writes nothing.
+    """
+    from edgernn.runs import find_graph_of
+    from edgernn.signal.live import sound_or_microphone
+    from edgernn.tasks import find_task, load_graph
+    from edgernn.tasks.spot.graph import SpotGraph
+    from edgernn.tasks.spot.listening import detections, with_threshold
+
+    loaded = load_graph(find_graph_of(find_task("spot", "edgernn detect"), graph))
+    assert isinstance(loaded, SpotGraph)  # `find_graph_of` has looked
+    blocks, heard = sound_or_microphone(audio, live, loaded.sample_rate, rate, channels), 0
+    with finished(live):
+        for found in detections(with_threshold(loaded, threshold), blocks):
+            heard += 1
+            line = json.dumps(found) if as_json else f"{found['time_s']:9.2f} s  {found['label']:20} {found['score']:.3f}"
+            typer.echo(line)
+            sys.stdout.flush()
+    if not as_json:
+        typer.echo(f"{heard} detection{'' if heard == 1 else 's'}", err=True)
+
+
+def record(
+    label: Annotated[str, typer.Option(help="Word that is said; names the folder.")],
+    out: Annotated[Path, typer.Option(help="Folder of recordings; use it as a `folder` data source.")] = Path("recordings"),
+    count: Annotated[int, typer.Option(help="Examples to record.")] = 20,
+    seconds: Annotated[float, typer.Option(help="Length of each.")] = 1.0,
+    speaker: Annotated[str, typer.Option(help="Who speaks; splits are disjoint by speaker.")] = "me",
+    source: Annotated[str, typer.Option("--from", help="A sound file or - (raw 16 kHz PCM) instead of the microphone.")] = "",
+) -> None:
+    """Collect your own examples of a word.
+
+    Writes WAV files into a folder; no run folder is needed.
+    """
+    from edgernn.tasks.spot import listening
+
+    for path in listening.record(label, out, count, seconds, speaker, source):
+        typer.echo(path)
+
+
+def import_model(
+    model: Annotated[Path, typer.Argument(help=".pt or .safetensors state dict, .keras, .h5 or .onnx.")],
+    run: RunDir,
+    labels: Annotated[str, typer.Option(help="Comma-separated meanings of the model's outputs, in its order.")],
+    recipe: Annotated[str, typer.Option(help="Recipe whose front end and recordings belong to the model.")] = "demo",
+    normalization: Annotated[
+        Path | None, typer.Option(help='JSON {"mean": [...], "deviation": [...]} a band, log2 units.')
+    ] = None,
+    layers: Annotated[str, typer.Option(help="PyTorch: what a state dict cannot tell, such as rnn:tanh,fc1:relu,fc2.")] = "",
+    check: Annotated[Path | None, typer.Option(help=".npz with inputs x and the model's own outputs y, to compare.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Bring a trained GRU, LSTM or RNN from elsewhere.
+
+    From PyTorch, Keras or ONNX: makes a run folder, ready for `edgernn quantize`. See docs/importing.md.
+    """
+    from edgernn.tasks.spot.importing import import_model as bring
+
+    words = [w.strip() for w in labels.split(",") if w.strip()]
+    with progress_bars() as progress:
+        result = bring(model, recipe, words, run, progress, normalization, layers, check)
+    printed(result, as_json, show.imported)
