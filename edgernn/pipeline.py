@@ -24,7 +24,7 @@ from edgernn.runs import (
     run_recipe,
     run_task,
 )
-from edgernn.tasks import checked_options, find_task, load_graph, task_of
+from edgernn.tasks import checked_options, find_task, load_graph, quantize_net, task_of
 from edgernn.tasks.base import Material, Question
 
 if TYPE_CHECKING:
@@ -89,13 +89,10 @@ def train_model(folder: Path, progress: Progress, device: str = "auto", options:
 
 def quantize_model(folder: Path, scheme: str | None = None) -> dict[str, Any]:
     """Checkpoint to graph, calibrated on streams of training audio."""
-    from edgernn.core.quantize import quantize
-
     net = run_checkpoint(folder)
     task = find_task(net.recipe.task, str(folder))
     scheme = scheme or net.recipe.quantize.scheme
-    streams = task.calibration(net, load_data(folder))
-    graph, report = quantize(net, streams, scheme, task.posteriors, lambda parts: task.lowered(net, parts))
+    graph, report = quantize_net(net, task.calibration(net, load_data(folder)), scheme)
     path = folder / f"graph-{scheme}.ern"
     result = {"graph": graph.save(path), "path": str(path), "scheme": scheme, "weight_bytes": graph.weight_bytes,
               "table_bytes": graph.table_bytes, "macs_per_step": graph.macs_per_step, **report.to_dict()}  # fmt: skip

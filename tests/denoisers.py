@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from edgernn.denoise.floatnet import DenoiseNet, make_denoise_layers
-from edgernn.denoise.quantize import quantize_denoiser
 from nets import _random as random_weight
 
 from edgernn.data.corpus import NOISE, ROOM, SPEECH, Clip, Dataset, Item, write_dataset
 from edgernn.signal.audio import Int16
 from edgernn.signal.stft import analyze, log_bands, make_tables
+from edgernn.tasks import make_recipe, quantize_net
 from edgernn.tasks.denoise.graph import DenoiseGraph
-from edgernn.tasks.denoise.recipe import DenoiseRecipe, make_denoise_recipe
+from edgernn.tasks.denoise.recipe import DenoiseNet, DenoiseRecipe
 
 SMALL_STFT = {"window": 128, "single": 16, "wide": 3}
 
@@ -39,7 +38,7 @@ NETS: dict[str, list[dict[str, Any]]] = {
 
 def recipe(net: str = "rows", **sections: Any) -> DenoiseRecipe:
     """A recipe with one of NETS over a short window."""
-    return make_denoise_recipe({"name": net, "task": "denoise", "stft": SMALL_STFT, "layers": NETS[net], **sections})
+    return make_recipe({"name": net, "task": "denoise", "stft": SMALL_STFT, "layers": NETS[net], **sections})
 
 
 def noisy_sound(samples: int, seed: int = 0) -> Int16:
@@ -58,19 +57,19 @@ def random_denoiser(net: str = "rows", seed: int = 0, **sections: Any) -> Denois
     rng = np.random.default_rng(seed)
     weights = {
         f"{layer.name}.{key}": random_weight(rng, layer.cell.name, key.split(".")[-1], shape)
-        for layer in make_denoise_layers(r)
+        for layer in r.net_layers(())
         for key, shape in layer.cell.shapes(layer.options, layer.n_in).items()
     }
     tables = make_tables(r.stft)
     logs = log_bands(*analyze(noisy_sound(48000, 1), r.stft, tables), r.stft)
-    return DenoiseNet(r, tables, logs.mean(0).astype(np.float64), logs.std(0).astype(np.float64), weights)
+    return DenoiseNet(r, (), tables, logs.mean(0).astype(np.float64), logs.std(0).astype(np.float64), weights)
 
 
 def quantized_denoiser(net: DenoiseNet, scheme: str) -> DenoiseGraph:
     """The net's graph, calibrated on noisy sounds."""
     p = net.recipe.stft
     logs = [log_bands(*analyze(noisy_sound(8000, 10 + i), p, net.tables), p) for i in range(6)]
-    return quantize_denoiser(net, logs, scheme)[0]
+    return quantize_net(net, logs, scheme)[0]  # type: ignore[return-value]
 
 
 def tiny_corpus(folder: Path, rooms: bool = True) -> Dataset:

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn.cells import all_cells
-from edgernn.core.floatnet import FloatNet, make_layers
-from edgernn.core.graph import Graph
-from edgernn.core.quantize import quantize
-from edgernn.recipe import Recipe, make_recipe
+from edgernn.cells import all_cells, make_layers
 from edgernn.runtimes import Trace
 from edgernn.signal.log_mel import make_tables
+from edgernn.tasks import make_recipe, quantize_net
+from edgernn.tasks.spot.graph import SpotGraph
+from edgernn.tasks.spot.recipe import SpotNet, SpotRecipe
 
 LABELS = ("a", "b", "c", "unknown", "silence")
 MEAN, DEVIATION = 9000.0, 1500.0
@@ -36,7 +35,7 @@ def recurrent_cells() -> list[str]:
     return [name for name, cell in all_cells().items() if cell.recurrent]
 
 
-def random_net(cell: str, units: int = 32, front: str = "bare", bands: int = 40, seed: int = 0, stack: int = 1) -> FloatNet:
+def random_net(cell: str, units: int = 32, front: str = "bare", bands: int = 40, seed: int = 0, stack: int = 1) -> SpotNet:
     """Random weights with non-zero biases; recurrent matrices scaled so that the net neither dies nor saturates."""
     rng = np.random.default_rng(seed)
     layers = [*FRONTS[front], *({"cell": cell, "units": units} for _ in range(stack))]
@@ -47,7 +46,7 @@ def random_net(cell: str, units: int = 32, front: str = "bare", bands: int = 40,
         for key, shape in layer.cell.shapes(layer.options, layer.n_in).items()
     }
     stats = (np.full(bands, MEAN), np.full(bands, DEVIATION))
-    return FloatNet(recipe, LABELS, make_tables(recipe.frontend), *stats, weights)
+    return SpotNet(recipe, LABELS, make_tables(recipe.frontend), *stats, weights)
 
 
 def _random(rng: np.random.Generator, cell: str, key: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -60,7 +59,7 @@ def _random(rng: np.random.Generator, cell: str, key: str, shape: tuple[int, ...
     return w.astype(np.float32)
 
 
-def log_energies(recipe: Recipe, frames: int, seed: int) -> NDArray[np.int16]:
+def log_energies(recipe: SpotRecipe, frames: int, seed: int) -> NDArray[np.int16]:
     """Correlated random log-energies [frames, bands]: noise through a one-pole filter, as speech features move."""
     rng = np.random.default_rng(seed)
     white = rng.normal(size=(frames, recipe.frontend.bands))
@@ -70,9 +69,9 @@ def log_energies(recipe: Recipe, frames: int, seed: int) -> NDArray[np.int16]:
     return np.clip(MEAN + DEVIATION * out, 0, 30000).astype(np.int16)
 
 
-def quantized(net: FloatNet, scheme: str) -> Graph:
+def quantized(net: SpotNet, scheme: str) -> SpotGraph:
     """The net's integer graph, calibrated on random streams."""
-    return quantize(net, [log_energies(net.recipe, 120, 100 + i) for i in range(8)], scheme)[0]
+    return quantize_net(net, [log_energies(net.recipe, 120, 100 + i) for i in range(8)], scheme)[0]
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Liveness:
     gate_range: float
 
 
-def assert_alive(g: Graph, trace: Trace, gates: Mapping[str, NDArray[np.int64]]) -> Liveness:
+def assert_alive(g: SpotGraph, trace: Trace, gates: Mapping[str, NDArray[np.int64]]) -> Liveness:
     """A stream proves something only if the state moves, does not saturate and every gate opens and closes.
 
     gates: value name -> every step's integers. Convolution histories are copies of the input and are not judged.
@@ -101,7 +100,7 @@ def assert_alive(g: Graph, trace: Trace, gates: Mapping[str, NDArray[np.int64]])
     return live
 
 
-def _changing(g: Graph, name: str, state: NDArray[Any]) -> float:
+def _changing(g: SpotGraph, name: str, state: NDArray[Any]) -> float:
     """Share of entries that change from step to step; a ReLU unit that is off has nothing to change."""
     moved = np.diff(state.astype(np.int64), axis=0) != 0
     if name.startswith("rnn_relu"):

@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
-from runs import ROOT
+from fixture_runs import ROOT
 
 PACKAGES = ("edgernn", "firmware_export", "targets")
 HEAVY = {"torch", "tensorflow", "soundfile", "soxr", "unicorn", "ziglang", "sounddevice", "jinja2", "espeakng_loader",

@@ -12,18 +12,21 @@ import numpy as np
 import pytest
 from nets import quantized, random_net, recurrent_cells
 
-from edgernn.core.graph import Graph
 from edgernn.core.primitives import SCHEMES
 from edgernn.errors import EdgernnError
 from edgernn.hostcc import WARNINGS, host_compiler
 from edgernn.runtimes import make_runtime
-from firmware_export.emit import RUNTIME_SOURCES, export_c
+from edgernn.tasks.spot import TASK
+from edgernn.tasks.spot.graph import SpotGraph
+from firmware_export.emit import export_c
 from firmware_export.golden import GOLDEN_STEPS, golden_signal
 from targets import available_toolchains, find_toolchain, list_boards, load_board
 
+RUNTIME_SOURCES = TASK.c.sources
+
 
 @pytest.fixture(scope="module")
-def graph() -> Graph:
+def graph() -> SpotGraph:
     return quantized(random_net("gru", 24, "separable"), "int8")
 
 
@@ -43,7 +46,7 @@ def need_tool(name: str) -> None:
         pytest.skip(f"{name} is missing")
 
 
-def test_every_board_compiler_accepts_runtime_and_examples(graph: Graph, tmp_path: Path) -> None:
+def test_every_board_compiler_accepts_runtime_and_examples(graph: SpotGraph, tmp_path: Path) -> None:
     export_c(graph, tmp_path)
     (tmp_path / "stdio.h").write_text("/* main.c's printf and stdin belong to the host */\n")
     tried = 0
@@ -58,7 +61,7 @@ def test_every_board_compiler_accepts_runtime_and_examples(graph: Graph, tmp_pat
     assert tried >= 4
 
 
-def test_example_runs_on_the_host(graph: Graph, tmp_path: Path) -> None:
+def test_example_runs_on_the_host(graph: SpotGraph, tmp_path: Path) -> None:
     export_c(graph, tmp_path)
     program = tmp_path / "listen"
     sources = [tmp_path / "examples/main.c", *(tmp_path / s for s in RUNTIME_SOURCES)]
@@ -130,7 +133,7 @@ def test_both_wide_products_agree(tmp_path: Path) -> None:
     assert call([str(tmp_path / "t")]).returncode == 0
 
 
-def test_self_test_finds_a_changed_weight_and_a_changed_table(graph: Graph, tmp_path: Path) -> None:
+def test_self_test_finds_a_changed_weight_and_a_changed_table(graph: SpotGraph, tmp_path: Path) -> None:
     export_c(graph, tmp_path)
     header = (tmp_path / "model.h").read_text()
     main = '#define KWS_IMPLEMENTATION\n#include "model.h"\n#include <stdio.h>\nint main(void) { static kws_state s;' \
@@ -157,7 +160,7 @@ def test_self_test_finds_a_changed_weight_and_a_changed_table(graph: Graph, tmp_
     numbers = f", {graph.frontend.floor_log2}, {graph.affine.shift}, {graph.affine.bits},\n"
     assert header.count(numbers) == 1
     other_shift = header.replace(numbers, f", {graph.frontend.floor_log2}, {graph.affine.shift + 1}, {graph.affine.bits},\n")
-    assert 1 <= result(other_shift) <= GOLDEN_STEPS * 5, "what no checksum covers shows in the posteriors"
+    assert 1 <= result(other_shift) <= GOLDEN_STEPS, "what no checksum covers shows in the posteriors"
 
 
 def test_two_models_in_one_program_and_cpp(tmp_path: Path) -> None:
@@ -180,7 +183,7 @@ def test_two_models_in_one_program_and_cpp(tmp_path: Path) -> None:
     compiled(["g++", "-x", "c++", "-Wall", "-Wextra", "-Werror", f"-I{tmp_path}", "-fsyntax-only", str(tmp_path / "wake.c")])
 
 
-def test_header_is_deterministic_and_names_its_graph(graph: Graph, tmp_path: Path) -> None:
+def test_header_is_deterministic_and_names_its_graph(graph: SpotGraph, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         export_c(graph, tmp_path / folder)
     texts = [(tmp_path / f / "model.h").read_text() for f in ("a", "b")]
@@ -189,7 +192,7 @@ def test_header_is_deterministic_and_names_its_graph(graph: Graph, tmp_path: Pat
     assert f"#define KWS_WEIGHT_BYTES {graph.weight_bytes} " in texts[0]
 
 
-def test_labels_that_collide_in_c_are_refused(graph: Graph, tmp_path: Path) -> None:
+def test_labels_that_collide_in_c_are_refused(graph: SpotGraph, tmp_path: Path) -> None:
     from dataclasses import replace
 
     with pytest.raises(EdgernnError, match="labels 'a b' and 'a_b' give the same C name A_B"):
@@ -200,7 +203,7 @@ def test_labels_that_collide_in_c_are_refused(graph: Graph, tmp_path: Path) -> N
     compiled([*host_compiler(), *WARNINGS, f"-I{tmp_path}", "-c", str(tmp_path / "t.c"), "-o", str(tmp_path / "t.o")])
 
 
-def test_budgets_are_checked_by_the_compiler(graph: Graph, tmp_path: Path) -> None:
+def test_budgets_are_checked_by_the_compiler(graph: SpotGraph, tmp_path: Path) -> None:
     export_c(graph, tmp_path)
     text = (tmp_path / "model.h").read_text()
     (tmp_path / "t.c").write_text('#define KWS_IMPLEMENTATION\n#include "model.h"\n')

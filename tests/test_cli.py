@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixture_runs import ROOT, fixture_run, gate_fixture
 from needs import need_module
-from runs import ROOT, fixture_run, gate_fixture
 
 from edgernn.signal.audio import write_wav
 

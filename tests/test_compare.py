@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import fixture_run
+from fixture_runs import fixture_run
 
 from edgernn import compare, graph, pipeline
-from edgernn.core.graph import Graph
 from edgernn.data.corpus import Dataset
 from edgernn.errors import EdgernnError
 from edgernn.runtimes import Runtime, Trace, make_runtime
+from edgernn.tasks.spot.graph import SpotGraph
 
 
 class _OneBitWrong(Runtime):
@@ -20,7 +20,7 @@ class _OneBitWrong(Runtime):
 
     name = "wrong"
 
-    def __init__(self, g: Graph) -> None:
+    def __init__(self, g: SpotGraph) -> None:
         super().__init__(g)
         self._right = make_runtime("numpy", g)
 
@@ -57,7 +57,7 @@ def test_differences_are_counted_and_placed(run: Path, monkeypatch: pytest.Monke
 
 
 def test_all_skips_by_name_and_a_list_does_not(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def only_c(name: str, g: Graph) -> Runtime:
+    def only_c(name: str, g: SpotGraph) -> Runtime:
         if name not in ("numpy", "c"):
             raise EdgernnError(f"{name} is missing")
         return make_runtime(name, g)

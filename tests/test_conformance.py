@@ -15,11 +15,10 @@ from nets import FRONTS, assert_alive, log_energies, quantized, random_net, recu
 from numpy.typing import NDArray
 
 from edgernn.cells import all_cells
-from edgernn.core import qmath
-from edgernn.core.graph import Graph
+from edgernn.core import definition, qmath
 from edgernn.core.primitives import PRIMITIVES, SCHEMES
 from edgernn.runtimes import Trace, make_runtime
-from edgernn.runtimes import numpy as definition
+from edgernn.tasks.spot.graph import SpotGraph
 from firmware_export.plan import EMIT
 
 STEPS = 10_000
@@ -35,13 +34,13 @@ def test_cells_are_discovered() -> None:
     assert len(recurrent_cells()) >= 4
 
 
-def features(g: Graph, frames: int, seed: int = 5) -> NDArray[np.int16]:
-    from edgernn.recipe import Recipe
+def features(g: SpotGraph, frames: int, seed: int = 5) -> NDArray[np.int16]:
+    from edgernn.tasks.spot.recipe import SpotRecipe
 
-    return g.affine.apply(log_energies(Recipe(frontend=g.frontend), frames, seed))
+    return g.affine.apply(log_energies(SpotRecipe(frontend=g.frontend), frames, seed))
 
 
-def gate_values(g: Graph, frames: NDArray[np.int16], cell: str) -> dict[str, NDArray[np.int64]]:
+def gate_values(g: SpotGraph, frames: NDArray[np.int16], cell: str) -> dict[str, NDArray[np.int64]]:
     """Every gate's integers over a stream, from the definition."""
     net = definition.IntegerNet(g)
     names = [op.output for op in g.ops if op.output.split(".")[-1] in all_cells()[cell].gates]
@@ -97,7 +96,7 @@ def test_stacked_cells_and_whole_path_from_pcm(scheme: str) -> None:
         assert c.self_test() == 0  # type: ignore[attr-defined]
 
 
-def rotate_gates(g: Graph) -> Graph:
+def rotate_gates(g: SpotGraph) -> SpotGraph:
     """r and z change places."""
     ops = tuple(
         replace(op, attrs={**op.attrs, "begin": {0: 32, 32: 0}.get(op.attrs["begin"], op.attrs["begin"])})
@@ -108,15 +107,15 @@ def rotate_gates(g: Graph) -> Graph:
     return replace(g, ops=ops)
 
 
-def change_constant(output: str, key: str, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Callable[[Graph], Graph]:
-    def mutate(g: Graph) -> Graph:
+def change_constant(output: str, key: str, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Callable[[SpotGraph], SpotGraph]:
+    def mutate(g: SpotGraph) -> SpotGraph:
         name = f"{output}.{key}"
         return replace(g, constants={**g.constants, name: change(g.constants[name])})
 
     return mutate
 
 
-def shift_history(g: Graph) -> Graph:
+def shift_history(g: SpotGraph) -> SpotGraph:
     """The convolution keeps the oldest frames instead of the newest."""
     ops = tuple(
         replace(op, attrs={**op.attrs, "begin": op.attrs["begin"] - 1}) if op.output.endswith("history_next") else op
@@ -125,13 +124,13 @@ def shift_history(g: Graph) -> Graph:
     return replace(g, ops=ops)
 
 
-def swap_state(g: Graph) -> Graph:
+def swap_state(g: SpotGraph) -> SpotGraph:
     """h' is what was fresh, without what was kept."""
     states = tuple(replace(s, write="gru2.fresh") if s.read == "gru2.h" else s for s in g.states)
     return replace(g, states=states)
 
 
-MUTATIONS: dict[str, Callable[[Graph], Graph]] = {
+MUTATIONS: dict[str, Callable[[SpotGraph], SpotGraph]] = {
     "gate order": rotate_gates,
     "lost b_hn": change_constant("gru2.fh", "bias", lambda b: b * 0),
     "shift + 1": change_constant("gru2.fx", "shift", lambda k: k + np.uint8(1)),
@@ -182,7 +181,7 @@ C_FAULTS = {
 
 
 @functools.cache
-def alive_material(cell: str, scheme: str) -> tuple[Graph, NDArray[np.int16], NDArray[np.int16], list[Trace]]:
+def alive_material(cell: str, scheme: str) -> tuple[SpotGraph, NDArray[np.int16], NDArray[np.int16], list[Trace]]:
     """A graph, sound for its front end, live features for its net, and what the definition makes of both."""
     g = quantized(random_net(cell, 32, "separable"), scheme)
     pcm = (np.random.default_rng(1).normal(size=16000 * 10) * 2000).astype(np.int16)
@@ -202,7 +201,7 @@ def test_battery_catches_a_fault_in_the_runtime(fault: str, tmp_path: Path, monk
     name, old, new = C_FAULTS[fault]
     real = c.export_c
 
-    def faulty(g: Graph, folder: Path, prefix: str = "kws") -> list[Path]:
+    def faulty(g: SpotGraph, folder: Path, prefix: str = "kws") -> list[Path]:
         written = real(g, folder, prefix)
         text = (folder / name).read_text()
         assert old in text, f"{name} no longer contains {old!r}: mend this test"

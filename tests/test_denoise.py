@@ -15,21 +15,21 @@ from typing import Any
 import numpy as np
 import pytest
 from denoisers import NETS, noisy_sound, quantized_denoiser, random_denoiser, recipe
-from edgernn.denoise.floatnet import load_denoise_checkpoint
-from edgernn.denoise.pipeline import load_denoise_graph
 from needs import need_module
 from nets import assert_alive
 
-from edgernn import graph as graphs
+from edgernn import tasks
 from edgernn.core import qmath, stft
+from edgernn.core.definition import IntegerNet
+from edgernn.core.measure import snr_db
 from edgernn.core.primitives import SCHEMES
 from edgernn.errors import EdgernnError
-from edgernn.runtimes import Trace, make_denoiser, make_runtime
-from edgernn.runtimes.numpy import IntegerNet
+from edgernn.runs import find_graph_of
+from edgernn.runtimes import Trace, make_runtime
 from edgernn.signal.audio import Int16, read_audio, to_int16, write_wav
+from edgernn.tasks import load_checkpoint, load_graph
 from edgernn.tasks.denoise.graph import DenoiseGraph
-from edgernn.tasks.denoise.stream import FloatDenoiser, aligned, denoise_file, denoised
-from edgernn.tasks.spot.scoring import snr_db
+from edgernn.tasks.denoise.stream import FloatDenoiser, aligned, denoise_file, denoised, denoiser
 
 STEPS = 10_000
 
@@ -81,13 +81,13 @@ def test_sound_to_sound_is_equal_in_numpy_and_c(net: str, scheme: str) -> None:
     """Whole and in pieces; and the firmware's self-test passes."""
     g = quantized_denoiser(random_denoiser(net), scheme)
     x = noisy_sound(16000 * 5, 3)
-    expected = make_denoiser("numpy", g).denoise(x)
+    expected = denoiser(make_runtime("numpy", g))(x)
     assert np.abs(expected.astype(int)).max() > 500
     runtime = make_runtime("c", g)
-    assert np.array_equal(runtime.denoise(x), expected)  # type: ignore[attr-defined]
+    assert np.array_equal(denoiser(runtime)(x), expected)
     assert runtime.self_test() == 0  # type: ignore[attr-defined]
-    for r in (make_denoiser("numpy", g), make_denoiser("c", g)):
-        pieces = [r.denoise(x[i : i + 640]) for i in range(0, len(x) // 640 * 640, 640)]
+    for r in (make_runtime("numpy", g), make_runtime("c", g)):
+        pieces = [denoiser(r)(x[i : i + 640]) for i in range(0, len(x) // 640 * 640, 640)]
         assert np.array_equal(np.concatenate(pieces), expected[: len(x) // 640 * 640])
 
 
@@ -104,13 +104,13 @@ HOSTILE: dict[str, Callable[[int], Any]] = {
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_nothing_overflows_on_hostile_sound(scheme: str, signal: str) -> None:
     """The debug arithmetic aborts on any sum that leaves 32 bits; the bits are those of NumPy."""
-    from edgernn.runtimes.c import make
+    from edgernn.runtimes.c import CRuntime
 
     g = quantized_denoiser(random_denoiser(), scheme)
     x = np.asarray(HOSTILE[signal](16000 * 2)).astype(np.int16)
-    checked = make(g, ("-O1", "-DERN_CHECKED", "-fsanitize=undefined", "-fno-sanitize-recover=all"))
-    found = checked.denoise(x)  # type: ignore[union-attr]
-    assert np.array_equal(found, make_denoiser("numpy", g).denoise(x))
+    checked = CRuntime(g, ("-O1", "-DERN_CHECKED", "-fsanitize=undefined", "-fno-sanitize-recover=all"))
+    found = denoiser(checked)(x)
+    assert np.array_equal(found, denoiser(make_runtime("numpy", g))(x))
     if signal == "silence":
         assert not found.any()
 
@@ -119,14 +119,13 @@ def test_nothing_overflows_on_hostile_sound(scheme: str, signal: str) -> None:
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_emulated_cores_give_the_same_sound(scheme: str, board: str, tmp_path: Path) -> None:
     """A whole WAV file: samples, features, gains and carried state."""
-    from edgernn.denoise.firmware import build_denoiser, run_denoiser
-
+    from edgernn.firmware import build_firmware, run_firmware
     from targets import load_board
 
     g = quantized_denoiser(random_denoiser(), scheme)
     target = load_board(board)
-    firmware, built = build_denoiser(g, target, tmp_path)
-    report = run_denoiser(g, firmware, target, noisy_sound(16000, 3))
+    firmware, built = build_firmware(g, target, tmp_path)
+    report = run_firmware(g, firmware, target, noisy_sound(16000, 3))
     assert report.steps == 250
     assert report.entries > 100_000
     assert report.bits_differing == 0
@@ -154,31 +153,31 @@ def _constant(g: DenoiseGraph, name: str, change: Callable[[Any], Any]) -> Denoi
 @pytest.mark.parametrize("fault", GRAPH_FAULTS)
 def test_a_fault_in_the_graph_is_heard(fault: str) -> None:
     g, x = quantized_denoiser(random_denoiser(), "int8x16"), noisy_sound(32000, 3)
-    expected = make_denoiser("numpy", g).denoise(x)
-    assert not np.array_equal(make_denoiser("c", GRAPH_FAULTS[fault](g)).denoise(x), expected)
+    expected = denoiser(make_runtime("numpy", g))(x)
+    assert not np.array_equal(denoiser(make_runtime("c", GRAPH_FAULTS[fault](g)))(x), expected)
 
 
 def test_less_than_a_hop_gives_nothing() -> None:
     g, x = quantized_denoiser(random_denoiser(), "int8x16"), noisy_sound(10)
-    assert len(make_denoiser("numpy", g).denoise(x)) == len(make_denoiser("c", g).denoise(x)) == 0
+    assert len(denoiser(make_runtime("numpy", g))(x)) == len(denoiser(make_runtime("c", g))(x)) == 0
 
 
 def test_activity_is_the_mean_gain(tmp_path: Path) -> None:
     import ctypes
 
-    from firmware_export.emit_denoise import RUNTIME_SOURCES, export_denoiser_c
-
     from edgernn.hostcc import shared_library
+    from edgernn.tasks.denoise import TASK
+    from firmware_export.emit import export_c
 
     g = quantized_denoiser(random_denoiser(), "int8x16")
-    export_denoiser_c(g, tmp_path)
+    export_c(g, tmp_path)
     source = tmp_path / "activity.c"
     source.write_text(
         '#define DN_IMPLEMENTATION\n#include "denoise.h"\nint16_t active(const int16_t *gains);\n'
         "int16_t active(const int16_t *gains)\n{\n    static dn_state s;\n"
         "    ern_copy(s.gains, gains, sizeof s.gains);\n    return dn_activity(&s);\n}\n"
     )
-    library = shared_library([source, *(tmp_path / name for name in RUNTIME_SOURCES)], [tmp_path])
+    library = shared_library([source, *(tmp_path / name for name in TASK.c.sources)], [tmp_path])
     library.active.restype = ctypes.c_int16
     gains = np.random.default_rng(0).integers(0, 32768, g.bands).astype(np.int16)
     assert library.active(gains.ctypes) == int(gains.astype(int).sum()) // g.bands
@@ -191,13 +190,13 @@ def test_the_file_comes_back_and_names_its_task(tmp_path: Path) -> None:
     g = quantized_denoiser(random_denoiser(), "int8")
     path = tmp_path / "g.ern"
     assert g.save(path) == g.id
-    again = load_denoise_graph(path)
+    again = load_graph(path)
     assert again.id == g.id
     assert again.floor == g.floor
     x = noisy_sound(8000)
-    assert np.array_equal(make_denoiser("c", again).denoise(x), make_denoiser("c", g).denoise(x))
-    with pytest.raises(EdgernnError, match="not a keyword spotter's"):
-        graphs.load(path)
+    assert np.array_equal(denoiser(make_runtime("c", again))(x), denoiser(make_runtime("c", g))(x))
+    with pytest.raises(EdgernnError, match="the graph of a denoiser, not of a keyword spotter"):
+        find_graph_of(tasks.find_task("spot", "here"), path)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +225,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         broken = bytearray(data)
         broken[int(rng.integers(len(data)))] ^= 1 << int(rng.integers(8))
         with pytest.raises(EdgernnError):
-            graphs.from_bytes(bytes(broken))
+            tasks.graph_from_bytes(bytes(broken))
 
 
 # Float and integer ---------------------------------------------------------------------------
@@ -236,18 +235,16 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
 def test_float_net_equals_torch(net: str) -> None:
     need_module("torch")
     import torch
-    from edgernn.denoise.model import DenoiseModel
 
     r = recipe(net)
     torch.manual_seed(1)
-    module = DenoiseModel(r).eval()
+    module = Net(r.net_layers(())).eval()
     base = random_denoiser(net)
     ours = replace(base, weights=module.weights(module.state_dict()))
     x = np.random.default_rng(0).normal(size=(3, 40, r.stft.bands)).astype(np.float32)
     with torch.no_grad():
-        wanted = module(torch.from_numpy(x)).numpy()
-    found = 1 / (1 + np.exp(-ours.run(x)))
-    assert np.abs(found - wanted).max() < 1e-5
+        wanted = module(torch.from_numpy(x))[0].numpy()
+    assert np.abs(ours.run(x) - wanted).max() < 1e-5
 
 
 @pytest.mark.parametrize(("scheme", "least"), [("int8x16", 30.0), ("int8", 20.0)])
@@ -255,14 +252,14 @@ def test_integer_sound_is_close_to_float_sound(scheme: str, least: float) -> Non
     net, x = random_denoiser(), noisy_sound(48000, 3)
     model = FloatDenoiser(net)
     wanted = np.concatenate(list(aligned(iter([x]), model.denoise, net.recipe.stft.hop)))
-    found = denoised(make_denoiser("c", quantized_denoiser(net, scheme)), x)
+    found = denoised(make_runtime("c", quantized_denoiser(net, scheme)), x)
     assert snr_db(wanted, found) > least
 
 
 def test_checkpoint_comes_back(tmp_path: Path) -> None:
     net = random_denoiser()
     net.save(tmp_path / "model.safetensors")
-    again = load_denoise_checkpoint(tmp_path / "model.safetensors")
+    again = load_checkpoint(tmp_path / "model.safetensors")
     assert again.recipe == net.recipe
     assert all(np.array_equal(again.weights[k], v) for k, v in net.weights.items())
 
@@ -288,7 +285,7 @@ def test_any_length_comes_out_as_long_and_aligned(samples: int) -> None:
 
 def through(g: DenoiseGraph, source: Path, target: Path) -> int:
     """A file through the C; samples written."""
-    return denoise_file(make_denoiser("c", g).denoise, 16000, g.step_samples, str(source), str(target))
+    return denoise_file(denoiser(make_runtime("c", g)), 16000, g.step_samples, str(source), str(target))
 
 
 def test_files_of_any_kind(tmp_path: Path) -> None:
@@ -299,7 +296,7 @@ def test_files_of_any_kind(tmp_path: Path) -> None:
     write_wav(tmp_path / "in.wav", x)
     assert through(g, tmp_path / "in.wav", tmp_path / "out.wav") == 20001
     out = read_audio(tmp_path / "out.wav")
-    assert np.array_equal(out, denoised(make_denoiser("numpy", g), x))
+    assert np.array_equal(out, denoised(make_runtime("numpy", g), x))
     wide = np.stack([x, x], axis=1).astype(np.float32) / 32768
     soundfile.write(tmp_path / "wide.wav", np.repeat(wide, 3, axis=0), 44100, subtype="FLOAT")
     done = through(g, tmp_path / "wide.wav", tmp_path / "w.wav")
@@ -320,13 +317,13 @@ def test_pipes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with monkeypatch.context() as m:
         m.setattr(sys, "stdin", Pipe())
         with pytest.raises(EdgernnError, match="standard input holds no samples"):
-            denoise_file(make_denoiser("c", g).denoise, 16000, g.step_samples, "-", "-")
+            denoise_file(denoiser(make_runtime("c", g)), 16000, g.step_samples, "-", "-")
     sink = Pipe()
     with monkeypatch.context() as m:
         m.setattr(sys, "stdin", Pipe(x.astype("<i2").tobytes()))
         m.setattr(sys, "stdout", sink)
-        assert denoise_file(make_denoiser("c", g).denoise, 16000, g.step_samples, "-", "-") == 9000
-    assert np.array_equal(np.frombuffer(sink.buffer.getvalue(), "<i2"), denoised(make_denoiser("numpy", g), x))
+        assert denoise_file(denoiser(make_runtime("c", g)), 16000, g.step_samples, "-", "-") == 9000
+    assert np.array_equal(np.frombuffer(sink.buffer.getvalue(), "<i2"), denoised(make_runtime("numpy", g), x))
 
 
 def test_sound_that_cannot_be_denoised(tmp_path: Path) -> None:
@@ -344,7 +341,7 @@ def test_sound_that_cannot_be_denoised(tmp_path: Path) -> None:
 
 
 def test_a_wav_ends_at_four_gigabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgernn.denoise import stream
+    from edgernn.tasks.denoise import stream
 
     g = quantized_denoiser(random_denoiser(), "int8x16")
     write_wav(tmp_path / "in.wav", noisy_sound(16000))
@@ -371,7 +368,7 @@ def test_clipped_float_and_dc_are_taken(tmp_path: Path) -> None:
     loud = np.sin(np.arange(8000) / 9).astype(np.float32) * 4 + 0.5
     soundfile.write(tmp_path / "loud.wav", loud, 16000, subtype="FLOAT")
     assert through(g, tmp_path / "loud.wav", tmp_path / "o.wav") == 8000
-    assert np.array_equal(read_audio(tmp_path / "o.wav"), denoised(make_denoiser("numpy", g), to_int16(loud)))
+    assert np.array_equal(read_audio(tmp_path / "o.wav"), denoised(make_runtime("numpy", g), to_int16(loud)))
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
@@ -403,7 +400,7 @@ def test_long_streams_do_not_drift(tmp_path: Path) -> None:
     from edgernn.tasks.denoise.evaluate import drift
 
     net = random_denoiser()
-    d = drift(make_denoiser("c", quantized_denoiser(net, "int8")), net.recipe, tiny_corpus(tmp_path / "d"), "test", 180.0, 15.0)
+    d = drift(make_runtime("c", quantized_denoiser(net, "int8")), net.recipe, tiny_corpus(tmp_path / "d"), "test", 180.0, 15.0)
     assert d["seconds"] >= 170
     assert d["repeat_snr_db"] > 30
     assert d["growth_db"] < 0.05
@@ -421,5 +418,5 @@ def test_gains_meet_the_spectrum_as_the_definition_says() -> None:
         gains.append(values["gains"].ravel())
     floored = np.maximum(np.array(gains), g.floor).astype(np.int16)
     out, _ = stft.synthesize(re, im, floored, g.stft, g.tables)
-    assert np.array_equal(out, make_denoiser("c", g).denoise(x))
+    assert np.array_equal(out, denoiser(make_runtime("c", g))(x))
     assert qmath.INT16_MAX == stft.GAIN_ONE

@@ -14,13 +14,13 @@ from denoisers import noisy_sound, random_denoiser, recipe, tiny_corpus
 from needs import need_module, need_recordings
 from typer.testing import CliRunner
 
-from edgernn import cli, pipeline
+from edgernn import cli, pipeline, runs
 from edgernn.data.corpus import NOISE, ROOM, SPEECH, Clip, Item, assign_splits, write_dataset
 from edgernn.data.mixing import MixConfig, Mixer, make_mixtures, mixture, read_mixtures
 from edgernn.data.sources import prepare
 from edgernn.errors import EdgernnError
 from edgernn.signal.audio import read_audio, to_float, write_wav
-from edgernn.tasks.denoise.recipe import make_denoise_recipe
+from edgernn.tasks import make_recipe
 
 QUIET: Any = lambda *_: None  # noqa: E731
 
@@ -290,23 +290,23 @@ FOLD = {"cell": "subbands", "rows": 4, "units": 4}
 )
 def test_recipes_that_cannot_be(values: dict[str, Any], said: str) -> None:
     with pytest.raises(EdgernnError, match=said):
-        make_denoise_recipe({"task": "denoise", "layers": [{"cell": "gru", "units": 8}], **values})
+        make_recipe({"task": "denoise", "layers": [{"cell": "gru", "units": 8}], **values})
 
 
 def test_the_recipes_that_come_along_keep_their_budgets() -> None:
     """Bytes of weights, MACs a second and latency, as README and docs promise them."""
-    from edgernn.denoise.floatnet import DenoiseNet, make_denoise_layers
     from edgernn.denoise.quantize import lower_net
 
     from edgernn.signal.stft import make_tables
+    from edgernn.tasks.denoise.recipe import DenoiseNet
 
     limits = {"dn-standard": (100_000, 50.0, 32), "dn-small": (30_000, 14.0, 32), "dn-low-latency": (100_000, 50.0, 16)}
     for name, (most, macs, latency) in limits.items():
-        r = pipeline.find_recipe(name)
+        r = runs.find_recipe(name)
         rng = np.random.default_rng(0)
         weights = {
             f"{x.name}.{k}": rng.normal(size=s).astype(np.float32) / 9
-            for x in make_denoise_layers(r)
+            for x in r.net_layers(())
             for k, s in x.cell.shapes(x.options, x.n_in).items()
         }
         p = r.stft
@@ -381,19 +381,18 @@ def test_a_training_starts_from_another(tmp_path: Path) -> None:
 def test_the_command_line_starts_from_a_run(tmp_path: Path) -> None:
     """What cannot be started from is said before any recording is read; where a run came from stays with it."""
     need_module("torch")
-    from edgernn.denoise.floatnet import load_denoise_checkpoint
-
+    from edgernn.tasks import load_checkpoint
     from edgernn.tasks.denoise.train import train_denoiser
 
     data = tiny_corpus(tmp_path / "first" / "data")
     train_denoiser(tiny_recipe(epochs=1), data, tmp_path / "first", QUIET, "cpu")
     shutil.copytree(tmp_path / "first" / "data", tmp_path / "run" / "data")
-    pipeline.keep_recipe(tiny_recipe(epochs=1, batches=2), tmp_path / "run")
+    runs.keep_recipe(tiny_recipe(epochs=1, batches=2), tmp_path / "run")
     edgernn("train", tmp_path / "run", "--start", tmp_path / "first")
-    origin = load_denoise_checkpoint(tmp_path / "run" / "model.safetensors").source["start"]
+    origin = load_checkpoint(tmp_path / "run" / "model.safetensors").source["start"]
     assert origin.startswith("rows ")
     edgernn("train", tmp_path / "run")
-    assert load_denoise_checkpoint(tmp_path / "run" / "model.safetensors").source["start"] == origin
+    assert load_checkpoint(tmp_path / "run" / "model.safetensors").source["start"] == origin
     other = train_denoiser(tiny_recipe(epochs=2), data, tmp_path / "other", QUIET, "cpu")
     assert other.source == {"dataset": data.id}
     assert "began with rows" in edgernn("train", tmp_path / "run", "--start", tmp_path / "other", code=2)
@@ -417,7 +416,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     tiny_corpus(folder / "data")
     net = random_denoiser("rows", mix={"seconds": 1.0}, quantize={"streams": 4, "stream_seconds": 3.0})
-    pipeline.keep_recipe(net.recipe, folder)
+    runs.keep_recipe(net.recipe, folder)
     net.save(folder / "model.safetensors")
     for scheme in ("int8x16", "int8"):
         pipeline.quantize_model(folder, scheme)
@@ -493,11 +492,11 @@ def test_the_exported_example_denoises(run: Path, tmp_path: Path) -> None:
     """main.c, compiled as a user would, from a pipe to a pipe: the definition's samples."""
     import subprocess
 
-    from edgernn.denoise.pipeline import load_denoise_graph
     from firmware_export.emit_denoise import RUNTIME_SOURCES
 
     from edgernn.hostcc import WARNINGS, host_compiler
-    from edgernn.runtimes import make_denoiser
+    from edgernn.runtimes import make_runtime
+    from edgernn.tasks import load_graph
 
     edgernn("export", run, "--out", tmp_path, "--prefix", "quiet")
     sources = [tmp_path / "examples" / "main.c", *(tmp_path / name for name in RUNTIME_SOURCES)]
@@ -506,7 +505,7 @@ def test_the_exported_example_denoises(run: Path, tmp_path: Path) -> None:
     )
     x = noisy_sound(64 * 100)
     done = subprocess.run([str(tmp_path / "a.out")], input=x.astype("<i2").tobytes(), capture_output=True, check=True)
-    wanted = make_denoiser("numpy", load_denoise_graph(run / "graph-int8x16.ern")).denoise(x)
+    wanted = make_runtime("numpy", load_graph(run / "graph-int8x16.ern")).denoise(x)
     assert np.array_equal(np.frombuffer(done.stdout, "<i2"), wanted)
 
 
@@ -521,16 +520,15 @@ def test_boards(run: Path, tmp_path: Path) -> None:
 
 def test_denoise_command(run: Path, tmp_path: Path) -> None:
     need_module("matplotlib")
-    from edgernn.denoise.pipeline import load_denoise_graph
-
-    from edgernn.runtimes import make_denoiser
+    from edgernn.runtimes import make_runtime
+    from edgernn.tasks import load_graph
     from edgernn.tasks.denoise.stream import denoised
 
     x = noisy_sound(30000)
     write_wav(tmp_path / "noisy.wav", x)
     out, picture = tmp_path / "clean.wav", tmp_path / "report.png"
     edgernn("denoise", tmp_path / "noisy.wav", out, "--graph", run, "--report", picture, "--reference", tmp_path / "noisy.wav")
-    assert np.array_equal(read_audio(out), denoised(make_denoiser("numpy", load_denoise_graph(run / "graph-int8x16.ern")), x))
+    assert np.array_equal(read_audio(out), denoised(make_runtime("numpy", load_graph(run / "graph-int8x16.ern")), x))
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     edgernn("denoise", tmp_path / "noisy.wav", tmp_path / "float.wav", "--graph", run, "--float")
     assert len(read_audio(tmp_path / "float.wav")) == 30000
@@ -573,7 +571,7 @@ def test_a_trained_run_goes_the_whole_way(tmp_path: Path, monkeypatch: pytest.Mo
 def test_real_recordings_make_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The recipe dn-standard's own sources, where recordings are at hand: disjoint by speaker and by kind of noise."""
     need_recordings()
-    r = pipeline.find_recipe("dn-small")
+    r = runs.find_recipe("dn-small")
     data = pipeline.prepare_data(r, tmp_path / "run", QUIET)
     speakers = {split: {row.speaker for row in data.speech(split)} for split in ("train", "validation", "test")}
     assert len(speakers["train"]) > 100

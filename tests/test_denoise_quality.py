@@ -11,18 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgernn.denoise.firmware import build_denoiser, run_denoiser
-from edgernn.denoise.floatnet import DenoiseNet, load_denoise_checkpoint
-from edgernn.denoise.pipeline import load_denoise_graph, prepare_denoise_data, quantize_denoise_model
+from edgernn.denoise.pipeline import prepare_denoise_data, quantize_denoise_model
 from needs import need_module, need_recordings
 
 from edgernn.core.primitives import SCHEMES
 from edgernn.data.corpus import Dataset
 from edgernn.data.mixing import Mixture, make_mixtures
-from edgernn.runtimes import make_denoiser, make_runtime
+from edgernn.firmware import build_firmware, run_firmware
+from edgernn.runtimes import make_runtime
 from edgernn.runtimes.c import make as make_c
+from edgernn.tasks import load_checkpoint
 from edgernn.tasks.denoise.evaluate import differences, drift, enhancer, float_enhancer, judge
 from edgernn.tasks.denoise.graph import DenoiseGraph
+from edgernn.tasks.denoise.recipe import DenoiseNet
 from targets import load_board
 
 CHECKPOINT = Path(__file__).parent / "fixtures" / "denoise" / "dn-small.safetensors"
@@ -45,16 +46,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     for name in ("pesq", "pystoi", "soundfile"):
         need_module(name)
     need_recordings()
-    folder, net = tmp_path_factory.mktemp("run"), load_denoise_checkpoint(CHECKPOINT)
+    folder, net = tmp_path_factory.mktemp("run"), load_checkpoint(CHECKPOINT)
     data = prepare_denoise_data(net.recipe, folder, lambda *_: None)
     shutil.copy(CHECKPOINT, folder / "model.safetensors")
-    graphs = {s: load_denoise_graph(Path(quantize_denoise_model(folder, s)["path"])) for s in SCHEMES}
+    graphs = {s: load_graph(Path(quantize_denoise_model(folder, s)["path"])) for s in SCHEMES}
     return Trained(net, data, graphs, make_mixtures(data, "validation", 30, 1))
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_int8_is_as_good_as_float_and_both_help_at_every_snr(scheme: str, trained: Trained) -> None:
-    integer = enhancer(make_denoiser("c", trained.graphs[scheme]))
+    integer = enhancer(make_runtime("c", trained.graphs[scheme]))
     judged = judge(trained.mixtures, {"float": float_enhancer(trained.net), "integer": integer}, lambda *_: None)
     gap = differences(judged, "integer", "float")
     assert abs(gap["pesq"]["mean"]) <= 0.02
@@ -73,7 +74,7 @@ def test_listeners_would_prefer_it(trained: Trained) -> None:
     """DNSMOS, which needs no clean speech to compare with."""
     need_module("speechmos")
     mixtures = [m for m in trained.mixtures if m.snr_db == 5][:2]
-    systems = {"integer": enhancer(make_denoiser("c", trained.graphs["int8x16"]))}
+    systems = {"integer": enhancer(make_runtime("c", trained.graphs["int8x16"]))}
     mean = judge(mixtures, systems, lambda *_: None, mos=True)["mean"]
     assert 1 < mean["noisy"]["dnsmos"] + 0.3 < mean["integer"]["dnsmos"] < 5
 
@@ -82,7 +83,7 @@ def test_listeners_would_prefer_it(trained: Trained) -> None:
 def test_whole_real_files_have_equal_bits(scheme: str, trained: Trained) -> None:
     """NumPy and C over whole files, without a reset between them; the net in the interpreters over two of them."""
     graph = trained.graphs[scheme]
-    a, b = make_denoiser("numpy", graph), make_denoiser("c", graph)
+    a, b = make_runtime("numpy", graph), make_runtime("c", graph)
     for m in trained.mixtures[:5]:
         assert np.array_equal(a.denoise(m.pair.noisy), b.denoise(m.pair.noisy))
     frames = a.features(np.concatenate([m.pair.noisy for m in trained.mixtures[:2]]))
@@ -97,9 +98,9 @@ def test_whole_real_files_have_equal_bits(scheme: str, trained: Trained) -> None
 def test_a_whole_wav_has_equal_bits_on_emulated_cores(scheme: str, board: str, trained: Trained, tmp_path: Path) -> None:
     """Eight seconds of speech in noise, every sample and every value; and the figures that the small profile promises."""
     graph, target = trained.graphs[scheme], load_board(board)
-    firmware, built = build_denoiser(graph, target, tmp_path)
+    firmware, built = build_firmware(graph, target, tmp_path)
     sound = trained.mixtures[2].pair.noisy
-    report = run_denoiser(graph, firmware, target, sound)
+    report = run_firmware(graph, firmware, target, sound)
     assert report.steps == len(sound) // graph.step_samples
     assert report.bits_differing == 0
     assert graph.weight_bytes <= 30_000
@@ -109,7 +110,7 @@ def test_a_whole_wav_has_equal_bits_on_emulated_cores(scheme: str, board: str, t
 
 
 def test_ten_minutes_without_a_reset(trained: Trained) -> None:
-    d = drift(make_denoiser("c", trained.graphs["int8x16"]), trained.net.recipe, trained.data, "validation", 600.0)
+    d = drift(make_runtime("c", trained.graphs["int8x16"]), trained.net.recipe, trained.data, "validation", 600.0)
     assert d["repeat_snr_db"] > 45
     assert d["change"] < 64, "a click: a sample of a repeated minute is another"
     assert d["growth_db"] < 0.05
@@ -130,4 +131,4 @@ def test_nothing_overflows_in_a_trained_net(signal: str, trained: Trained) -> No
     }
     x = sounds[signal].astype(np.int16)
     checked = make_c(graph, ("-O1", "-DERN_CHECKED", "-fsanitize=undefined", "-fno-sanitize-recover=all"))
-    assert np.array_equal(checked.denoise(x), make_denoiser("c", graph).denoise(x))  # type: ignore[union-attr]
+    assert np.array_equal(checked.denoise(x), make_runtime("c", graph).denoise(x))  # type: ignore[union-attr]

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from trained import trained_net
 
 from edgernn.cells import all_cells
-from edgernn.core.floatnet import FloatNet
-from edgernn.core.graph import Graph
 from edgernn.core.primitives import SCHEMES
-from edgernn.core.quantize import quantize
 from edgernn.errors import EdgernnError
 from edgernn.firmware import build_firmware, count_instructions, emulated_trace, run_firmware
 from edgernn.runtimes import Trace, make_runtime
 from edgernn.signal.native import NativeFrontEnd
+from edgernn.tasks import quantize_net
+from edgernn.tasks.spot.graph import SpotGraph
+from edgernn.tasks.spot.recipe import SpotNet
 from firmware_export.emit import STACK_BYTES
 from targets import available_toolchains, load_board, usable_emulators
 
@@ -49,15 +49,15 @@ def sound(samples: int) -> NDArray[np.int16]:
     return np.clip((at * white + (1 - at) * smooth) * loud, -32768, 32767).astype(np.int16)
 
 
-def fitted(net: FloatNet, pcm: NDArray[np.int16], scheme: str) -> Graph:
+def fitted(net: SpotNet, pcm: NDArray[np.int16], scheme: str) -> SpotGraph:
     """The net with the statistics of this sound, calibrated on it."""
     mels = NativeFrontEnd(net.recipe.frontend, net.tables)(pcm[: 16000 * 60])
-    own = FloatNet(net.recipe, net.labels, net.tables, mels.mean(0), mels.std(0), net.weights)
-    return quantize(own, list(mels[: len(mels) // 8 * 8].reshape(8, -1, mels.shape[1])), scheme)[0]
+    own = SpotNet(net.recipe, net.labels, net.tables, mels.mean(0), mels.std(0), net.weights)
+    return quantize_net(own, list(mels[: len(mels) // 8 * 8].reshape(8, -1, mels.shape[1])), scheme)[0]
 
 
 @functools.cache
-def material(cell: str, scheme: str, weights: str) -> tuple[Graph, NDArray[np.int16], Trace]:
+def material(cell: str, scheme: str, weights: str) -> tuple[SpotGraph, NDArray[np.int16], Trace]:
     """A graph, 10,000 steps of sound, and the definition's trace, shown to be alive."""
     net = random_net(cell, 32, "conv") if weights == "random" else trained_net(cell)
     pcm = sound(STEPS * net.recipe.frontend.hop * net.recipe.frames_per_step)

@@ -17,11 +17,12 @@ from test_conformance import features, gate_values
 
 from edgernn.cells import all_cells
 from edgernn.core import qmath
-from edgernn.core.floatnet import FloatNet
-from edgernn.core.graph import Graph, Op
 from edgernn.core.primitives import PRIMITIVES, SCHEMES
+from edgernn.core.structure import Op
 from edgernn.errors import EdgernnError
 from edgernn.runtimes import Trace, make_runtime
+from edgernn.tasks.spot.graph import SpotGraph
+from edgernn.tasks.spot.recipe import SpotNet
 
 need_module("onnx")
 need_module("onnxruntime")
@@ -41,7 +42,7 @@ STEPS = 10_000
 class ReferenceRuntime(OnnxRuntime):
     """The same file in ONNX's own evaluator."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: SpotGraph) -> None:
         super().__init__(graph)
         self._session = ReferenceEvaluator(onnx.load_from_string(integer_model(graph)))
 
@@ -50,7 +51,7 @@ def same(expected: Trace, found: Trace) -> bool:
     return expected.differing(found) == dict.fromkeys(dict(expected.arrays()), 0)
 
 
-def graph_of(cell: str, front: str, scheme: str) -> Graph:
+def graph_of(cell: str, front: str, scheme: str) -> SpotGraph:
     return quantized(random_net(cell, 64 if front == "bare" else 32, front), scheme)
 
 
@@ -210,7 +211,7 @@ def faulty_lowering(old: str, new: str) -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def material() -> dict[str, tuple[Graph, NDArray[np.int16], Trace]]:
+def material() -> dict[str, tuple[SpotGraph, NDArray[np.int16], Trace]]:
     """By cell: a graph, live features, and what the definition makes of them."""
     out = {}
     for cell in recurrent_cells():
@@ -407,7 +408,8 @@ def test_float_form_follows_torch(cell: str, front: str) -> None:
     """torch's modules with batch norms of their own statistics, against one call over the whole sequence."""
     need_module("torch")
     import torch
-    from edgernn.model import Net
+
+    from edgernn.core.net import Net
 
     torch.manual_seed(0)
     frame = random_net(cell, 24, front)
@@ -415,7 +417,7 @@ def test_float_form_follows_torch(cell: str, front: str) -> None:
     for name, tensor in model.state_dict().items():
         if "norm" in name or "bias" in name:
             tensor.copy_(torch.rand_like(tensor.float()) * 0.5 + (0.5 if "var" in name or "norm.weight" in name else 0.0))
-    net = FloatNet(frame.recipe, LABELS, frame.tables, frame.mean, frame.deviation, model.weights(model.state_dict()))
+    net = SpotNet(frame.recipe, LABELS, frame.tables, frame.mean, frame.deviation, model.weights(model.state_dict()))
     s = session(onnx_float.float_model(net, quantized(net, "int8x16")))
     x = net.features(log_energies(net.recipe, 200, 8)).reshape(2, 100, -1)
     with torch.no_grad():

@@ -23,7 +23,6 @@ from needs import need_module, need_tflm_headers
 from nets import FRONTS, assert_alive, log_energies, quantized, random_net, recurrent_cells
 from numpy.typing import NDArray
 
-from edgernn.core.graph import Graph
 from edgernn.core.primitives import PRIMITIVES, SCHEMES
 from edgernn.errors import EdgernnError
 from edgernn.export import _arena
@@ -31,14 +30,15 @@ from edgernn.export._tflite_file import CHECKSUM_KEY, AlignedBuffer, pack
 from edgernn.export._tflite_project import RESOLVER_METHODS
 from edgernn.export.metadata import metadata
 from edgernn.export.tflite import LOWER, VERSIONS, export_tflite, load_schema, model_bytes, operators, read_metadata, verify
-from edgernn.recipe import Recipe
-from edgernn.runtimes import Runtime, Trace, _tflite, make_denoiser, make_runtime
+from edgernn.runtimes import Runtime, Trace, _tflite, make_runtime
 from edgernn.runtimes.litert import RESOLVERS, LiteRTRuntime
 from edgernn.runtimes.tflm import TFLMRuntime
 from edgernn.tasks.denoise.graph import DenoiseGraph
+from edgernn.tasks.spot.graph import SpotGraph
+from edgernn.tasks.spot.recipe import SpotRecipe
 
 STEPS = 10_000
-Files = list[tuple[Graph, bytes]]
+Files = list[tuple[SpotGraph, bytes]]
 
 
 @pytest.fixture(autouse=True)
@@ -47,15 +47,15 @@ def _packages() -> None:
     need_module("tflite_micro")
 
 
-def frames_of(g: Graph, steps: int, seed: int = 5) -> NDArray[np.int16]:
-    return g.affine.apply(log_energies(Recipe(frontend=g.frontend), steps * g.frames_per_step, seed))
+def frames_of(g: SpotGraph, steps: int, seed: int = 5) -> NDArray[np.int16]:
+    return g.affine.apply(log_energies(SpotRecipe(frontend=g.frontend), steps * g.frames_per_step, seed))
 
 
 def assert_equal(expected: Trace, found: Trace) -> None:
     assert expected.differing(found) == dict.fromkeys(dict(expected.arrays()), 0)
 
 
-def runtimes(g: Graph, file: bytes | None = None) -> Iterator[Runtime]:
+def runtimes(g: SpotGraph, file: bytes | None = None) -> Iterator[Runtime]:
     """The graph in LiteRT with each set of kernels, then in TFLM."""
     for resolver in RESOLVERS:
         yield LiteRTRuntime(g, file, resolver)
@@ -290,7 +290,7 @@ def test_a_denoisers_project_is_sound_in_and_sound_out(scheme: str, tmp_path: Pa
         gains = np.ascontiguousarray(tflm.run_features(frame[None]).posteriors[0])
         c.ern_stft_synthesize(path, pcm.ctypes, overlap.ctypes, spectrum.ctypes, gains.ctypes, ctypes.c_int16(floor))
         out[begin : begin + hop] = pcm
-    assert np.array_equal(out, make_denoiser("numpy", g).denoise(sound))
+    assert np.array_equal(out, make_runtime("numpy", g).denoise(sound))
 
 
 def built_project(scheme: str, folder: Path) -> tuple[DenoiseGraph, bytes, ctypes.CDLL]:
@@ -462,7 +462,7 @@ FAULTS: dict[str, Callable[[Any], None]] = {
 
 
 @functools.cache
-def faulty_material() -> tuple[Graph, bytes, NDArray[np.int16], Trace]:
+def faulty_material() -> tuple[SpotGraph, bytes, NDArray[np.int16], Trace]:
     # in int8 a unit of the bias is a fifth of a unit of the result; in int8x16 a thousandth, too rare to count on
     g = quantized(random_net("gru", 32, "conv"), "int8")
     frames = frames_of(g, 1500)

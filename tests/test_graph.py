@@ -15,19 +15,22 @@ from nets import quantized, random_net
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from edgernn.core.graph import METADATA_KEY, Graph, State, from_bytes, load, seal
+from edgernn.core.graph_file import METADATA_KEY, seal
+from edgernn.core.structure import State
 from edgernn.errors import EdgernnError
+from edgernn.tasks import graph_from_bytes, load_graph
+from edgernn.tasks.spot.graph import SpotGraph
 
 
 @pytest.fixture(scope="module")
-def graph() -> Graph:
+def graph() -> SpotGraph:
     return quantized(random_net("gru", 16, "separable"), "int8")
 
 
-def test_round_trip_and_id(graph: Graph, tmp_path: Path) -> None:
+def test_round_trip_and_id(graph: SpotGraph, tmp_path: Path) -> None:
     path = tmp_path / "g.ern"
     assert graph.save(path) == graph.id == hashlib.sha256(path.read_bytes()).hexdigest()
-    again = load(path)
+    again = load_graph(path)
     assert again.to_bytes() == graph.to_bytes()
     assert again.labels == graph.labels
     assert again.decision == graph.decision
@@ -47,7 +50,7 @@ def test_two_processes_write_identical_bytes(tmp_path: Path) -> None:
     assert ids == {quantized(random_net("lstm", 8), "int8").id + "\n"}
 
 
-def edited(graph: Graph, path: list[str | int], value: object) -> bytes:
+def edited(graph: SpotGraph, path: list[str | int], value: object) -> bytes:
     """The file's bytes with one field of the description changed."""
     data = graph.to_bytes()
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
@@ -82,45 +85,45 @@ def edited(graph: Graph, path: list[str | int], value: object) -> bytes:
         (["extra"], 1, "parts that this format does not have"),
     ],
 )
-def test_wrong_descriptions_are_refused(graph: Graph, path: list[str | int], value: object, message: str) -> None:
-    assert from_bytes(edited(graph, ["name"], "another")).labels == graph.labels
+def test_wrong_descriptions_are_refused(graph: SpotGraph, path: list[str | int], value: object, message: str) -> None:
+    assert graph_from_bytes(edited(graph, ["name"], "another")).labels == graph.labels
     with pytest.raises(EdgernnError, match=message):
-        from_bytes(edited(graph, path, value), "x.ern")
+        graph_from_bytes(edited(graph, path, value), "x.ern")
 
 
-def test_a_changed_number_without_its_checksum_is_noticed(graph: Graph) -> None:
+def test_a_changed_number_without_its_checksum_is_noticed(graph: SpotGraph) -> None:
     old = f'refractory\\":{graph.decision.refractory},'.encode()
     changed = graph.to_bytes().replace(old, old.replace(b'":2', b'":3'))
     assert changed != graph.to_bytes()
     with pytest.raises(EdgernnError, match="description is damaged"):
-        from_bytes(changed)
+        graph_from_bytes(changed)
 
 
-def test_front_end_tables_are_checked(graph: Graph) -> None:
+def test_front_end_tables_are_checked(graph: SpotGraph) -> None:
     flat = replace(graph.tables, cosine=np.full_like(graph.tables.cosine, 32767))
     with pytest.raises(EdgernnError, match="cosine table"):
         replace(graph, tables=flat)
 
 
-def test_a_graph_that_could_overflow_is_refused(graph: Graph) -> None:
+def test_a_graph_that_could_overflow_is_refused(graph: SpotGraph) -> None:
     bias = graph.constants["gru2.fx.bias"].copy()
     bias[3] = 2**31 - 1
     with pytest.raises(EdgernnError, match=r"op gru2\.fx: row 3 could overflow"):
         replace(graph, constants={**graph.constants, "gru2.fx.bias": bias})
 
 
-def test_unread_constants_and_double_states_are_refused(graph: Graph) -> None:
+def test_unread_constants_and_double_states_are_refused(graph: SpotGraph) -> None:
     with pytest.raises(EdgernnError, match="constants nobody reads"):
         replace(graph, constants={**graph.constants, "extra.weight": np.zeros((1, 1), np.int8)})
     with pytest.raises(EdgernnError, match="declared twice"):
         replace(graph, states=(*graph.states, State("gru2.h", "gru2.h_next")))
 
 
-def test_flipped_weight_is_noticed(graph: Graph) -> None:
+def test_flipped_weight_is_noticed(graph: SpotGraph) -> None:
     data = bytearray(graph.to_bytes())
     data[-1000] ^= 1
     with pytest.raises(EdgernnError, match=r"tensor .* is damaged"):
-        from_bytes(bytes(data))
+        graph_from_bytes(bytes(data))
 
 
 def test_other_files(tmp_path: Path) -> None:
@@ -132,10 +135,10 @@ def test_other_files(tmp_path: Path) -> None:
         ("absent", "cannot read graph file"),
     ):
         with pytest.raises(EdgernnError, match=message):
-            load(tmp_path / name)
+            load_graph(tmp_path / name)
 
 
-def test_corrupted_bytes_never_crash(graph: Graph) -> None:
+def test_corrupted_bytes_never_crash(graph: SpotGraph) -> None:
     """Flips, cuts and insertions: an EdgernnError, or (where the change says nothing) the same graph."""
     rng = np.random.default_rng(0)
     good = graph.to_bytes()
@@ -151,7 +154,7 @@ def test_corrupted_bytes_never_crash(graph: Graph) -> None:
         else:
             data[at:at] = bytes(rng.integers(0, 256, 5).astype(np.uint8))
         try:
-            from_bytes(bytes(data))
+            graph_from_bytes(bytes(data))
         except EdgernnError:
             refused += 1
     assert refused > 350

@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixture_runs import ROOT, gate_fixture
 from needs import need_module
 from numpy.typing import NDArray
-from runs import ROOT, gate_fixture
 
-from edgernn import pipeline
-from edgernn.core.floatnet import FloatNet, load_checkpoint
+from edgernn import pipeline, runs
 from edgernn.errors import EdgernnError
 from edgernn.imports import Imported, _h5, read_model
-from edgernn.recipe import make_recipe
 from edgernn.signal.log_mel import log_mel, make_tables
+from edgernn.tasks import load_checkpoint, make_recipe
 from edgernn.tasks.spot.clips import clip_pcm
 from edgernn.tasks.spot.importing import import_model
+from edgernn.tasks.spot.recipe import SpotNet
 
 KERAS = ROOT / "tests" / "fixtures" / "keras"
 INPUTS, OUTPUTS = 6, 3
@@ -37,7 +37,7 @@ def outputs(m: Imported, x: NDArray[np.float32]) -> NDArray[Any]:
         {"layers": [{"cell": s.cell, **s.options} for s in m.layers], "frontend": {"bands": m.n_in}},
     )
     labels = tuple(f"label{i}" for i in range(m.n_out))
-    net = FloatNet(recipe, labels, make_tables(recipe.frontend), np.zeros(m.n_in), np.ones(m.n_in), m.weights)
+    net = SpotNet(recipe, labels, make_tables(recipe.frontend), np.zeros(m.n_in), np.ones(m.n_in), m.weights)
     y = net.run(x)
     if m.output == "softmax":
         return np.exp(y) / np.exp(y).sum(-1, keepdims=True)
@@ -487,7 +487,7 @@ def train_torch(run: Path, normalized: bool) -> tuple[Any, NDArray[np.float64], 
     """The user's model, trained in plain torch on log2 energies: (model, mean, deviation)."""
     import torch
 
-    dataset, frontend = pipeline.load_data(run), make_recipe({**_tables(), "layers": [{"cell": "gru", "units": 1}]}).frontend
+    dataset, frontend = runs.load_data(run), make_recipe({**_tables(), "layers": [{"cell": "gru", "units": 1}]}).frontend
     rows, tables = dataset.clips("train"), make_tables(frontend)
     log2 = np.stack([log_mel(clip, frontend, tables) for clip in clip_pcm(dataset, rows)]) / 512.0
     mean, deviation = log2.mean((0, 1)), log2.std((0, 1))

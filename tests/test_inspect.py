@@ -12,9 +12,9 @@ from needs import need_module
 from nets import LABELS, quantized, random_net
 from test_export_onnx import damaged
 
-from edgernn.core.graph import Graph
 from edgernn.errors import EdgernnError
 from edgernn.inspect import inspect, same_graph
+from edgernn.tasks.spot.graph import SpotGraph
 
 need_module("onnx")
 need_module("ai_edge_litert")
@@ -27,12 +27,12 @@ FIELDS = {"kind", "producer", "graph_id", "form", "bytes", "operators", "tensors
 
 
 @pytest.fixture(scope="module")
-def graph() -> Graph:
+def graph() -> SpotGraph:
     return quantized(random_net("lstm", 8, "separable"), "int8")
 
 
 @pytest.fixture(scope="module")
-def files(graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def files(graph: SpotGraph, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One file of each kind, of one graph."""
     from edgernn.export.tflite import model_bytes
 
@@ -47,7 +47,7 @@ def tensor(found: dict[str, Any], name: str) -> dict[str, Any]:
     return next(t for t in found["tensors"] if t["name"] == name)
 
 
-def test_every_kind_says_the_same_of_the_model(graph: Graph, files: dict[str, Path]) -> None:
+def test_every_kind_says_the_same_of_the_model(graph: SpotGraph, files: dict[str, Path]) -> None:
     for path in files.values():
         found = inspect(path)
         assert set(found) == FIELDS
@@ -61,7 +61,7 @@ def test_every_kind_says_the_same_of_the_model(graph: Graph, files: dict[str, Pa
     assert same_graph(list(files.values())) == graph.id
 
 
-def test_ern(graph: Graph, files: dict[str, Path]) -> None:
+def test_ern(graph: SpotGraph, files: dict[str, Path]) -> None:
     found = inspect(files["ern"])
     assert (found["kind"], found["form"]) == ("ern", None)
     assert found["operators"]["sigmoid"] == 4

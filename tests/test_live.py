@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from denoisers import noisy_sound, quantized_denoiser, random_denoiser
+from fixture_runs import fixture_run, gate_fixture
 from needs import need_portaudio
-from runs import fixture_run, gate_fixture
 
 from edgernn import pipeline
-from edgernn.runtimes import make_denoiser
+from edgernn.runtimes import make_runtime
 from edgernn.signal.audio import Int16
 
 ALSA = "</usr/share/alsa/alsa.conf>\n"
@@ -79,7 +79,7 @@ def test_live_denoising_plays_what_a_file_gives(tmp_path: Path) -> None:
     assert "8 ms of algorithmic latency; stop with Ctrl-C" in done.stderr
     assert "stopped" in done.stderr
     played = np.fromfile(sound, "<i2")[:28800]  # what was on its way to the speaker when Ctrl-C came is cut off
-    expected = make_denoiser("numpy", g).denoise(heard[: len(played)])
+    expected = make_runtime("numpy", g).denoise(heard[: len(played)])
     assert np.abs(expected).max() > 1000
     assert np.array_equal(played, expected)
 

@@ -11,9 +11,10 @@ from needs import need_module
 from nets import FRONTS, log_energies, quantized, random_net, recurrent_cells
 
 from edgernn.core.primitives import SCHEMES
-from edgernn.core.quantize import quantize, row_scales
+from edgernn.core.quantize import row_scales
 from edgernn.errors import EdgernnError
 from edgernn.runtimes import make_runtime
+from edgernn.tasks import quantize_net
 
 
 @pytest.mark.parametrize("front", FRONTS)
@@ -21,9 +22,9 @@ from edgernn.runtimes import make_runtime
 def test_float_net_equals_torch_with_carried_state(cell: str, front: str) -> None:
     need_module("torch")
     import torch
-    from edgernn.model import Net
 
-    from edgernn.core.floatnet import FloatNet
+    from edgernn.core.net import Net
+    from edgernn.tasks.spot.recipe import SpotNet
 
     base = random_net(cell, 16, front)
     torch.manual_seed(0)
@@ -35,7 +36,7 @@ def test_float_net_equals_torch_with_carried_state(cell: str, front: str) -> Non
             elif name.endswith("running_var"):
                 buffer.uniform_(0.5, 2)
     module.eval()
-    net = FloatNet(base.recipe, base.labels, base.tables, base.mean, base.deviation, module.weights(module.state_dict()))
+    net = SpotNet(base.recipe, base.labels, base.tables, base.mean, base.deviation, module.weights(module.state_dict()))
     x = np.random.default_rng(1).normal(size=(3, 60, 40)).astype(np.float32)
     with torch.no_grad():
         first, state = module(torch.from_numpy(x[:, :24]))
@@ -49,7 +50,7 @@ def test_float_net_equals_torch_with_carried_state(cell: str, front: str) -> Non
 def test_integer_net_follows_the_float_net(cell: str, scheme: str) -> None:
     """SNR of the logits over a fresh stream; random nets are harder than trained ones."""
     net = random_net(cell, 32, "separable")
-    _, report = quantize(net, [log_energies(net.recipe, 200, i) for i in range(4)], scheme)
+    _, report = quantize_net(net, [log_energies(net.recipe, 200, i) for i in range(4)], scheme)
     rows = {t.name: t for t in report.tensors}
     assert rows["logits"].snr_db > (30 if scheme == "int8x16" else 18)
     assert {"logits", f"{cell}2.h_next", f"{cell}2.fx", "depthwise0.y"} <= set(rows)
@@ -108,7 +109,7 @@ def test_a_cell_state_beyond_its_range_saturates() -> None:
     open_gates = {"lstm0.bias_ih": bias, "lstm0.bias_hh": 0 * bias}
     open_gates |= {k: 0 * v for k, v in net.weights.items() if k.startswith("lstm0.weight")}
     net = replace(net, weights={**net.weights, **open_gates})
-    graph, report = quantize(net, [log_energies(net.recipe, 200, 0)], "int8x16")
+    graph, report = quantize_net(net, [log_energies(net.recipe, 200, 0)], "int8x16")
     trace = make_runtime("numpy", graph).run_features(graph.affine.apply(log_energies(net.recipe, 200, 1)))
     assert (graph.values["lstm0.c"].scale, trace.states["lstm0.c"][-1].min()) == (9, 32767)
     assert next(t for t in report.to_dict()["tensors"] if t["name"] == "lstm0.c_next")["saturated"] > 0.5
@@ -119,7 +120,7 @@ def test_calibrated_range_that_fits_nowhere_is_refused_by_name() -> None:
     net = random_net("gru", 8, "conv")
     huge = {k: v * np.float32(1e9) if k.startswith("conv0") else v for k, v in net.weights.items()}
     with pytest.raises(EdgernnError, match=r"conv0\.y: calibrated range .* does not fit int16"):
-        quantize(replace(net, weights=huge), [log_energies(net.recipe, 40, 0)], "int8x16")
+        quantize_net(replace(net, weights=huge), [log_energies(net.recipe, 40, 0)], "int8x16")
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -134,9 +135,9 @@ def test_non_finite_weights_are_refused_by_name(bad: float) -> None:
 def test_unknown_scheme_and_empty_calibration() -> None:
     net = random_net("gru", 8)
     with pytest.raises(EdgernnError, match="unknown scheme 'int4'; known: int8, int8x16"):
-        quantize(net, [log_energies(net.recipe, 20, 0)], "int4")
+        quantize_net(net, [log_energies(net.recipe, 20, 0)], "int4")
     with pytest.raises(EdgernnError, match="at least one step"):
-        quantize(net, [np.zeros((0, 40), np.int16)], "int8")
+        quantize_net(net, [np.zeros((0, 40), np.int16)], "int8")
 
 
 def test_lstm_cell_takes_the_largest_exponent_that_holds_it() -> None:
@@ -149,7 +150,7 @@ def test_lstm_cell_takes_the_largest_exponent_that_holds_it() -> None:
         weights["lstm0.weight_ih"] = weights["lstm0.weight_ih"] * np.float32(0.02 if gain < 1 else 1)
         weights["lstm0.weight_hh"] = weights["lstm0.weight_hh"] * np.float32(0.02)
         frames = 14 if gain > 1 else 6
-        g = quantize(replace(net, weights=weights), [log_energies(net.recipe, frames, i) for i in range(2)], "int8x16")[0]
+        g = quantize_net(replace(net, weights=weights), [log_energies(net.recipe, frames, i) for i in range(2)], "int8x16")[0]
         assert g.values["lstm0.c"].scale == (expected if gain < 1 else pytest.approx(11, abs=2))
 
 

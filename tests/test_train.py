@@ -12,21 +12,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixture_runs import ROOT, fixture_run, gate_fixture
 from needs import need_module
-from runs import ROOT, fixture_run, gate_fixture
 
 from edgernn.artifacts import write_json
-from edgernn.core.floatnet import load_checkpoint
 from edgernn.data.corpus import Dataset
 from edgernn.errors import EdgernnError
-from edgernn.recipe import Recipe, TrainParams
+from edgernn.tasks import load_checkpoint
+from edgernn.tasks.spot.recipe import SpotRecipe, SpotTrain
 
 
 def quiet(*_: object) -> None:
     """No progress."""
 
 
-def short(epochs: int, **changes: object) -> Recipe:
+def short(epochs: int, **changes: object) -> SpotRecipe:
     base = gate_fixture.recipe()
     return replace(base, train=replace(base.train, epochs=epochs, **changes))  # type: ignore[arg-type]
 
@@ -115,10 +115,9 @@ def test_resuming_another_recipe_is_refused(folder: Path, tmp_path: Path) -> Non
 
 def test_early_stop() -> None:
     need_module("torch")
-    from edgernn.tasks.spot.train import Trainer
 
-    trainer = Trainer.__new__(Trainer)
-    trainer.recipe = Recipe(train=TrainParams(epochs=100, patience=5))
+    trainer = SpotTrainer.__new__(SpotTrainer)
+    trainer.recipe = SpotRecipe(train=SpotTrain(epochs=100, patience=5))
     trainer._epoch = 20
     for since, finished in ((4, False), (5, True)):
         trainer._since_best = since
@@ -133,7 +132,7 @@ def test_clip_loss_scores_the_last_steps() -> None:
 
     logits = torch.zeros(1, 10, 3)
     logits[0, -2:, 1] = 8.0
-    p = TrainParams(sigmoid_loss=0.0)
+    p = SpotTrain(sigmoid_loss=0.0)
     right, wrong = torch.eye(3)[[1]], torch.eye(3)[[0]]
     assert clip_loss(logits, right, 2, p) < 0.01 < clip_loss(logits, wrong, 2, p)
     assert clip_loss(logits, right, 10, p) > 0.1

@@ -7,15 +7,15 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from fixture_runs import gate_fixture
 from needs import need_module
-from runs import gate_fixture
 
-from edgernn.core.floatnet import FloatNet
-from edgernn.recipe import make_recipe
+from edgernn.tasks import make_recipe
+from edgernn.tasks.spot.recipe import SpotNet
 
 
 @functools.cache
-def trained_net(cell: str) -> FloatNet:
+def trained_net(cell: str) -> SpotNet:
     """Ten epochs of the gate's recipe with another recurrent cell."""
     need_module("torch")
     from edgernn.data.corpus import write_dataset

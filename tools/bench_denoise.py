@@ -18,17 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from edgernn.denoise.firmware import build_denoiser, run_denoiser
-from edgernn.denoise.floatnet import load_denoise_checkpoint
-from edgernn.denoise.pipeline import load_denoise_graph
 
 from edgernn import pipeline
 from edgernn.artifacts import write_json
 from edgernn.core.primitives import SCHEMES
 from edgernn.data.corpus import Dataset
 from edgernn.data.mixing import Mixture, read_mixtures
-from edgernn.runtimes import make_denoiser, make_runtime
+from edgernn.firmware import build_firmware, run_firmware
+from edgernn.runtimes import make_runtime
 from edgernn.signal.audio import SAMPLE_RATE, Int16, to_float, to_int16
+from edgernn.tasks import load_checkpoint, load_graph
 from edgernn.tasks.denoise.evaluate import (
     differences,
     drift,
@@ -120,10 +119,10 @@ def systems(runs: list[Path]) -> dict[str, Any]:
     """Everything that is judged, by name."""
     found = peers()
     for run in runs:
-        net = load_denoise_checkpoint(run / "model.safetensors")
+        net = load_checkpoint(run / "model.safetensors")
         found[f"{net.recipe.name}, float"] = float_enhancer(net)
         for scheme in SCHEMES:
-            found[f"{net.recipe.name}, {scheme}"] = enhancer(make_denoiser("c", graph_of(run, scheme)))
+            found[f"{net.recipe.name}, {scheme}"] = enhancer(make_runtime("c", graph_of(run, scheme)))
     return found
 
 
@@ -131,7 +130,7 @@ def graph_of(run: Path, scheme: str) -> DenoiseGraph:
     path = run / f"graph-{scheme}.ern"
     if not path.is_file():
         pipeline.quantize_model(run, scheme)
-    return load_denoise_graph(path)
+    return load_graph(path)
 
 
 def judge_part(part: tuple[list[Mixture], list[Path]]) -> list[dict[str, Any]]:
@@ -151,7 +150,7 @@ def progress(stage: str, done: int, total: int) -> None:
 
 def names_of(runs: list[Path]) -> list[str]:
     """The recipes' names; two runs of one recipe could not be told apart."""
-    names = [load_denoise_checkpoint(run / "model.safetensors").recipe.name for run in runs]
+    names = [load_checkpoint(run / "model.safetensors").recipe.name for run in runs]
     if len(set(names)) < len(names):
         sys.exit(f"each run must have another recipe, not {', '.join(names)}")
     return names
@@ -173,12 +172,12 @@ def quality(mixtures: list[Mixture], runs: list[Path]) -> dict[str, Any]:
 
 def cost(run: Path, mixtures: list[Mixture]) -> dict[str, Any]:
     """What one denoiser costs on each core, and that its bits are equal everywhere."""
-    net = load_denoise_checkpoint(run / "model.safetensors")
+    net = load_checkpoint(run / "model.safetensors")
     data = Dataset.load(run / "data")
     found: dict[str, Any] = {"schemes": {}}
     for scheme in SCHEMES:
         g = graph_of(run, scheme)
-        runtime = make_denoiser("c", g)
+        runtime = make_runtime("c", g)
         sound = np.concatenate([m.pair.noisy for m in spread(mixtures, 5)])
         boards = BOARDS if scheme == "int8x16" else BIT_BOARDS
         found["schemes"][scheme] = {
@@ -198,7 +197,7 @@ def spread(mixtures: list[Mixture], count: int) -> list[Mixture]:
 
 def bits(g: DenoiseGraph, mixtures: list[Mixture]) -> dict[str, Any]:
     """Samples that differ between NumPy and C over whole files; entries that differ in the interpreters over BIT_STEPS."""
-    a, b = make_denoiser("numpy", g), make_denoiser("c", g)
+    a, b = make_runtime("numpy", g), make_runtime("c", g)
     compared = differing = 0
     for m in spread(mixtures, BIT_FILES):
         a.reset()
@@ -218,10 +217,10 @@ def bits(g: DenoiseGraph, mixtures: list[Mixture]) -> dict[str, Any]:
 def on_board(run: Path, g: DenoiseGraph, name: str, mixtures: list[Mixture]) -> dict[str, Any]:
     """Instructions, flash and RAM of one core; every value of some mixtures, each from a reset: whole files on some cores."""
     board = load_board(name)
-    firmware, built = build_denoiser(g, board, run / "bench" / f"{g.scheme}-{name}")
+    firmware, built = build_firmware(g, board, run / "bench" / f"{g.scheme}-{name}")
     files = [m.pair.noisy for m in spread(mixtures, EMULATED_FILES)]
     sounds = files if name in BIT_BOARDS else [files[0][:SAMPLE_RATE]]
-    reports = [run_denoiser(g, firmware, board, sound).to_dict() for sound in sounds]
+    reports = [run_firmware(g, firmware, board, sound).to_dict() for sound in sounds]
     sums = {key: sum(r[key] for r in reports) for key in ("steps", "entries", "bits_differing")}
     stack = max(r["stack_bytes"] for r in reports)
     return {**built.to_dict(), **reports[0], **sums, "stack_bytes": stack, "files": len(sounds) if name in BIT_BOARDS else 0}

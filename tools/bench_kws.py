@@ -19,17 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from edgernn import graph, pipeline
+from edgernn import graph, pipeline, runs
 from edgernn.artifacts import read_json, write_json
-from edgernn.core.floatnet import load_checkpoint
 from edgernn.core.primitives import SCHEMES
 from edgernn.data.augment import StreamConfig, make_stream
 from edgernn.data.corpus import SPEECH, UNKNOWN, Dataset, Row
-from edgernn.recipe import Recipe
 from edgernn.runtimes import Runtime, make_runtime
 from edgernn.signal.log_mel import make_tables
+from edgernn.tasks import load_checkpoint
 from edgernn.tasks.spot.clips import clip_pcm, label_indices, training_set
 from edgernn.tasks.spot.judge import compare_clips, embedded_accuracy, integer_clip_logits, speed, sweep_thresholds
+from edgernn.tasks.spot.recipe import SpotRecipe
 from edgernn.tasks.spot.scoring import StreamScore, poisson_interval, score_clips
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "results" / "kws.json"
@@ -73,8 +73,8 @@ def train_all(root: Path) -> None:
             list(pool.map(train_one, [root] * len(group), group))
 
 
-def recipe_of(run: Run) -> Recipe:
-    return replace(pipeline.find_recipe(run.recipe), seed=run.seed)
+def recipe_of(run: Run) -> SpotRecipe:
+    return replace(runs.find_recipe(run.recipe), seed=run.seed)
 
 
 def train_one(root: Path, run: Run) -> None:
@@ -251,7 +251,7 @@ def board_figures(folder: Path) -> dict[str, Any]:
         r = pipeline.run_board(folder, board, folder)
         keys = ("cpu", "toolchain", "flash_bytes", "ram_bytes", "stack_bytes", "instructions_per_second")
         out[board] = {key: r[key] for key in (*keys, "bits_differing", "steps")}
-    dataset, g = pipeline.load_data(folder), graph.load(folder / "graph-int8x16.ern")
+    dataset, g = runs.load_data(folder), graph.load(folder / "graph-int8x16.ern")
     pcm = clip_pcm(dataset, dataset.clips("test")).ravel()
     out["host"] = speed(load_checkpoint(folder / "model.safetensors"), g, pcm)
     return out

@@ -23,15 +23,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from edgernn import pipeline
-from edgernn.core.floatnet import FloatNet, load_checkpoint
+from edgernn.tasks import load_checkpoint
 from edgernn.tasks.spot.clips import clip_pcm, label_indices, log_mels
+from edgernn.tasks.spot.recipe import SpotNet
 from edgernn.tasks.spot.scoring import score_clips
 
 keras = tf.keras
 
 
-def keras_model(net: FloatNet, frames: int, unroll: bool) -> Any:
+def keras_model(net: SpotNet, frames: int, unroll: bool) -> Any:
     """Whole clip in, logits of every step out. Depthwise, dense and GRU layers only: those of the sc12 and demo recipes."""
     x = given = keras.Input((frames, net.recipe.frontend.bands), batch_size=1)
     for layer in net.layers:
@@ -161,7 +161,7 @@ def variants(folder: Path, frames: int, sample: np.ndarray) -> Iterator[tuple[st
 def main() -> None:
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
     out.mkdir(parents=True, exist_ok=True)
-    net, dataset = load_checkpoint(folder / "model.safetensors"), pipeline.load_data(folder)
+    net, dataset = load_checkpoint(folder / "model.safetensors"), runs.load_data(folder)
     rows = dataset.clips("test")
     x = net.features(log_mels(clip_pcm(dataset, rows), net.recipe, net.tables)).astype(np.float32)
     sample = net.features(log_mels(clip_pcm(dataset, dataset.clips("train")[::40]), net.recipe, net.tables)).astype(np.float32)

@@ -22,25 +22,25 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from nets import quantized, random_net
 
 from edgernn import graph
-from edgernn.core.graph import Graph
 from edgernn.errors import EdgernnError
+from edgernn.tasks.spot.graph import SpotGraph
 
 Loader = tuple[bytes, Callable[[bytes], object]]
 MUTATIONS = 50_000
 
 
-def ern(g: Graph) -> Loader:
+def ern(g: SpotGraph) -> Loader:
     return g.to_bytes(), graph.from_bytes
 
 
-def tflite(g: Graph) -> Loader:
+def tflite(g: SpotGraph) -> Loader:
     from edgernn.export.tflite import model_bytes
     from edgernn.runtimes.litert import LiteRTRuntime
 
     return model_bytes(g), lambda data: LiteRTRuntime(g, data)
 
 
-def onnx(g: Graph) -> Loader:
+def onnx(g: SpotGraph) -> Loader:
     from edgernn.export.onnx import integer_model
     from edgernn.runtimes.onnx import OnnxRuntime
 
@@ -54,7 +54,7 @@ def onnx(g: Graph) -> Loader:
 
 
 #: format -> module that must exist, loader
-LOADERS: Mapping[str, tuple[str, Callable[[Graph], Loader]]] = {
+LOADERS: Mapping[str, tuple[str, Callable[[SpotGraph], Loader]]] = {
     "ern": ("edgernn.core.graph", ern),
     "tflite": ("edgernn.export.tflite", tflite),
     "onnx": ("edgernn.runtimes.onnx", onnx),

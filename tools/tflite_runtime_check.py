@@ -21,8 +21,8 @@ from nets import FRONTS, log_energies, quantized, random_net, recurrent_cells
 from edgernn import graph
 from edgernn.artifacts import write_bytes
 from edgernn.core.primitives import SCHEMES
-from edgernn.recipe import Recipe
 from edgernn.runtimes import make_runtime
+from edgernn.tasks.spot.recipe import SpotRecipe
 
 STEPS = 10_000
 
@@ -43,7 +43,7 @@ def run(folder: Path, runtime: str) -> int:
     total = 0
     for path in sorted(folder.glob("*.ern")):
         g = graph.load(path)
-        frames = g.affine.apply(log_energies(Recipe(frontend=g.frontend), STEPS * g.frames_per_step, 5))
+        frames = g.affine.apply(log_energies(SpotRecipe(frontend=g.frontend), STEPS * g.frames_per_step, 5))
         expected = make_runtime("numpy", g).run_features(frames)
         differing = sum(expected.differing(make(g, path.with_suffix(".tflite").read_bytes()).run_features(frames)).values())
         print(f"{path.stem:28} {STEPS} steps  {differing} differ", flush=True)

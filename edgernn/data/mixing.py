@@ -7,7 +7,7 @@ does not drown one with a minute. The clean target keeps a room's early reflecti
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,22 +83,22 @@ class Mixer:
     """Draws pairs from a split of a dataset; each call advances `rng`."""
 
     def __init__(self, config: MixConfig, dataset: Dataset, split: str, rng: np.random.Generator) -> None:
-        self._config, self._data, self._rng = config, dataset, rng
-        self._samples = round(config.seconds * SAMPLE_RATE)
-        self._speech = _Groups(dataset.speech(split), lambda row: row.speaker)
-        self._noise = _Groups(dataset.noise(split), lambda row: row.word)
+        self.config, self.data, self.rng = config, dataset, rng
+        self.samples = round(config.seconds * SAMPLE_RATE)
+        self.voices = _Groups(dataset.speech(split), lambda row: row.speaker)
+        self.kinds = _Groups(dataset.noise(split), lambda row: row.word)
         # rooms are rare and say nothing about who speaks: those of the train split serve every split
         self._rooms = [to_float(dataset.pcm(row)) for row in dataset.rooms(split) or dataset.rooms("train")]
-        if not self._speech.names or not self._noise.names:
-            missing = "running speech" if not self._speech.names else "noise"
+        if not self.voices.names or not self.kinds.names:
+            missing = "running speech" if not self.voices.names else "noise"
             raise EdgernnError(f"the {split} split has no {missing}; add a data source with {missing.split()[-1]} = true")
 
     def __call__(self) -> Pair:
         """One pair of `seconds`."""
-        c, rng = self._config, self._rng
-        dry = self._filtered(self._spoken(self._pick(self._speech)))
-        speech, target = self._in_room(dry) if self._rooms and rng.random() < c.room_probability else (dry, dry)
-        noise = self._noises()
+        c, rng = self.config, self.rng
+        dry = self.filtered(self._spoken(self.data.pcm(self.voices.draw(self.rng))))
+        speech, target = self.in_room(dry) if self._rooms and rng.random() < c.room_probability else (dry, dry)
+        noise = self.noises()
         kind = rng.random()
         if kind < c.noise_alone:
             speech, target = np.zeros_like(speech), np.zeros_like(target)
@@ -107,7 +107,7 @@ class Mixer:
         elif kind < c.noise_alone + c.clean_alone + c.silence:
             noise, speech, target = (np.zeros_like(noise) for _ in range(3))
         else:
-            noise = noise * _gain(target, noise, rng.uniform(*c.snr_db))
+            noise = noise * gain_for_snr(target, noise, rng.uniform(*c.snr_db))
         mixture = speech + noise
         level = 10 ** (rng.uniform(*c.level_dbfs) / 20) / np.sqrt(_power(mixture))
         scale = np.float32(min(level, _FULL / max(float(np.abs(mixture).max()), 1e-9)))
@@ -115,44 +115,41 @@ class Mixer:
 
     def stream(self, seconds: float) -> Int16:
         """Noisy sound of about so many seconds: pairs end to end, at least one."""
-        return np.concatenate([self().noisy for _ in range(max(1, round(seconds / self._config.seconds)))])
-
-    def _pick(self, groups: _Groups) -> Int16:
-        return self._data.pcm(groups.draw(self._rng))
+        return np.concatenate([self().noisy for _ in range(max(1, round(seconds / self.config.seconds)))])
 
     def _spoken(self, pcm: Int16) -> Float32:
         """A cut of speech [samples] at a random speed; a shorter recording lies anywhere in silence."""
-        speed = 1 + self._rng.uniform(-self._config.speed, self._config.speed)
-        wanted = int(np.ceil(self._samples * speed)) + 1
-        begin = int(self._rng.integers(max(1, len(pcm) - wanted + 1)))
-        x = _warped(to_float(pcm[begin : begin + wanted]), speed)[: self._samples]
-        out = np.zeros(self._samples, np.float32)
-        begin = int(self._rng.integers(self._samples - len(x) + 1))
+        speed = 1 + self.rng.uniform(-self.config.speed, self.config.speed)
+        wanted = int(np.ceil(self.samples * speed)) + 1
+        begin = int(self.rng.integers(max(1, len(pcm) - wanted + 1)))
+        x = warped(to_float(pcm[begin : begin + wanted]), speed)[: self.samples]
+        out = np.zeros(self.samples, np.float32)
+        begin = int(self.rng.integers(self.samples - len(x) + 1))
         out[begin : begin + len(x)] = x
         return out
 
     def _sounded(self, pcm: Int16) -> Float32:
         """A cut of noise [samples] at a random speed; a shorter recording is repeated from a random place."""
-        speed = (1 + self._config.noise_speed) ** self._rng.uniform(-1, 1)
-        wanted = int(np.ceil(self._samples * speed)) + 1
+        speed = (1 + self.config.noise_speed) ** self.rng.uniform(-1, 1)
+        wanted = int(np.ceil(self.samples * speed)) + 1
         if len(pcm) < wanted:
-            pcm = np.resize(np.roll(pcm, int(self._rng.integers(len(pcm)))), wanted)
-        begin = int(self._rng.integers(len(pcm) - wanted + 1))
-        return _warped(to_float(pcm[begin : begin + wanted]), speed)[: self._samples]
+            pcm = np.resize(np.roll(pcm, int(self.rng.integers(len(pcm)))), wanted)
+        begin = int(self.rng.integers(len(pcm) - wanted + 1))
+        return warped(to_float(pcm[begin : begin + wanted]), speed)[: self.samples]
 
-    def _filtered(self, x: Float32) -> Float32:
+    def filtered(self, x: Float32) -> Float32:
         """Another microphone: (1 + a/z + b/z^2) / (1 + c/z + d/z^2), coefficients random (Valin 2018, eq. 7)."""
-        if not self._config.tilt:
+        if not self.config.tilt:
             return x
-        a, b, c, d = self._rng.uniform(-self._config.tilt, self._config.tilt, 4)
+        a, b, c, d = self.rng.uniform(-self.config.tilt, self.config.tilt, 4)
         size = _fft_size(len(x) + 64)  # the filter has died away after some samples
         z = np.exp(-2j * np.pi * np.fft.rfftfreq(size))
         spectrum = np.fft.rfft(x, size) * ((1 + a * z + b * z * z) / (1 + c * z + d * z * z))
         return np.asarray(np.fft.irfft(spectrum, size)[: len(x)], np.float32)
 
-    def _in_room(self, x: Float32) -> tuple[Float32, Float32]:
+    def in_room(self, x: Float32) -> tuple[Float32, Float32]:
         """(with all reflections, with the early ones), the direct sound at its own level and time."""
-        response = self._rooms[int(self._rng.integers(len(self._rooms)))]
+        response = self._rooms[int(self.rng.integers(len(self._rooms)))]
         first = int(np.argmax(np.abs(response)))
         response = response[first : first + _LONGEST_ROOM] / np.float32(max(abs(float(response[first])), 1e-6))
         size = _fft_size(len(x) + len(response))
@@ -163,23 +160,23 @@ class Mixer:
         )
         return wet, early
 
-    def _noises(self) -> Float32:
+    def noises(self) -> Float32:
         """One to three noises, each filtered; the further ones up to 15 dB softer."""
         total = self._one_noise()
         for _ in range(MOST_NOISES - 1):
-            if self._rng.random() >= self._config.more_noise:
+            if self.rng.random() >= self.config.more_noise:
                 break
             other = self._one_noise()
-            total = total + other * _gain(total, other, self._rng.uniform(0, 15))
+            total = total + other * gain_for_snr(total, other, self.rng.uniform(0, 15))
         return total
 
     def _one_noise(self) -> Float32:
-        kind = self._rng.random()
-        if kind < self._config.white_probability:
-            return self._filtered(to_float(make_noise("white", self._samples, self._rng)))
-        if kind < self._config.white_probability + self._config.machine_probability:
-            return self._filtered(to_float(make_noise("machine", self._samples, self._rng)))
-        return self._filtered(self._sounded(self._pick(self._noise)))
+        kind = self.rng.random()
+        if kind < self.config.white_probability:
+            return self.filtered(to_float(make_noise("white", self.samples, self.rng)))
+        if kind < self.config.white_probability + self.config.machine_probability:
+            return self.filtered(to_float(make_noise("machine", self.samples, self.rng)))
+        return self.filtered(self._sounded(self.data.pcm(self.kinds.draw(self.rng))))
 
 
 class _Groups:
@@ -199,7 +196,7 @@ class _Groups:
         return rows[int(rng.integers(len(rows)))]
 
 
-def _warped(x: Float32, speed: float) -> Float32:
+def warped(x: Float32, speed: float) -> Float32:
     """Played `speed` times as fast, linearly interpolated."""
     return np.asarray(np.interp(np.arange(0, len(x) - 1, speed), np.arange(len(x)), x), np.float32)
 
@@ -213,7 +210,7 @@ def _power(x: Float32) -> float:
     return float(np.mean(np.square(x))) + _LEAST_POWER
 
 
-def _gain(signal: Float32, noise: Float32, snr_db: float) -> np.float32:
+def gain_for_snr(signal: Float32, noise: Float32, snr_db: float) -> np.float32:
     """What brings `noise` to this SNR below `signal`; powers over the whole excerpt."""
     return np.float32(np.sqrt(_power(signal) / _power(noise) / 10 ** (snr_db / 10)))
 
@@ -231,32 +228,47 @@ class Mixture:
     pair: Pair
 
 
-def mixture(name: str, clean: Int16, noises: Sequence[Int16], snr_db: float, kind: str) -> Mixture:
-    """The first 8 s of `clean` in the noises joined end to end (repeated where they are short), powers over all of it.
+@dataclass(frozen=True)
+class Ingredients:
+    """What a mixture to judge by is made of: clean speech, noises to be joined end to end, the SNR in dB, the kind of noise."""
+
+    name: str
+    snr_db: float
+    noise: str
+    clean: Int16
+    noises: tuple[Int16, ...]
+
+
+def mixture(x: Ingredients) -> Mixture:
+    """The first 8 s of the speech in the noises joined end to end (repeated where they are short), powers over all of it.
 
     The sum and the clean reference are scaled by 0.7 / max(peak of the sum, 0.7).
     """
-    speech = to_float(clean[: EVALUATION_SECONDS * SAMPLE_RATE]).astype(np.float64)
-    noise = np.resize(np.concatenate([to_float(x) for x in noises]).astype(np.float64), len(speech))
-    noise *= np.sqrt(np.sum(speech**2) / max(np.sum(noise**2), 1e-12) / 10 ** (snr_db / 10))
+    speech = to_float(x.clean[: EVALUATION_SECONDS * SAMPLE_RATE]).astype(np.float64)
+    noise = np.resize(np.concatenate([to_float(n) for n in x.noises]).astype(np.float64), len(speech))
+    noise *= np.sqrt(np.sum(speech**2) / max(np.sum(noise**2), 1e-12) / 10 ** (x.snr_db / 10))
     scale = EVALUATION_PEAK / max(float(np.abs(speech + noise).max()), EVALUATION_PEAK)
-    return Mixture(name, snr_db, kind, Pair(to_int16((speech + noise) * scale), to_int16(speech * scale)))
+    return Mixture(x.name, x.snr_db, x.noise, Pair(to_int16((speech + noise) * scale), to_int16(speech * scale)))
 
 
 def make_mixtures(dataset: Dataset, split: str, count: int, seed: int) -> list[Mixture]:
     """`count` mixtures of a split, SNRs in turn, speech and kinds of noise at random by the seed."""
+    return [mixture(x) for x in draw_ingredients(dataset, split, count, seed)]
+
+
+def draw_ingredients(dataset: Dataset, split: str, count: int, seed: int) -> Iterator[Ingredients]:
+    """What `make_mixtures` mixes."""
     rng = np.random.default_rng([seed, 11])
     speech, kinds = dataset.speech(split), _by_kind(dataset.noise(split))
     if not speech or not kinds:
         raise EdgernnError(f"the {split} split lacks speech or noise to mix; add a data source")
-    names, out = sorted(kinds), []
+    names = sorted(kinds)
     for i in range(count):
         snr, kind = EVALUATION_SNRS[i % len(EVALUATION_SNRS)], names[int(rng.integers(len(names)))]
         row = speech[int(rng.integers(len(speech)))]
         order = rng.permutation(len(kinds[kind]))
-        noises = [dataset.pcm(kinds[kind][j]) for j in order]
-        out.append(mixture(f"{split}{i}", dataset.pcm(row), noises, float(snr), kind))
-    return out
+        noises = tuple(dataset.pcm(kinds[kind][j]) for j in order)
+        yield Ingredients(f"{split}{i}", float(snr), kind, dataset.pcm(row), noises)
 
 
 def read_mixtures(path: Path) -> list[Mixture]:
@@ -264,6 +276,11 @@ def read_mixtures(path: Path) -> list[Mixture]:
 
     Paths are relative to the CSV. A missing column or file, or a number that is none, is an EdgernnError that names it.
     """
+    return [mixture(x) for x in read_ingredients(path)]
+
+
+def read_ingredients(path: Path) -> Iterator[Ingredients]:
+    """What `read_mixtures` mixes."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -271,15 +288,17 @@ def read_mixtures(path: Path) -> list[Mixture]:
         raise EdgernnError(f"cannot read the list of mixtures {path}: {error}") from None
     if not rows:
         raise EdgernnError(f"the list of mixtures {path} is empty")
-    return [_listed(path, row) for row in rows]
+    for row in rows:
+        yield _listed(path, row)
 
 
-def _listed(path: Path, row: Mapping[str, str]) -> Mixture:
+def _listed(path: Path, row: Mapping[str, str]) -> Ingredients:
     if None in row.values():
         raise EdgernnError(f"{path}: row {row.get('id')} has fewer cells than the header; complete it")
     try:
-        noises = [read_audio(path.parent / name) for name in row["noise"].split(";")]
-        return mixture(row["id"], read_audio(path.parent / row["clean"]), noises, float(row["snr_db"]), row["noise_label"])
+        noises = tuple(read_audio(path.parent / name) for name in row["noise"].split(";"))
+        clean = read_audio(path.parent / row["clean"])
+        return Ingredients(row["id"], float(row["snr_db"]), row["noise_label"], clean, noises)
     except KeyError as error:
         raise EdgernnError(f"{path} has no column {error}; it needs id, snr_db, clean, noise, noise_label") from None
     except ValueError as error:
@@ -291,6 +310,3 @@ def _by_kind(rows: Sequence[Row]) -> Mapping[str, list[Row]]:
     for row in rows:
         kinds.setdefault(row.word, []).append(row)
     return kinds
-
-
-__all__ = ["MixConfig", "Mixer", "Mixture", "Pair", "make_mixtures", "mixture", "read_mixtures"]

@@ -19,6 +19,7 @@ from edgernn.tasks.base import Option, Task
 if TYPE_CHECKING:
     from edgernn.core.floatnet import FloatNet
     from edgernn.core.graph import NetGraph
+    from edgernn.core.quantize import QuantizeReport
     from edgernn.recipe import Recipe
 
 __path__ += folders("tasks")
@@ -94,6 +95,14 @@ def load_checkpoint(path: Path) -> FloatNet[Any]:
     return read_checkpoint(path, build)
 
 
+def quantize_net(net: FloatNet[Any], streams: Sequence[Any], scheme: str) -> tuple[NetGraph, QuantizeReport]:
+    """The integer graph of a float net, calibrated on streams of Q9 log-energies [T, bands], and what the quantizer did."""
+    from edgernn.core.quantize import quantize
+
+    task = find_task(net.recipe.task, net.recipe.name)
+    return quantize(net, streams, scheme, task.posteriors, lambda parts: task.lowered(net, parts))
+
+
 def recipe_paths() -> dict[str, Path]:
     """The recipes that come along, by name, from every task's folder."""
     found = [p for task in all_tasks().values() for p in sorted((task.folder / "recipes").glob("*.toml"))]
@@ -141,5 +150,5 @@ def _check_range(option: Option, value: Any) -> None:
 
 __all__ = [
     "Option", "Task", "all_tasks", "checked_options", "declared_options", "find_task", "graph_from_bytes", "load_checkpoint",
-    "load_graph", "make_recipe", "recipe_paths", "task_of",
+    "load_graph", "make_recipe", "quantize_net", "recipe_paths", "task_of",
 ]  # fmt: skip
