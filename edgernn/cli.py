@@ -7,7 +7,6 @@ the task (`edgernn/tasks`).
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -307,19 +306,3 @@ for _task in all_tasks().values():
     app.command(_task.whole.verb)(_whole(_task))
     for _name, _command in _task.commands().items():
         app.command(_name)(_command)
-
-
-def main() -> None:
-    """Entry point: an EdgernnError is one sentence and exit code 2."""
-    try:
-        app()
-    except EdgernnError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; a training goes on where it was when the same command is run again", err=True)
-        sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.core.graph import NetGraph
-from edgernn.core.measure import snr_db
 from edgernn.core.trace import Trace
 from edgernn.errors import EdgernnError
 from edgernn.runtimes import Runtime, make_runtime, runtime_names
@@ -20,7 +19,6 @@ from edgernn.tasks.base import Material
 Int16 = NDArray[np.int16]
 Progress = Callable[[str, int, int], None]
 DEFINITION = "numpy"
-QDQ_LEAST_DB = 20.0  #: below this the optimised QDQ model is of no use
 
 
 @dataclass(frozen=True)
@@ -104,43 +102,3 @@ def _row(runtime: Runtime[NetGraph], run: _Run, definition: _Run) -> RuntimeRow:
         definition.stream.first_difference(run.stream, runtime.graph.frames_per_step),
         round(run.seconds / max(1, steps) * 1e6, 2), runtime.file_bytes, runtime.arena_bytes,
     )  # fmt: skip
-
-
-# The QDQ form ---------------------------------------------------------------------------
-
-
-def qdq_distance(g: NetGraph, weight_bits: int = 8, steps: int = 500) -> dict[str, float]:
-    """SNR in dB of the QDQ form's logits in ONNX Runtime against the integer model's, both with their own carried state.
-
-    `as_written` runs the file's operators; `optimised` lets ONNX Runtime rewrite them, which may narrow int16 operands of
-    matrix products to int8. The stream is noise with the mean, spread and slow movement of normalised features.
-    """
-    from edgernn.export.onnx_qdq import form_name
-    from edgernn.runtimes.onnx import OnnxRuntime
-
-    frames, form = _noise(g, steps * g.frames_per_step), form_name(weight_bits)
-    exact = make_runtime(DEFINITION, g).run_features(frames).logits
-    levels = {"as_written": "disable_all", "optimised": "enable_all"}
-    runs = {name: OnnxRuntime(g, level=level, form=form).run_features(frames) for name, level in levels.items()}
-    return {name: round(snr_db(exact, trace.logits), 2) for name, trace in runs.items()}
-
-
-def qdq_warning(distance: dict[str, float], weight_bits: int) -> str | None:
-    """What to tell a user whose CPU spoils the optimised QDQ model; None where it does not."""
-    if distance["optimised"] >= QDQ_LEAST_DB or distance["as_written"] < QDQ_LEAST_DB:
-        return None
-    cure = "" if weight_bits == 7 else "export with --qdq-bits 7, or "
-    return (
-        f"ONNX Runtime's optimiser leaves {distance['optimised']:g} dB of the QDQ model's {distance['as_written']:g} dB here: "
-        "its 8-bit products saturate at 16 bits on x86 with AVX2 but without VNNI; "
-        f"{cure}run it at graph optimisation level ORT_DISABLE_ALL"
-    )
-
-
-def _noise(g: NetGraph, frames: int) -> Int16:
-    """Features [frames, bands]: white noise through a one-pole filter, variance 1."""
-    white = np.random.default_rng(0).normal(size=(frames, g.bands))
-    for t in range(1, frames):
-        white[t] = 0.6 * white[t - 1] + 0.8 * white[t]
-    value = g.values[g.input]
-    return np.clip(np.rint(white / value.step), -value.largest, value.largest - 1).astype(np.int16)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgernn.artifacts import write_bytes, write_json
+from edgernn.artifacts import write_json
 from edgernn.data.paths import expanded
 from edgernn.data.sources import prepare
 from edgernn.errors import EdgernnError
@@ -195,23 +195,10 @@ def clip_steps(graph: NetGraph, where: Path) -> int:
 
 
 def _export_onnx(graph: NetGraph, where: Path, out: Path, options: ExportOptions) -> Written:
-    """model.onnx; with a checkpoint whose cells have a float form model_float.onnx; with `qdq` model_qdq.onnx."""
-    from edgernn.compare import qdq_distance, qdq_warning
-    from edgernn.export.onnx import integer_model
-    from edgernn.export.onnx_float import float_model, has_float_form
-    from edgernn.export.onnx_qdq import qdq_model
+    from edgernn.export.onnx_files import export_onnx
 
-    models, report = {"model.onnx": integer_model(graph)}, dict[str, Any]()
     net = run_checkpoint(where) if (where / CHECKPOINT).is_file() else None
-    if net is not None and has_float_form(net):
-        models["model_float.onnx"] = float_model(net, graph)
-    if options.qdq:
-        models["model_qdq.onnx"] = qdq_model(graph, options.qdq_bits)
-        report["qdq_snr_db"] = qdq_distance(graph, options.qdq_bits)
-        report["warning"] = qdq_warning(report["qdq_snr_db"], options.qdq_bits)
-    for name, data in models.items():
-        write_bytes(out / name, data)
-    return [out / name for name in models], {"bytes": {name: len(data) for name, data in models.items()}, **report}
+    return export_onnx(graph, out, net, options.qdq, options.qdq_bits)
 
 
 # Boards ---------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from edgernn.errors import EdgernnError
 def check_ranges(where: str, section: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
     """Every named number of a section must be finite and lie between its two ends; one error names all that do not."""
     wrong = [
-        f"{where}.{name} = {getattr(section, name):g} must lie in {low:g}..{high:g}"
+        f"{where}.{name} = {getattr(section, name)} must lie in {low:g}..{high:g}"
         for name, (low, high) in ranges.items()
         if not (math.isfinite(getattr(section, name)) and low <= getattr(section, name) <= high)
     ]

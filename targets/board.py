@@ -11,6 +11,7 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from edgernn.errors import EdgernnError
+from edgernn.extensions import folders
 
 PACKAGE_DIR = Path(__file__).parent
 BOARDS_DIR = PACKAGE_DIR / "boards"
@@ -87,9 +88,15 @@ class Board:
         return PACKAGE_DIR / "startup" / f"{self.family.replace('-', '_')}.S"
 
 
+def _board_files() -> dict[str, Path]:
+    """The boards of the package and of $EDGERNN_EXTENSIONS by name."""
+    places = [BOARDS_DIR, *map(Path, folders("boards"))]
+    return {path.stem: path for place in places for path in place.glob("*.toml")}
+
+
 def list_boards() -> list[str]:
-    """Names of all boards in the package, sorted."""
-    return sorted(path.stem for path in BOARDS_DIR.glob("*.toml"))
+    """Names of all boards, sorted."""
+    return sorted(_board_files())
 
 
 def load_board(name_or_path: str | Path) -> Board:
@@ -99,9 +106,9 @@ def load_board(name_or_path: str | Path) -> Board:
     """
     path = Path(name_or_path)
     if path.suffix != ".toml":
-        path = BOARDS_DIR / f"{name_or_path}.toml"
         if str(name_or_path) not in list_boards():
             raise EdgernnError(_unknown("board", str(name_or_path), list_boards()))
+        path = _board_files()[str(name_or_path)]
     board = _parse(_read(path), Board, str(path))
     assert isinstance(board, Board)
     _check(board, path)

@@ -17,7 +17,7 @@ from edgernn.signal.audio import write_wav
 
 
 def edgernn(*arguments: object, cwd: Path | None = None, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "edgernn.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "edgernn", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, input=stdin, capture_output=True, timeout=300)
 
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from fixture_runs import fixture_run
 
-from edgernn import compare, graph, pipeline
-from edgernn.data.corpus import Dataset
+from edgernn import compare, pipeline
 from edgernn.errors import EdgernnError
+from edgernn.runs import load_data, run_checkpoint
 from edgernn.runtimes import Runtime, Trace, make_runtime
+from edgernn.tasks import load_graph, task_of
+from edgernn.tasks.base import Material
 from edgernn.tasks.spot.graph import SpotGraph
 
 
@@ -45,11 +47,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def material(run: Path, seconds: float) -> tuple[SpotGraph, Material]:
+    g = load_graph(run / "graph-int8.ern")
+    assert isinstance(g, SpotGraph)
+    return g, task_of(g).material(run_checkpoint(run), g, load_data(run), "test", seconds)
+
+
 def test_differences_are_counted_and_placed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    g, dataset = graph.load(run / "graph-int8.ern"), Dataset.load(run / "data")
+    g, sounds = material(run, 30.0)
     real = make_runtime
     monkeypatch.setattr(compare, "make_runtime", lambda name, g: _OneBitWrong(g) if name == "wrong" else real(name, g))
-    rows = compare.compare_runtimes(g, "wrong,c", dataset, "test", 30.0, lambda *_: None)["rows"]
+    rows = compare.compare_runtimes(g, "wrong,c", sounds, lambda *_: None)["rows"]
     assert [row["runtime"] for row in rows] == ["numpy", "wrong", "c"]
     assert [row["differing"] for row in rows] == [0, 2, 0]
     assert [row["first"] for row in rows] == [None, (40, "gru1.h"), None]
@@ -62,11 +70,11 @@ def test_all_skips_by_name_and_a_list_does_not(run: Path, monkeypatch: pytest.Mo
             raise EdgernnError(f"{name} is missing")
         return make_runtime(name, g)
 
-    g, dataset = graph.load(run / "graph-int8.ern"), Dataset.load(run / "data")
+    g, sounds = material(run, 20.0)
     monkeypatch.setattr(compare, "make_runtime", only_c)
     monkeypatch.setattr(compare, "runtime_names", lambda: ["c", "elsewhere", "numpy"])
-    result = compare.compare_runtimes(g, "all", dataset, "test", 20.0, lambda *_: None)
+    result = compare.compare_runtimes(g, "all", sounds, lambda *_: None)
     assert result["skipped"] == {"elsewhere": "elsewhere is missing"}
     assert [row["runtime"] for row in result["rows"]] == ["numpy", "c"]
     with pytest.raises(EdgernnError, match="elsewhere is missing"):
-        compare.compare_runtimes(g, "elsewhere", dataset, "test", 20.0, lambda *_: None)
+        compare.compare_runtimes(g, "elsewhere", sounds, lambda *_: None)

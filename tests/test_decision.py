@@ -93,11 +93,12 @@ def test_c_fires_the_same_events(scheme: str) -> None:
         decision = Decision(smoothing, refractory, 5, (threshold, threshold + 500, threshold - 300))
         graph = replace(g, decision=decision)
         c = make_runtime("c", graph)
-        logits, scores, events = c.process(pcm)  # type: ignore[attr-defined]
+        found = c.run(pcm)
         expected = make_runtime("numpy", graph).run(pcm)
-        assert np.array_equal(scores, expected.posteriors)
-        assert np.array_equal(logits, expected.logits)
-        assert events == detect(expected.posteriors, decision)
+        assert np.array_equal(found.posteriors, expected.posteriors)
+        assert np.array_equal(found.output, expected.output)
+        events = [(i, label, score) for i, (label, score) in enumerate(found.output.tolist()) if label >= 0]
+        assert events == [(e.step, e.label, e.score) for e in detect(expected.posteriors, decision)]
         assert events
 
 

@@ -19,13 +19,14 @@ from needs import need_module
 from nets import assert_alive
 
 from edgernn import tasks
-from edgernn.core import qmath, stft
+from edgernn.core import qmath
 from edgernn.core.definition import IntegerNet
 from edgernn.core.measure import snr_db
 from edgernn.core.primitives import SCHEMES
 from edgernn.errors import EdgernnError
 from edgernn.runs import find_graph_of
 from edgernn.runtimes import Trace, make_runtime
+from edgernn.signal import stft
 from edgernn.signal.audio import Int16, read_audio, to_int16, write_wav
 from edgernn.tasks import load_checkpoint, load_graph
 from edgernn.tasks.denoise.graph import DenoiseGraph
@@ -238,6 +239,8 @@ def test_float_net_equals_torch(net: str) -> None:
 
     r = recipe(net)
     torch.manual_seed(1)
+    from edgernn.core.net import Net
+
     module = Net(r.net_layers(())).eval()
     base = random_denoiser(net)
     ours = replace(base, weights=module.weights(module.state_dict()))

@@ -16,11 +16,12 @@ from typer.testing import CliRunner
 
 from edgernn import cli, pipeline, runs
 from edgernn.data.corpus import NOISE, ROOM, SPEECH, Clip, Item, assign_splits, write_dataset
-from edgernn.data.mixing import MixConfig, Mixer, make_mixtures, mixture, read_mixtures
+from edgernn.data.mixing import Ingredients, MixConfig, Mixer, make_mixtures, mixture, read_mixtures
 from edgernn.data.sources import prepare
 from edgernn.errors import EdgernnError
 from edgernn.signal.audio import read_audio, to_float, write_wav
 from edgernn.tasks import make_recipe
+from edgernn.tasks.base import Question
 
 QUIET: Any = lambda *_: None  # noqa: E731
 
@@ -114,7 +115,7 @@ def test_a_room_leaves_its_early_part_in_the_target(tmp_path: Path) -> None:
 
 def test_evaluation_mixtures_follow_their_rule() -> None:
     clean, noise = noisy_sound(16000 * 9), (np.random.default_rng(0).normal(size=16000) * 9000).astype(np.int16)
-    m = mixture("m", clean, [noise, noise[:5000]], -5.0, "hiss")
+    m = mixture(Ingredients("m", -5.0, "hiss", clean, (noise, noise[:5000])))
     assert len(m.pair.noisy) == len(m.pair.clean) == 8 * 16000
     assert snr_of(m.pair.noisy, m.pair.clean) == pytest.approx(-5.0, abs=0.05)
     assert np.abs(m.pair.noisy).max() <= 0.7001 * 32768
@@ -263,7 +264,7 @@ FOLD = {"cell": "subbands", "rows": 4, "units": 4}
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"task": "sing"}, "task = 'sing'"),
+        ({"task": "sing"}, "unknown task 'sing'"),
         ({"layers": [{"cell": "conv", "units": 4, "kernel": 3, "stride": 2}]}, "one frame a step"),
         ({"layers": [{"cell": "gru", "units": 4}, {"cell": "subbands", "rows": 4, "units": 4}]}, "only the first layer"),
         ({"layers": [{"cell": "subbands", "rows": 5, "units": 4}]}, "does not divide"),
@@ -281,7 +282,7 @@ FOLD = {"cell": "subbands", "rows": 4, "units": 4}
         ({"stft": {"sample_rate": 8000}}, "sample_rate = 8000"),
         ({"mix": {"more_noise": 1.5}}, "more_noise = 1.5"),
         ({"mix": {"snr_db": [20.0, -7.0]}}, "must rise"),
-        ({"train": {"epochs": 0}}, "must be positive"),
+        ({"train": {"epochs": 0}}, "epochs = 0 must lie in 1"),
         (
             {"layers": [FOLD, {"cell": "conv", "units": 4, "kernel": 3}]},
             "looks back in time",
@@ -295,8 +296,7 @@ def test_recipes_that_cannot_be(values: dict[str, Any], said: str) -> None:
 
 def test_the_recipes_that_come_along_keep_their_budgets() -> None:
     """Bytes of weights, MACs a second and latency, as README and docs promise them."""
-    from edgernn.denoise.quantize import lower_net
-
+    from edgernn.core.quantize import lower_net
     from edgernn.signal.stft import make_tables
     from edgernn.tasks.denoise.recipe import DenoiseNet
 
@@ -310,12 +310,12 @@ def test_the_recipes_that_come_along_keep_their_budgets() -> None:
             for k, s in x.cell.shapes(x.options, x.n_in).items()
         }
         p = r.stft
-        net = DenoiseNet(r, make_tables(p), np.full(p.bands, 5000.0), np.full(p.bands, 900.0), weights)
+        net = DenoiseNet(r, (), make_tables(p), np.full(p.bands, 5000.0), np.full(p.bands, 900.0), weights)
         taps = {name: 3.0 for _, t in net.stream(np.zeros((1, 1, p.bands), np.float32)) for name in t}
         parts, _ = lower_net(net, taps, "int8x16", "gains")
         from edgernn.tasks.denoise.graph import DenoiseGraph
 
-        g = DenoiseGraph(**parts, name=name, stft=p, tables=net.tables, floor=0)
+        g = DenoiseGraph(**parts, stft=p, tables=net.tables, floor=0)
         assert g.weight_bytes <= most, name
         assert g.macs_per_step * g.steps_per_second <= macs * 1e6, name
         assert g.latency_ms <= latency, name
@@ -339,7 +339,7 @@ def test_training_lowers_the_loss_and_resumes_as_if_never_interrupted(tmp_path: 
     (tmp_path / "cut").mkdir()
     first = DenoiseTrainer(r, data, torch.device("cpu"))
     first.epoch(QUIET)
-    first.keep(tmp_path / "cut" / "progress.pt", tmp_path / "cut" / "metrics.csv")
+    first.keep(tmp_path / "cut")
     again = train_denoiser(r, data, tmp_path / "cut", QUIET, "cpu")
     assert all(np.array_equal(net.weights[k], again.weights[k]) for k in net.weights)
     lines = (tmp_path / "whole" / "metrics.csv").read_text().splitlines()
@@ -364,7 +364,7 @@ def test_a_training_starts_from_another(tmp_path: Path) -> None:
     trainer = DenoiseTrainer(still, data, torch.device("cpu"))
     trainer.start_from(tmp_path / "first", "rows")
     trainer.epoch(QUIET)
-    trainer.keep(tmp_path / "cut" / "progress.pt", tmp_path / "cut" / "metrics.csv")
+    trainer.keep(tmp_path / "cut")
     second = train_denoiser(still, data, tmp_path / "cut", QUIET, "cpu")
     assert second.source["start"] == "rows"
     assert np.array_equal(first.mean, second.mean)
@@ -405,7 +405,7 @@ def test_a_diverging_training_says_so(tmp_path: Path) -> None:
     need_module("torch")
     from edgernn.tasks.denoise.train import train_denoiser
 
-    r = tiny_recipe(sdr_loss=1e39)
+    r = tiny_recipe(learning_rate=10.0, clip_norm=1e6, sdr_loss=1e9)
     with pytest.raises(EdgernnError, match="training diverged in epoch 1"):
         train_denoiser(r, tiny_corpus(tmp_path / "d"), tmp_path / "run", QUIET, "cpu")
 
@@ -442,9 +442,7 @@ def test_quantize_names_every_tensor(run: Path) -> None:
 def test_simulate_judges_float_and_integer(run: Path) -> None:
     need_module("pesq")
     need_module("pystoi")
-    from edgernn.denoise.pipeline import simulate_denoise_model
-
-    r = simulate_denoise_model(run, QUIET, "int8", "test", 30.0, "auto", None, 5)
+    r = pipeline.simulate_model(run, QUIET, "int8", Question(seconds=30.0, count=5))
     assert set(r["mean"]) == {"noisy", "float", "integer"}
     assert len(r["files"]) == 5
     assert r["mean"]["noisy"]["si_sdr"] == pytest.approx(5.0, abs=0.3)
@@ -454,9 +452,7 @@ def test_simulate_judges_float_and_integer(run: Path) -> None:
 
 def test_check_catches_a_worse_denoiser(run: Path, tmp_path: Path) -> None:
     need_module("pesq")
-    from edgernn.denoise.pipeline import simulate_denoise_model
-
-    simulate_denoise_model(run, QUIET, "int8", "test", 30.0, "auto", None, 3)
+    pipeline.simulate_model(run, QUIET, "int8", Question(seconds=30.0, count=3))
     baseline = tmp_path / "baseline.json"
     edgernn("check", run, "--baseline", baseline, "--update")
     edgernn("check", run, "--baseline", baseline)
@@ -485,27 +481,28 @@ def test_exports(run: Path, tmp_path: Path) -> None:
         "inspect", tmp_path / "tflite" / "model.tflite", tmp_path / "onnx" / "model.onnx", run / "graph-int8x16.ern"
     )
     assert "gains" in shown
-    assert "belongs to keyword spotters" in edgernn("export", run, "--format", "tflite", "--stateful", code=2)
+    edgernn("export", run, "--format", "tflite", "--stateful", "--out", tmp_path / "stateful")
+    assert "rows of scores a step" in edgernn("export", run, "--format", "tflite", "--clip", "--out", tmp_path / "x", code=2)
 
 
 def test_the_exported_example_denoises(run: Path, tmp_path: Path) -> None:
     """main.c, compiled as a user would, from a pipe to a pipe: the definition's samples."""
     import subprocess
 
-    from firmware_export.emit_denoise import RUNTIME_SOURCES
-
     from edgernn.hostcc import WARNINGS, host_compiler
     from edgernn.runtimes import make_runtime
     from edgernn.tasks import load_graph
+    from edgernn.tasks.denoise import TASK
+    from edgernn.tasks.denoise.stream import denoiser
 
     edgernn("export", run, "--out", tmp_path, "--prefix", "quiet")
-    sources = [tmp_path / "examples" / "main.c", *(tmp_path / name for name in RUNTIME_SOURCES)]
+    sources = [tmp_path / "examples" / "main.c", *(tmp_path / name for name in TASK.c.sources)]
     subprocess.run(
         [*host_compiler(), *WARNINGS, f"-I{tmp_path}", *map(str, sources), "-o", str(tmp_path / "a.out")], check=True
     )
     x = noisy_sound(64 * 100)
     done = subprocess.run([str(tmp_path / "a.out")], input=x.astype("<i2").tobytes(), capture_output=True, check=True)
-    wanted = make_runtime("numpy", load_graph(run / "graph-int8x16.ern")).denoise(x)
+    wanted = denoiser(make_runtime("numpy", load_graph(run / "graph-int8x16.ern")))(x)
     assert np.array_equal(np.frombuffer(done.stdout, "<i2"), wanted)
 
 
@@ -541,8 +538,12 @@ def test_denoise_command_refuses(run: Path, tmp_path: Path) -> None:
     assert "a report needs files" in edgernn("denoise", noisy, "-", "--graph", run, "--report", tmp_path / "r.png", code=2)
     assert "goes with --report" in edgernn("denoise", noisy, tmp_path / "o.wav", "--graph", run, "--reference", noisy, code=2)
     assert "trains a keyword spotter" in edgernn("denoise-train", "--recipe", "demo", code=2)
-    assert "trains a denoiser" in edgernn("kws", "--recipe", "dn-demo", "--keywords", "a,b", code=2)
-    assert "leave --teacher out" in edgernn("train", run, "--teacher", run, code=2)
+    assert "trains a denoiser" in edgernn("kws", "--recipe", "dn-demo", code=2)
+    said = edgernn("kws", "--recipe", "dn-demo", "--keywords", "a,b", code=2)
+    assert "--keywords of `edgernn kws` belongs to a keyword spotter; this is a denoiser, leave it out" in said
+    assert "--teacher of `edgernn train` belongs to a keyword spotter; this is a denoiser" in edgernn(
+        "train", run, "--teacher", run, code=2
+    )
     report = ("--report", tmp_path / "r.png")
     assert "different files" in edgernn("denoise", noisy, noisy, "--graph", run, *report, code=2)
 

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgernn.denoise.pipeline import prepare_denoise_data, quantize_denoise_model
 from needs import need_module, need_recordings
 
+from edgernn import pipeline
 from edgernn.core.primitives import SCHEMES
 from edgernn.data.corpus import Dataset
 from edgernn.data.mixing import Mixture, make_mixtures
 from edgernn.firmware import build_firmware, run_firmware
 from edgernn.runtimes import make_runtime
-from edgernn.runtimes.c import make as make_c
-from edgernn.tasks import load_checkpoint
+from edgernn.runtimes.c import CRuntime
+from edgernn.tasks import load_checkpoint, load_graph
 from edgernn.tasks.denoise.evaluate import differences, drift, enhancer, float_enhancer, judge
 from edgernn.tasks.denoise.graph import DenoiseGraph
 from edgernn.tasks.denoise.recipe import DenoiseNet
@@ -47,9 +47,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         need_module(name)
     need_recordings()
     folder, net = tmp_path_factory.mktemp("run"), load_checkpoint(CHECKPOINT)
-    data = prepare_denoise_data(net.recipe, folder, lambda *_: None)
+    data = pipeline.prepare_data(net.recipe, folder, lambda *_: None)
     shutil.copy(CHECKPOINT, folder / "model.safetensors")
-    graphs = {s: load_graph(Path(quantize_denoise_model(folder, s)["path"])) for s in SCHEMES}
+    graphs = {s: load_graph(Path(pipeline.quantize_model(folder, s)["path"])) for s in SCHEMES}
     return Trained(net, data, graphs, make_mixtures(data, "validation", 30, 1))
 
 
@@ -85,7 +85,7 @@ def test_whole_real_files_have_equal_bits(scheme: str, trained: Trained) -> None
     graph = trained.graphs[scheme]
     a, b = make_runtime("numpy", graph), make_runtime("c", graph)
     for m in trained.mixtures[:5]:
-        assert np.array_equal(a.denoise(m.pair.noisy), b.denoise(m.pair.noisy))
+        assert np.array_equal(a.process(m.pair.noisy), b.process(m.pair.noisy))
     frames = a.features(np.concatenate([m.pair.noisy for m in trained.mixtures[:2]]))
     expected = make_runtime("numpy", graph).run_features(frames)
     for runtime, module in (("litert", "ai_edge_litert"), ("tflm", "tflite_micro"), ("onnx", "onnxruntime")):
@@ -130,5 +130,5 @@ def test_nothing_overflows_in_a_trained_net(signal: str, trained: Trained) -> No
         "clipped speech": np.clip(trained.mixtures[0].pair.noisy[:n].astype(int) * 50, -32768, 32767),
     }
     x = sounds[signal].astype(np.int16)
-    checked = make_c(graph, ("-O1", "-DERN_CHECKED", "-fsanitize=undefined", "-fno-sanitize-recover=all"))
-    assert np.array_equal(checked.denoise(x), make_runtime("c", graph).denoise(x))  # type: ignore[union-attr]
+    checked = CRuntime(graph, ("-O1", "-DERN_CHECKED", "-fsanitize=undefined", "-fno-sanitize-recover=all"))
+    assert np.array_equal(checked.process(x), make_runtime("c", graph).process(x))

@@ -34,6 +34,7 @@ from edgernn.runtimes import Runtime, Trace, _tflite, make_runtime
 from edgernn.runtimes.litert import RESOLVERS, LiteRTRuntime
 from edgernn.runtimes.tflm import TFLMRuntime
 from edgernn.tasks.denoise.graph import DenoiseGraph
+from edgernn.tasks.denoise.stream import denoiser
 from edgernn.tasks.spot.graph import SpotGraph
 from edgernn.tasks.spot.recipe import SpotRecipe
 
@@ -290,7 +291,7 @@ def test_a_denoisers_project_is_sound_in_and_sound_out(scheme: str, tmp_path: Pa
         gains = np.ascontiguousarray(tflm.run_features(frame[None]).posteriors[0])
         c.ern_stft_synthesize(path, pcm.ctypes, overlap.ctypes, spectrum.ctypes, gains.ctypes, ctypes.c_int16(floor))
         out[begin : begin + hop] = pcm
-    assert np.array_equal(out, make_runtime("numpy", g).denoise(sound))
+    assert np.array_equal(out, denoiser(make_runtime("numpy", g))(sound))
 
 
 def built_project(scheme: str, folder: Path) -> tuple[DenoiseGraph, bytes, ctypes.CDLL]:

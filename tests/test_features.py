@@ -7,9 +7,10 @@ import pytest
 from needs import need_recordings
 from numpy.typing import NDArray
 
+from edgernn.core.affine import Affine, fit_affine
 from edgernn.errors import EdgernnError
 from edgernn.signal.audio import read_audio
-from edgernn.signal.log_mel import Affine, FrontEndParams, fit_affine, frame, log_mel, make_tables
+from edgernn.signal.log_mel import FrontEndParams, frame, log_mel, make_tables
 from edgernn.signal.native import NativeFrontEnd
 
 PARAMS = [

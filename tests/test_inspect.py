@@ -21,7 +21,7 @@ need_module("ai_edge_litert")
 
 import onnx  # noqa: E402
 
-from edgernn.export.onnx import export_onnx  # noqa: E402
+from edgernn.export.onnx_files import export_onnx  # noqa: E402
 
 FIELDS = {"kind", "producer", "graph_id", "form", "bytes", "operators", "tensors", "states", "labels", "frontend"}
 

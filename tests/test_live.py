@@ -21,6 +21,7 @@ from needs import need_portaudio
 from edgernn import pipeline
 from edgernn.runtimes import make_runtime
 from edgernn.signal.audio import Int16
+from edgernn.tasks.denoise.stream import denoiser
 
 ALSA = "</usr/share/alsa/alsa.conf>\n"
 CARD = """
@@ -52,7 +53,7 @@ def interrupted(
     with out.open("w") as o, err.open("w") as e:
         # a job in the background ignores Ctrl-C, and so would what it starts
         process = subprocess.Popen(
-            [sys.executable, "-m", "edgernn.cli", *map(str, args)], env=env, stdout=o, stderr=e,
+            [sys.executable, "-m", "edgernn", *map(str, args)], env=env, stdout=o, stderr=e,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
         try:
@@ -79,7 +80,7 @@ def test_live_denoising_plays_what_a_file_gives(tmp_path: Path) -> None:
     assert "8 ms of algorithmic latency; stop with Ctrl-C" in done.stderr
     assert "stopped" in done.stderr
     played = np.fromfile(sound, "<i2")[:28800]  # what was on its way to the speaker when Ctrl-C came is cut off
-    expected = make_runtime("numpy", g).denoise(heard[: len(played)])
+    expected = denoiser(make_runtime("numpy", g))(heard[: len(played)])
     assert np.abs(expected).max() > 1000
     assert np.array_equal(played, expected)
 
@@ -109,7 +110,7 @@ def test_a_machine_without_a_sound_card(command: str, tmp_path: Path) -> None:
         pipeline.quantize_model(where)
     else:
         quantized_denoiser(random_denoiser(), "int8x16").save(where)
-    args = [sys.executable, "-m", "edgernn.cli", command, "--live", "--graph", str(where)]
+    args = [sys.executable, "-m", "edgernn", command, "--live", "--graph", str(where)]
     done = subprocess.run(args, env=card(tmp_path, None), capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert re.search(r"^error: no usable (sound device|microphone) \(.*\); pipe raw PCM", done.stderr, re.MULTILINE)

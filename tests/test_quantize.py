@@ -28,7 +28,7 @@ def test_float_net_equals_torch_with_carried_state(cell: str, front: str) -> Non
 
     base = random_net(cell, 16, front)
     torch.manual_seed(0)
-    module = Net(base.recipe, len(base.labels))
+    module = Net(base.layers)
     with torch.no_grad():  # batch norms that do something
         for name, buffer in module.named_buffers():
             if name.endswith("running_mean"):

@@ -46,7 +46,7 @@ def test_killed_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Path) -
     (resumed).mkdir()
     (resumed / "data").symlink_to(folder / "data")
     write_json(resumed / "recipe.json", recipe.to_dict())
-    command = [sys.executable, "-m", "edgernn.cli", "train", str(resumed), "--device", "cpu"]
+    command = [sys.executable, "-m", "edgernn", "train", str(resumed), "--device", "cpu"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 120
     while not (resumed / "progress.pt").exists() and time.monotonic() < until:
@@ -115,10 +115,11 @@ def test_resuming_another_recipe_is_refused(folder: Path, tmp_path: Path) -> Non
 
 def test_early_stop() -> None:
     need_module("torch")
+    from edgernn.tasks.spot.train import SpotTrainer
 
     trainer = SpotTrainer.__new__(SpotTrainer)
     trainer.recipe = SpotRecipe(train=SpotTrain(epochs=100, patience=5))
-    trainer._epoch = 20
+    trainer.epochs, trainer._epoch = 100, 20
     for since, finished in ((4, False), (5, True)):
         trainer._since_best = since
         assert trainer.finished is finished

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from edgernn import runs
 from edgernn.tasks import load_checkpoint
 from edgernn.tasks.spot.clips import clip_pcm, label_indices, log_mels
 from edgernn.tasks.spot.recipe import SpotNet

@@ -26,7 +26,7 @@ NETS = {"sc12-40k": "GRU-72", "sc12-20k": "GRU-47", "sc12-20k-lstm": "LSTM-39", 
 def keep_demo() -> None:
     """Run the commands of `make demo` and `make demo-denoise` and keep their tables."""
     for verb, name in (("kws", "demo"), ("denoise-train", "demo-denoise")):
-        command = [sys.executable, "-m", "edgernn.cli", verb, "--out", f"run/{name}"]
+        command = [sys.executable, "-m", "edgernn", verb, "--out", f"run/{name}"]
         text = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
         (RESULTS / f"{name}.txt").write_text(text)
 

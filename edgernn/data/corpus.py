@@ -150,7 +150,7 @@ def write_dataset(
 
     A label that is neither a keyword nor RESERVED becomes UNKNOWN and stays readable as `word`. `clip_seconds`:
     the length a classified clip is padded to; default 1.0, or the longest keyword clip rounded up to 0.1 s.
-    Keywords may be missing only where there is running speech, to denoise.
+    Keywords may be missing only where there is running speech, to be mixed with noise.
     EdgernnError: no clips, a keyword without clips in a split, a speaker in two splits, a bad keyword list.
     """
     _check_keywords(keywords)

@@ -7,6 +7,7 @@ foreign call with one argument and no conversion (`Stepper`).
 from __future__ import annotations
 
 import ctypes
+import functools
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,8 @@ class Stepper:
         self.posteriors: Int16 = view(_POSTERIORS, "int16", (graph.scores,))
         self.output = view(_OUTPUT, graph.output.dtype, (graph.output.width,))
         address = ctypes.c_void_p(memory.ctypes.data)
-        step, net_step = library.sim_step, library.sim_net_step
-        self.step = lambda: step(address)
-        self.net_step = lambda: net_step(address)
+        self.step = functools.partial(library.sim_step, address)
+        self.net_step = functools.partial(library.sim_net_step, address)
 
 
 class CRuntime(Runtime[NetGraph]):
@@ -97,6 +97,10 @@ class CRuntime(Runtime[NetGraph]):
 
     def process(self, pcm: Int16) -> NDArray[Any]:
         """PCM [n] -> what the task gives of each step, [n // step_samples, width], continuing the stream."""
+        if len(pcm) == len(self.stepper.pcm):  # a live stream's case: no pointer is made, nothing converted
+            self.stepper.pcm[:] = pcm
+            self.stepper.step()
+            return self.stepper.output[None].copy()
         pcm, steps = self._whole(pcm)
         output = np.zeros((steps, self.graph.output.width), self.graph.output.dtype)
         self._library.sim_process(self._stream, pcm.ctypes, ctypes.c_size_t(steps), output.ctypes)
@@ -124,6 +128,7 @@ def _compile(graph: NetGraph, flags: tuple[str, ...]) -> ctypes.CDLL:
     export_c(graph, folder, PREFIX)
     library = shared_library([task.harness(), *(folder / name for name in task.c.sources)], [folder, HOST_DRIVER], flags)
     library.sim_bytes.restype = library.sim_offset.restype = ctypes.c_size_t
+    library.sim_step.restype = library.sim_net_step.restype = None
     return library
 
 

@@ -1,4 +1,4 @@
-"""The integer FFT that both signal paths are made of: features for keywords, analysis and synthesis for denoising.
+"""The integer FFT that both signal paths are made of: log-mel features, and analysis and synthesis.
 
 Twiddle factors come from a table cos(2 pi k / n), k = 0 .. 3n/4 - 1, and a `multiply` that fits it: operand times table
 entry, halved. The halving is what keeps a butterfly in 32 bits going forward; going back it is undone by doubling.

@@ -68,7 +68,7 @@ class MixtureTrainer(Trainer):
         if self.resume(folder, lambda kept: make_recipe(kept) == self.recipe):
             self._must_come_from(origin, folder)
         elif start is not None:
-            self._start_from(start, origin)
+            self.start_from(start, origin)
             self.keep(folder)  # from now on the folder knows where it came from
         self.run(folder, progress)
         weights = self.net.weights(self.average.state_dict())
@@ -87,7 +87,7 @@ class MixtureTrainer(Trainer):
         self.origin = state["origin"]
         self.mean, self.deviation = (state[key].cpu().numpy() for key in ("mean", "deviation"))
 
-    def _start_from(self, folder: Path, origin: str) -> None:
+    def start_from(self, folder: Path, origin: str) -> None:
         """Take weights, and the statistics they were trained with, from a run that has been trained."""
         net = run_checkpoint(folder)
         self.mean, self.deviation, self.origin = net.mean, net.deviation, origin

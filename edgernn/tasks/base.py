@@ -252,6 +252,10 @@ class Task(ABC):
     def summary(self, simulated: Values) -> dict[str, Any]:
         """The part of `summary.json` that says how good the model is."""
 
+    @abstractmethod
+    def heard(self, graph: NetGraph, output: NDArray[Any], begin: int) -> Any:
+        """What people get of the outputs [S, width] of steps `begin` and on: events, samples, activity, .."""
+
     # For people -------------------------------------------------------------------------------
 
     @abstractmethod

@@ -16,6 +16,9 @@ from typing import Any
 
 from edgernn.data.corpus import Clip, Dataset, Progress, quiet, write_dataset
 from edgernn.errors import EdgernnError
+from edgernn.extensions import folders
+
+__path__ += folders("sources")
 
 
 def kinds() -> list[str]:

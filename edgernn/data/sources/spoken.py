@@ -1,6 +1,6 @@
-"""Running speech and noise for denoising, both made here: espeak-ng says strings of words, noise is generated.
+"""Running speech and noise for mixtures, both made here: espeak-ng says strings of words, noise is generated.
 
-Splits are disjoint by voice, as in the source `synthetic`. Synthetic voices teach a denoiser what speech is roughly like; for
+Splits are disjoint by voice, as in the source `synthetic`. Synthetic voices teach a net what speech is roughly like; for
 a good one add recordings.
 """
 

@@ -130,6 +130,11 @@ class Denoise(Task):
 
         return make_mixtures(dataset, "test", 2, 0)[1].pair.noisy[: round(RUN_SECONDS * SAMPLE_RATE)]
 
+    def heard(self, graph: Any, output: Any, begin: int) -> Int16:
+        """Denoised samples."""
+        samples: Int16 = output.ravel()
+        return samples
+
     def figures(self, simulated: Values) -> tuple[str, dict[str, float]]:
         """PESQ, STOI and SI-SDR of the integer denoiser."""
         s = simulated

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgernn.data.corpus import Dataset
     from edgernn.signal.audio import Int16
     from edgernn.tasks.spot.graph import SpotGraph
+    from edgernn.tasks.spot.listening import Detection
     from edgernn.tasks.spot.recipe import SpotNet, SpotRecipe
 
 RUN_CLIPS = 10  #: test clips that an emulated core is given when nothing else is asked for
@@ -124,6 +125,12 @@ class Spot(Task):
         rows = dataset.clips("test")
         every = max(1, len(rows) // RUN_CLIPS)
         return clip_pcm(dataset, rows[::every][:RUN_CLIPS]).ravel()
+
+    def heard(self, graph: Any, output: Any, begin: int) -> list[Detection]:
+        """Detections, each at the end of its step."""
+        from edgernn.tasks.spot.listening import detections_in
+
+        return detections_in(graph, output, begin)
 
     def figures(self, simulated: Values) -> tuple[str, dict[str, float]]:
         """Accuracy over the clips, and how often the integers agree with the floats."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
 
 from edgernn.errors import EdgernnError
 from edgernn.runtimes import fast_runtime, make_runtime
@@ -24,15 +26,30 @@ def with_threshold(graph: SpotGraph, threshold: float | None) -> SpotGraph:
     return replace(graph, decision=replace(graph.decision, thresholds=thresholds))
 
 
-def detections(graph: SpotGraph, blocks: Iterator[Int16]) -> Iterator[dict[str, Any]]:
-    """Keywords in a stream: time_s (seconds from the start, end of the step), label, score 0..1."""
+class Detection(NamedTuple):
+    """A keyword that was heard: seconds from the start of the stream to the end of its step, the word, score 0..1."""
+
+    time_s: float
+    label: str
+    score: float
+
+
+def detections_in(graph: SpotGraph, output: NDArray[Any], begin: int) -> list[Detection]:
+    """Those of the outputs (label, score) [S, 2] of steps `begin` and on."""
+    return [
+        Detection(round((begin + i + 1) / graph.steps_per_second, 3), graph.labels[label], round(score / 32768, 4))
+        for i, (label, score) in enumerate(output.tolist())
+        if label >= 0
+    ]
+
+
+def detections(graph: SpotGraph, blocks: Iterator[Int16]) -> Iterator[Detection]:
+    """Keywords in a stream, as they are heard."""
     runtime, steps = make_runtime(fast_runtime(), graph), 0
     for block in in_steps(blocks, graph.step_samples):
-        for label, score in runtime.process(block).tolist():
-            steps += 1
-            if label >= 0:
-                seconds = steps / graph.steps_per_second
-                yield {"time_s": round(seconds, 3), "label": graph.labels[label], "score": round(score / 32768, 4)}
+        output = runtime.process(block)
+        yield from detections_in(graph, output, steps)
+        steps += len(output)
 
 
 def record(label: str, out: Path, count: int, seconds: float, speaker: str, source: str) -> Iterator[Path]:

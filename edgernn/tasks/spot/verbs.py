@@ -41,8 +41,8 @@ def detect(
     with finished(live):
         for found in detections(with_threshold(loaded, threshold), blocks):
             heard += 1
-            line = json.dumps(found) if as_json else f"{found['time_s']:9.2f} s  {found['label']:20} {found['score']:.3f}"
-            typer.echo(line)
+            shown = f"{found.time_s:9.2f} s  {found.label:20} {found.score:.3f}"
+            typer.echo(json.dumps(found._asdict()) if as_json else shown)
             sys.stdout.flush()
     if not as_json:
         typer.echo(f"{heard} detection{'' if heard == 1 else 's'}", err=True)

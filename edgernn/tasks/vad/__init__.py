@@ -131,6 +131,10 @@ class Vad(Task):
 
         return case(list(draw_ingredients(dataset, "test", 2, 0))[1]).pcm[: round(RUN_SECONDS * SAMPLE_RATE)]
 
+    def heard(self, graph: Any, output: Any, begin: int) -> Any:
+        """Whether there is speech, one bool a step."""
+        return output[:, 0] != 0
+
     def figures(self, simulated: Values) -> tuple[str, dict[str, float]]:
         """AUC, and misses and noise alone at 5 % false alarms, of the integer detector."""
         s, five = simulated, simulated["integer"]["at_5_percent_false_alarms"]
