@@ -22,10 +22,14 @@ def in_steps(blocks: Iterator[Int16], step: int) -> Iterator[Int16]:
             yield joined[:whole]
 
 
-def sound_or_microphone(audio: str, live: bool, wanted: int, rate: int, channels: int) -> Iterator[Int16]:
-    """Blocks at `wanted` Hz of a sound file, of raw PCM on standard input ("-"), or of the microphone."""
+def check_source(audio: str, live: bool) -> None:
+    """A sound or the microphone, not both, not neither."""
     if bool(audio) == live:
         raise EdgernnError("give a sound file, - for a pipe, or --live for the microphone; exactly one of them")
+
+
+def sound_or_microphone(audio: str, live: bool, wanted: int, rate: int, channels: int) -> Iterator[Int16]:
+    """Blocks at `wanted` Hz of a sound file, of raw PCM on standard input ("-"), or of the microphone."""
     return microphone(wanted) if live else stream_audio(audio, wanted, raw_rate=rate, channels=channels)
 
 

@@ -30,11 +30,12 @@ def detect(
     Reads a graph, writes nothing.
     """
     from edgernn.runs import find_graph_of
-    from edgernn.signal.live import sound_or_microphone
+    from edgernn.signal.live import check_source, sound_or_microphone
     from edgernn.tasks import find_task, load_graph
     from edgernn.tasks.spot.graph import SpotGraph
     from edgernn.tasks.spot.listening import detections, with_threshold
 
+    check_source(audio, live)
     loaded = load_graph(find_graph_of(find_task("spot", "edgernn detect"), graph))
     assert isinstance(loaded, SpotGraph)  # `find_graph_of` has looked
     blocks, heard = sound_or_microphone(audio, live, loaded.sample_rate, rate, channels), 0

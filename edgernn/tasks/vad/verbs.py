@@ -27,11 +27,12 @@ def vad(
     Reads a graph, writes nothing.
     """
     from edgernn.runs import find_graph_of
-    from edgernn.signal.live import sound_or_microphone
+    from edgernn.signal.live import check_source, sound_or_microphone
     from edgernn.tasks import find_task, load_graph
     from edgernn.tasks.vad.activity import stretches_of_speech
     from edgernn.tasks.vad.graph import VadGraph
 
+    check_source(audio, live)
     loaded = load_graph(find_graph_of(find_task("vad", "edgernn vad"), graph, scheme))
     assert isinstance(loaded, VadGraph)  # `find_graph_of` has looked
     blocks, seconds = sound_or_microphone(audio, live, loaded.sample_rate, rate, channels), 0.0
