@@ -4,7 +4,7 @@
 
     model = edgernn.load("graph.ern")
     stream = model.stream()
-    stream.push(pcm)            # detections, denoised samples or activity, as the model's task gives them
+    stream.push(pcm)            # what the model makes of it: events, sound, activity
 
 The names below come from `edgernn/face.py` when they are first used, so that importing edgernn loads nothing; `__init__.pyi`
 tells type checkers the same. docs/python.md shows them in use.
