@@ -1,5 +1,6 @@
 # make demo           words -> trained net -> int8 -> C -> emulated microcontroller, in a virtual environment of its own
 # make demo-denoise   the same for a speech denoiser
+# make demo-vad       the same for a voice activity detector
 # make test           everything the tests need, then the tests
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +9,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PYTEST_ARGS ?= -n 2
 BIN := $(VENV)/bin
 
-.PHONY: demo demo-denoise test lint clean
+.PHONY: demo demo-denoise demo-vad test lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -16,6 +17,9 @@ demo: $(VENV)/.demo
 
 demo-denoise: $(VENV)/.demo-denoise
 	$(BIN)/edgernn denoise-train --out run/demo-denoise
+
+demo-vad: $(VENV)/.demo
+	$(BIN)/edgernn vad-train --out run/demo-vad
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

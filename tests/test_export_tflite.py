@@ -187,9 +187,9 @@ def test_bytes_are_the_same_in_every_process(tmp_path: Path) -> None:
     g = quantized(random_net("gru", 16, "separable"), "int8")
     g.save(tmp_path / "g.ern")
     code = (
-        "import sys, hashlib; from pathlib import Path; from edgernn import graph;"
+        "import sys, hashlib; from pathlib import Path; from edgernn.tasks import load_graph;"
         "from edgernn.export.tflite import model_bytes;"
-        "print(hashlib.sha256(model_bytes(graph.load(Path(sys.argv[1])))).hexdigest())"
+        "print(hashlib.sha256(model_bytes(load_graph(Path(sys.argv[1])))).hexdigest())"
     )
     found = {
         subprocess.run([sys.executable, "-c", code, tmp_path / "g.ern"], capture_output=True, check=True, text=True).stdout

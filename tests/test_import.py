@@ -21,6 +21,7 @@ from edgernn.errors import EdgernnError
 from edgernn.imports import Imported, _h5, read_model
 from edgernn.signal.log_mel import log_mel, make_tables
 from edgernn.tasks import load_checkpoint, make_recipe
+from edgernn.tasks.base import Question
 from edgernn.tasks.spot.clips import clip_pcm
 from edgernn.tasks.spot.importing import import_model
 from edgernn.tasks.spot.recipe import SpotNet
@@ -541,7 +542,7 @@ def test_import_quantize_simulate_export(run: Path, tmp_path: Path, normalized: 
     assert load_checkpoint(run / "model.safetensors").source["imported"] == "mine.pt"
     scheme = "int8" if normalized else "int8x16"
     pipeline.quantize_model(run, scheme)
-    clips = pipeline.simulate_model(run, quiet, scheme, seconds=20.0)["clips"]
+    clips = pipeline.simulate_model(run, quiet, scheme, Question(seconds=20.0))["clips"]
     assert clips["float"]["accuracy"] > 0.9
     assert clips["agreement"] > 0.95
     assert clips["logit_snr_db"] > 15

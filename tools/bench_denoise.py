@@ -202,7 +202,7 @@ def bits(g: DenoiseGraph, mixtures: list[Mixture]) -> dict[str, Any]:
     for m in spread(mixtures, BIT_FILES):
         a.reset()
         b.reset()
-        x, y = a.denoise(m.pair.noisy), b.denoise(m.pair.noisy)
+        x, y = a.process(m.pair.noisy), b.process(m.pair.noisy)
         compared, differing = compared + len(x), differing + int(np.count_nonzero(x != y))
     frames = a.features(np.concatenate([m.pair.noisy for m in spread(mixtures, BIT_FILES)])[: BIT_STEPS * g.step_samples])
     expected = make_runtime("c", g).run_features(frames)

@@ -19,16 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from edgernn import graph, pipeline, runs
+from edgernn import pipeline, runs
 from edgernn.artifacts import read_json, write_json
 from edgernn.core.primitives import SCHEMES
 from edgernn.data.augment import StreamConfig, make_stream
 from edgernn.data.corpus import SPEECH, UNKNOWN, Dataset, Row
+from edgernn.drift import speed
 from edgernn.runtimes import Runtime, make_runtime
 from edgernn.signal.log_mel import make_tables
-from edgernn.tasks import load_checkpoint
+from edgernn.tasks import load_checkpoint, load_graph
 from edgernn.tasks.spot.clips import clip_pcm, label_indices, training_set
-from edgernn.tasks.spot.judge import compare_clips, embedded_accuracy, integer_clip_logits, speed, sweep_thresholds
+from edgernn.tasks.spot.judge import compare_clips, embedded_accuracy, float_features, integer_clip_logits, sweep_thresholds
 from edgernn.tasks.spot.recipe import SpotRecipe
 from edgernn.tasks.spot.scoring import StreamScore, poisson_interval, score_clips
 
@@ -82,7 +83,7 @@ def train_one(root: Path, run: Run) -> None:
     share_data(root, run, folder)
     pipeline.prepare_data(recipe_of(run), folder, quiet)
     if not (folder / "model.safetensors").exists():
-        pipeline.train_model(folder, quiet, teachers=[root / t.name for t in TEACHERS] if run.taught else [])
+        pipeline.train_model(folder, quiet, options={"teacher": [str(root / t.name) for t in TEACHERS] if run.taught else []})
     print(f"trained {run.name}", flush=True)
 
 
@@ -128,7 +129,7 @@ def measure_one(root: Path, run: Run) -> dict[str, Any]:
 
 def quantized(folder: Path, scheme: str) -> Runtime:
     pipeline.quantize_model(folder, scheme)
-    return make_runtime("c", graph.load(folder / f"graph-{scheme}.ern"))
+    return make_runtime("c", load_graph(folder / f"graph-{scheme}.ern"))
 
 
 def measure(folder: Path, run: Run, dataset: Dataset, negatives: list[Any]) -> dict[str, Any]:
@@ -251,9 +252,10 @@ def board_figures(folder: Path) -> dict[str, Any]:
         r = pipeline.run_board(folder, board, folder)
         keys = ("cpu", "toolchain", "flash_bytes", "ram_bytes", "stack_bytes", "instructions_per_second")
         out[board] = {key: r[key] for key in (*keys, "bits_differing", "steps")}
-    dataset, g = runs.load_data(folder), graph.load(folder / "graph-int8x16.ern")
+    dataset, g = runs.load_data(folder), load_graph(folder / "graph-int8x16.ern")
     pcm = clip_pcm(dataset, dataset.clips("test")).ravel()
-    out["host"] = speed(load_checkpoint(folder / "model.safetensors"), g, pcm)
+    net = load_checkpoint(folder / "model.safetensors")
+    out["host"] = speed(net, g, pcm, float_features(net, pcm[None, : 200 * g.step_samples])[0])
     return out
 
 

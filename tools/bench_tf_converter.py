@@ -25,7 +25,8 @@ import tensorflow as tf
 
 from edgernn import runs
 from edgernn.tasks import load_checkpoint
-from edgernn.tasks.spot.clips import clip_pcm, label_indices, log_mels
+from edgernn.tasks.spot.clips import clip_pcm, label_indices
+from edgernn.tasks.spot.judge import float_features
 from edgernn.tasks.spot.recipe import SpotNet
 from edgernn.tasks.spot.scoring import score_clips
 
@@ -164,8 +165,8 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     net, dataset = load_checkpoint(folder / "model.safetensors"), runs.load_data(folder)
     rows = dataset.clips("test")
-    x = net.features(log_mels(clip_pcm(dataset, rows), net.recipe, net.tables)).astype(np.float32)
-    sample = net.features(log_mels(clip_pcm(dataset, dataset.clips("train")[::40]), net.recipe, net.tables)).astype(np.float32)
+    x = float_features(net, clip_pcm(dataset, rows))
+    sample = float_features(net, clip_pcm(dataset, dataset.clips("train")[::40]))
     truth, steps = label_indices(dataset, rows), net.recipe.steps(net.recipe.decision.clip_ms)
     distance = float(np.abs(keras_model(net, x.shape[1], False).predict(x[:8], batch_size=1, verbose=0) - net.run(x[:8])).max())
     assert distance < 1e-3, f"the Keras net is not the same net: {distance}"

@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from nets import quantized, random_net
 
-from edgernn import graph
 from edgernn.errors import EdgernnError
+from edgernn.tasks import graph_from_bytes
 from edgernn.tasks.spot.graph import SpotGraph
 
 Loader = tuple[bytes, Callable[[bytes], object]]
@@ -30,7 +30,7 @@ MUTATIONS = 50_000
 
 
 def ern(g: SpotGraph) -> Loader:
-    return g.to_bytes(), graph.from_bytes
+    return g.to_bytes(), graph_from_bytes
 
 
 def tflite(g: SpotGraph) -> Loader:

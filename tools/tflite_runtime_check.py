@@ -18,10 +18,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from nets import FRONTS, log_energies, quantized, random_net, recurrent_cells
 
-from edgernn import graph
 from edgernn.artifacts import write_bytes
 from edgernn.core.primitives import SCHEMES
 from edgernn.runtimes import make_runtime
+from edgernn.tasks import load_graph
 from edgernn.tasks.spot.recipe import SpotRecipe
 
 STEPS = 10_000
@@ -42,7 +42,7 @@ def run(folder: Path, runtime: str) -> int:
     make = importlib.import_module(f"edgernn.runtimes.{runtime}").RUNTIME
     total = 0
     for path in sorted(folder.glob("*.ern")):
-        g = graph.load(path)
+        g = load_graph(path)
         frames = g.affine.apply(log_energies(SpotRecipe(frontend=g.frontend), STEPS * g.frames_per_step, 5))
         expected = make_runtime("numpy", g).run_features(frames)
         differing = sum(expected.differing(make(g, path.with_suffix(".tflite").read_bytes()).run_features(frames)).values())
