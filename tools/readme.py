@@ -2,7 +2,7 @@
 
 python tools/readme.py          fill the blocks between <!-- name --> and <!-- /name -->
 python tools/readme.py --check  exit 1 if a page differs from what it should be
-python tools/readme.py --demo   run both demos first and keep what they print
+python tools/readme.py --demo   run the demos first and keep what they print
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ NETS = {"sc12-40k": "GRU-72", "sc12-20k": "GRU-47", "sc12-20k-lstm": "LSTM-39", 
 
 
 def keep_demo() -> None:
-    """Run the commands of `make demo` and `make demo-denoise` and keep their tables."""
-    for verb, name in (("kws", "demo"), ("denoise-train", "demo-denoise")):
+    """Run the commands of `make demo`, `make demo-denoise` and `make demo-vad` and keep their tables."""
+    for verb, name in (("kws", "demo"), ("denoise-train", "demo-denoise"), ("vad-train", "demo-vad")):
         command = [sys.executable, "-m", "edgernn", verb, "--out", f"run/{name}"]
         text = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
         (RESULTS / f"{name}.txt").write_text(text)
@@ -317,6 +317,53 @@ def demo_denoise() -> str:
     return f"```\n{(RESULTS / 'demo-denoise.txt').read_text().rstrip()}\n```"
 
 
+def demo_vad() -> str:
+    return f"```\n{(RESULTS / 'demo-vad.txt').read_text().rstrip()}\n```"
+
+
+def vad() -> str:
+    """Every detector on the same mixtures: AUC, misses and noise alone at 5 % false alarms."""
+    r = results("vad")
+    rows = [
+        [
+            name, thousands(s["weight_bytes"]) if "weight_bytes" in s else "", f"{s['auc']:.4f}",
+            *(percent(s["at_5_percent_false_alarms"][k]) for k in ("misses", "noise_alone")),
+        ]
+        for name, s in sorted(r["systems"].items())
+    ]  # fmt: skip
+    columns = ["detector", "weights, bytes", "AUC", "speech missed at 5 % false alarms", "noise alone taken for speech there"]
+    about = f"{r['mixtures']} mixtures at -5 to 15 dB, speakers and kinds of noise unheard in training, {r['date']}:"
+    return f"{about}\n\n{table(columns, rows)}"
+
+
+def vad_snr() -> str:
+    """AUC by SNR."""
+    systems = results("vad")["systems"]
+    snrs = sorted(next(iter(systems.values()))["auc_by_snr"], key=float)
+    rows = [[name, *(f"{s['auc_by_snr'][snr]:.4f}" for snr in snrs)] for name, s in sorted(systems.items())]
+    return table(["AUC", *(f"{snr} dB" for snr in snrs)], rows)
+
+
+def vad_decision() -> str:
+    """What each detector's own decision does."""
+    rows = [
+        [
+            name, percent(s["misses"]), percent(s["false_alarms"]), percent(s["noise_alone"]), f"{s['triggers_a_minute']:.1f}",
+            f"{s['onset_ms']['median']:.0f}, {s['onset_ms']['mean']:.0f}", f"{s['real_time_factor']:.0f}" if "real_time_factor" in s else "",
+        ]
+        for name, s in sorted(results("vad")["systems"].items())
+    ]  # fmt: skip
+    return table(["detector", "speech missed", "false alarms", "noise alone taken for speech", "triggers a minute there",
+                  "first onset, ms: median, mean", "x real time on this PC"], rows)  # fmt: skip
+
+
+def steps() -> str:
+    """A streaming step from Python."""
+    r = results("steps")
+    rows = [[f"`{name}`" if name[0] != "C" else name, us] for name, us in r["microseconds"].items()]
+    return f"{r['date']}:\n\n{table(['a step by', 'microseconds'], rows)}"
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     f.__name__: f
     for f in (
@@ -337,6 +384,11 @@ BLOCKS: dict[str, Callable[[], str]] = {
         denoised_int8,
         denoised_cost,
         denoised_drift,
+        vad,
+        vad_snr,
+        vad_decision,
+        demo_vad,
+        steps,
     )
 }
 
