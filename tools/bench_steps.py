@@ -39,7 +39,8 @@ def main() -> int:
         stepper.step()
 
     calls: dict[str, Callable[[], object]] = {
-        "Stepper.step": stepper.step, "Stepper.pcm[:] and step": fill_and_step, "CRuntime.process": lambda: runtime.process(one),
+        "Stepper.step": stepper.step, "Stepper.pcm[:] and step": fill_and_step,
+        "CRuntime.process": lambda: runtime.process(one),
         "Stream.push": lambda: stream.push(one), "CRuntime.run_features, net only": lambda: runtime.run_features(frame),
     }  # fmt: skip
     best = {"C alone": float("inf"), **{name: float("inf") for name in calls}}

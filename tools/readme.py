@@ -346,13 +346,13 @@ def vad_snr() -> str:
 
 def vad_decision() -> str:
     """What each detector's own decision does."""
-    rows = [
-        [
+    rows = []
+    for name, s in sorted(results("vad")["systems"].items()):
+        onset, fast = s["onset_ms"], s.get("real_time_factor")
+        rows.append([
             name, percent(s["misses"]), percent(s["false_alarms"]), percent(s["noise_alone"]), f"{s['triggers_a_minute']:.1f}",
-            f"{s['onset_ms']['median']:.0f}, {s['onset_ms']['mean']:.0f}", f"{s['real_time_factor']:.0f}" if "real_time_factor" in s else "",
-        ]
-        for name, s in sorted(results("vad")["systems"].items())
-    ]  # fmt: skip
+            f"{onset['median']:.0f}, {onset['mean']:.0f}", thousands(fast) if fast else "",
+        ])  # fmt: skip
     return table(["detector", "speech missed", "false alarms", "noise alone taken for speech", "triggers a minute there",
                   "first onset, ms: median, mean", "x real time on this PC"], rows)  # fmt: skip
 
