@@ -68,3 +68,15 @@ def test_without_the_folder_nothing_of_it_is_known(outside: Path, tmp_path: Path
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert f"EDGERNN_EXTENSIONS names {tmp_path / 'gone'}, which is no folder" in edgernn(tmp_path / "gone", "boards", code=2)
+
+
+@pytest.mark.parametrize(
+    ("path", "args"), [("tasks/beep/__init__.py", ["--help"]), ("cells/echo.py", ["beep-train", "--out", "run"])]
+)
+def test_an_extension_that_does_not_load_is_one_sentence(path: str, args: list[str], outside: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "extension"
+    shutil.copytree(outside, broken)
+    (broken / path).write_text("from nowhere_at_all import nothing\n")
+    said = edgernn(broken, *args, code=2)
+    assert f"the extension {broken / path} does not load" in said and "nowhere_at_all" in said
+    assert "Traceback" not in said

@@ -6,13 +6,12 @@ A cell is discovered by its file: a module here (not starting with `_`) that def
 from __future__ import annotations
 
 import functools
-import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
 
 from edgernn.core.cell import Cell, Layer, LayerSpec
 from edgernn.errors import EdgernnError
-from edgernn.extensions import folders
+from edgernn.extensions import folders, found_module
 
 __path__ += folders("cells")
 
@@ -24,7 +23,7 @@ _HEAD = {"relu": 0, "norm": 0}
 def all_cells() -> Mapping[str, Cell]:
     """Every cell by name, in alphabetical order."""
     names = sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_"))
-    return {name: importlib.import_module(f"{__name__}.{name}").CELL for name in names}
+    return {name: found_module(__name__, name).CELL for name in names}
 
 
 def find_cell(name: str) -> Cell:

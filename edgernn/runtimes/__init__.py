@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import pkgutil
 
 from edgernn.core.trace import Trace
 from edgernn.errors import EdgernnError
-from edgernn.extensions import folders
+from edgernn.extensions import folders, found_module
 from edgernn.hostcc import host_compiler
 from edgernn.runtimes._base import GraphT, Runtime
 
@@ -24,7 +23,7 @@ def make_runtime(name: str, graph: GraphT) -> Runtime[GraphT]:
     name = name.replace("-", "_")
     if name not in runtime_names():
         raise EdgernnError(f"unknown runtime {name!r}; known: {', '.join(runtime_names())}")
-    runtime: Runtime[GraphT] = importlib.import_module(f"{__name__}.{name}").RUNTIME(graph)
+    runtime: Runtime[GraphT] = found_module(__name__, name).RUNTIME(graph)
     return runtime
 
 

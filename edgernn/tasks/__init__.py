@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgernn.errors import EdgernnError
-from edgernn.extensions import folders
+from edgernn.extensions import folders, found_module
 from edgernn.tasks.base import Option, Task
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ FIRST = "spot"
 def all_tasks() -> Mapping[str, Task]:
     """Every task by name, in alphabetical order."""
     names = sorted(m.name for m in pkgutil.iter_modules(__path__) if m.ispkg and not m.name.startswith("_"))
-    return {name: importlib.import_module(f"{__name__}.{name}").TASK for name in names}
+    return {name: found_module(__name__, name).TASK for name in names}
 
 
 def find_task(name: Any, where: str) -> Task:

@@ -7,7 +7,6 @@ recordings of one's own among thousands of others.
 
 from __future__ import annotations
 
-import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
@@ -16,7 +15,7 @@ from typing import Any
 
 from edgernn.data.corpus import Clip, Dataset, Progress, quiet, write_dataset
 from edgernn.errors import EdgernnError
-from edgernn.extensions import folders
+from edgernn.extensions import folders, found_module
 
 __path__ += folders("sources")
 
@@ -34,7 +33,7 @@ def collect(
         kind = table.get("kind")
         if kind not in kinds():
             raise EdgernnError(f"data source {number} has kind {kind!r}; the kinds are {', '.join(kinds())}")
-        module = importlib.import_module(f"{__name__}.{kind}")
+        module = found_module(__name__, kind)
         options = {key: value for key, value in table.items() if key not in ("kind", "train_repeat")}
         times = _train_repeat(table, number)
         for clip in module.items({"seed": seed, **options, "keywords": tuple(keywords)}, progress):
