@@ -54,4 +54,4 @@ def test_training_without_torch_says_what_to_install(bare: Path, tmp_path: Path)
     run = fixture_run(tmp_path / "run")
     done = subprocess.run([str(bare), "train", str(run)], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert "pip install edgernn[train]" in done.stderr
+    assert "pip install 'edgernn[train]'" in done.stderr
