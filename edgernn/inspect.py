@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgernn.errors import EdgernnError
-from edgernn.export._onnx_file import metadata_of, read, text
-from edgernn.export.metadata import CHECKSUM_KEY, PREFIX, input_ports, metadata, output_ports
+from edgernn.exports._onnx_file import metadata_of, read, text
+from edgernn.exports.metadata import CHECKSUM_KEY, PREFIX, input_ports, metadata, output_ports
 from edgernn.tasks import graph_from_bytes
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _tflite(data: bytes, path: Path) -> dict[str, Any]:
 
 
 def _tflite_parts(data: bytes, schema: Any) -> dict[str, Any]:
-    from edgernn.export import _tflite_file as sealed
+    from edgernn.exports import _tflite_file as sealed
 
     ours = CHECKSUM_KEY.encode() in data
     entries = sealed.read_metadata(data) if ours else {}

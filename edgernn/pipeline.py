@@ -181,7 +181,7 @@ def _export_c(graph: NetGraph, where: Path, out: Path, options: ExportOptions) -
 
 
 def _export_tflite(graph: NetGraph, where: Path, out: Path, options: ExportOptions) -> Written:
-    from edgernn.export.tflite import export_tflite
+    from edgernn.exports.tflite import export_tflite
 
     steps = clip_steps(graph, where) if options.clip else None
     files, report = export_tflite(graph, out, stateful=options.stateful, clip_steps=steps, prefix=options.prefix)
@@ -195,7 +195,7 @@ def clip_steps(graph: NetGraph, where: Path) -> int:
 
 
 def _export_onnx(graph: NetGraph, where: Path, out: Path, options: ExportOptions) -> Written:
-    from edgernn.export.onnx_files import export_onnx
+    from edgernn.exports.onnx_files import export_onnx
 
     net = run_checkpoint(where) if (where / CHECKPOINT).is_file() else None
     return export_onnx(graph, out, net, options.qdq, options.qdq_bits)

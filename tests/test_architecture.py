@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, str], ...] = (
     ("recipe", r"edgernn\.(recipe|imports(\..*)?)"),
     ("door", r"edgernn\.tasks(\.base)?"),
     ("runs", r"edgernn\.(runs|console)"),
-    ("backends", r"edgernn\.(runtimes|export)(\..*)?|edgernn\.inspect|firmware_export(\..*)?"),
+    ("backends", r"edgernn\.(runtimes|exports)(\..*)?|edgernn\.inspect|firmware_export(\..*)?"),
     ("targets", r"targets(\..*)?"),
     ("judging", r"edgernn\.(drift|compare|firmware|gate)"),
     ("tasks", r"edgernn\.tasks\.\w+\..*|edgernn\.tasks\._\w+|edgernn\.tasks\.(?!base$)\w+"),
@@ -220,3 +220,10 @@ def test_the_project_speaks_of_itself_alone() -> None:
     texts = [p for p in ROOT.rglob("*") if p.suffix in (".py", ".md", ".toml", ".c", ".h", ".jinja") and ".venv" not in p.parts]
     found = [relative(p) for p in texts if "../" + "shared" in p.read_text() and p != Path(__file__)]
     assert found == []
+
+
+def test_no_module_takes_the_name_of_a_function_of_the_face() -> None:
+    """`import edgernn.x` sets the attribute `x`: a module of that name would hide the function from then on."""
+    import edgernn
+
+    assert not [name for name in edgernn.__all__ if f"edgernn.{name}" in modules()]

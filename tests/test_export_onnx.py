@@ -31,11 +31,11 @@ import onnx  # noqa: E402
 from onnx import numpy_helper  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
-from edgernn.export import onnx as export  # noqa: E402
-from edgernn.export import onnx_float, onnx_qdq  # noqa: E402
-from edgernn.export._onnx_file import metadata_of, parse, read  # noqa: E402
-from edgernn.export.onnx import integer_model  # noqa: E402
-from edgernn.export.onnx_files import export_onnx, qdq_distance, qdq_warning  # noqa: E402
+from edgernn.exports import onnx as export  # noqa: E402
+from edgernn.exports import onnx_float, onnx_qdq  # noqa: E402
+from edgernn.exports._onnx_file import metadata_of, parse, read  # noqa: E402
+from edgernn.exports.onnx import integer_model  # noqa: E402
+from edgernn.exports.onnx_files import export_onnx, qdq_distance, qdq_warning  # noqa: E402
 from edgernn.runtimes.onnx import LEVELS, OnnxRuntime, session  # noqa: E402
 
 STEPS = 10_000
@@ -177,7 +177,7 @@ def test_requantization_over_all_shifts_and_accumulators(relu: int) -> None:
 
 # faults in the lowering
 
-#: one-line faults: text of edgernn/export/onnx.py, replacement, cell whose stream must show it
+#: one-line faults: text of edgernn/exports/onnx.py, replacement, cell whose stream must show it
 FAULTS = {
     "requantize rounding": ("w.scalar(1 - 2 * INT16_MIN)", "w.scalar(-2 * INT16_MIN)", "gru"),
     "shift + 1": ("1 << max(k - 1, 0)", "1 << k", "gru"),
@@ -204,9 +204,9 @@ FAULTS = {
 
 
 def faulty_lowering(old: str, new: str) -> ModuleType:
-    """The module of edgernn/export/onnx.py with one text replaced."""
+    """The module of edgernn/exports/onnx.py with one text replaced."""
     text = Path(str(export.__file__)).read_text()
-    assert text.count(old) == 1, f"edgernn/export/onnx.py no longer contains {old!r} once: mend this test"
+    assert text.count(old) == 1, f"edgernn/exports/onnx.py no longer contains {old!r} once: mend this test"
     module = ModuleType("faulty")
     exec(compile(text.replace(old, new), "faulty", "exec"), vars(module))
     return module
@@ -237,7 +237,7 @@ def test_a_fault_in_the_lowering_is_caught(fault: str, material: Any, monkeypatc
 
 
 def test_bytes_are_deterministic_small_and_carry_the_metadata(tmp_path: Path) -> None:
-    from edgernn.export.metadata import metadata
+    from edgernn.exports.metadata import metadata
 
     net = random_net("gru", 64)
     g = quantized(net, "int8x16")

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 
 from edgernn.core.primitives import PRIMITIVES, SCHEMES
 from edgernn.errors import EdgernnError
-from edgernn.export import _arena
-from edgernn.export._tflite_file import CHECKSUM_KEY, AlignedBuffer, pack
-from edgernn.export._tflite_project import RESOLVER_METHODS
-from edgernn.export.metadata import metadata
-from edgernn.export.tflite import LOWER, VERSIONS, export_tflite, load_schema, model_bytes, operators, read_metadata, verify
+from edgernn.exports import _arena
+from edgernn.exports._tflite_file import CHECKSUM_KEY, AlignedBuffer, pack
+from edgernn.exports._tflite_project import RESOLVER_METHODS
+from edgernn.exports.metadata import metadata
+from edgernn.exports.tflite import LOWER, VERSIONS, export_tflite, load_schema, model_bytes, operators, read_metadata, verify
 from edgernn.runtimes import Runtime, Trace, _tflite, make_runtime
 from edgernn.runtimes.litert import RESOLVERS, LiteRTRuntime
 from edgernn.runtimes.tflm import TFLMRuntime
@@ -188,7 +188,7 @@ def test_bytes_are_the_same_in_every_process(tmp_path: Path) -> None:
     g.save(tmp_path / "g.ern")
     code = (
         "import sys, hashlib; from pathlib import Path; from edgernn.tasks import load_graph;"
-        "from edgernn.export.tflite import model_bytes;"
+        "from edgernn.exports.tflite import model_bytes;"
         "print(hashlib.sha256(model_bytes(load_graph(Path(sys.argv[1])))).hexdigest())"
     )
     found = {

@@ -21,7 +21,7 @@ need_module("ai_edge_litert")
 
 import onnx  # noqa: E402
 
-from edgernn.export.onnx_files import export_onnx  # noqa: E402
+from edgernn.exports.onnx_files import export_onnx  # noqa: E402
 
 FIELDS = {"kind", "producer", "graph_id", "form", "bytes", "operators", "tensors", "states", "labels", "frontend"}
 
@@ -34,7 +34,7 @@ def graph() -> SpotGraph:
 @pytest.fixture(scope="module")
 def files(graph: SpotGraph, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One file of each kind, of one graph."""
-    from edgernn.export.tflite import model_bytes
+    from edgernn.exports.tflite import model_bytes
 
     folder = tmp_path_factory.mktemp("models")
     graph.save(folder / "model.ern")

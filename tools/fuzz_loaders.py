@@ -34,14 +34,14 @@ def ern(g: SpotGraph) -> Loader:
 
 
 def tflite(g: SpotGraph) -> Loader:
-    from edgernn.export.tflite import model_bytes
+    from edgernn.exports.tflite import model_bytes
     from edgernn.runtimes.litert import LiteRTRuntime
 
     return model_bytes(g), lambda data: LiteRTRuntime(g, data)
 
 
 def onnx(g: SpotGraph) -> Loader:
-    from edgernn.export.onnx import integer_model
+    from edgernn.exports.onnx import integer_model
     from edgernn.runtimes.onnx import OnnxRuntime
 
     path = Path(tempfile.mkdtemp()) / "model.onnx"
@@ -56,7 +56,7 @@ def onnx(g: SpotGraph) -> Loader:
 #: format -> module that must exist, loader
 LOADERS: Mapping[str, tuple[str, Callable[[SpotGraph], Loader]]] = {
     "ern": ("edgernn.core.graph", ern),
-    "tflite": ("edgernn.export.tflite", tflite),
+    "tflite": ("edgernn.exports.tflite", tflite),
     "onnx": ("edgernn.runtimes.onnx", onnx),
 }
 

@@ -28,7 +28,7 @@ STEPS = 10_000
 
 
 def export(folder: Path) -> None:
-    from edgernn.export.tflite import model_bytes
+    from edgernn.exports.tflite import model_bytes
 
     for cell, front, scheme in itertools.product(recurrent_cells(), FRONTS, SCHEMES):
         g = quantized(random_net(cell, 32, front), scheme)

@@ -162,15 +162,16 @@ class Mixer:
 
     def noises(self) -> Float32:
         """One to three noises, each filtered; the further ones up to 15 dB softer."""
-        total = self._one_noise()
+        total = self.one_noise()
         for _ in range(MOST_NOISES - 1):
             if self.rng.random() >= self.config.more_noise:
                 break
-            other = self._one_noise()
+            other = self.one_noise()
             total = total + other * gain_for_snr(total, other, self.rng.uniform(0, 15))
         return total
 
-    def _one_noise(self) -> Float32:
+    def one_noise(self) -> Float32:
+        """A recorded one, a white one, or one of a made-up machine, filtered."""
         kind = self.rng.random()
         if kind < self.config.white_probability:
             return self.filtered(to_float(make_noise("white", self.samples, self.rng)))

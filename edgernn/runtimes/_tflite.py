@@ -10,8 +10,8 @@ import numpy as np
 
 from edgernn.core.graph import NetGraph
 from edgernn.errors import EdgernnError
-from edgernn.export.metadata import FORM_KEY, GRAPH_ID_KEY, Port, input_ports, output_ports
-from edgernn.export.tflite import model_bytes, read_metadata
+from edgernn.exports.metadata import FORM_KEY, GRAPH_ID_KEY, Port, input_ports, output_ports
+from edgernn.exports.tflite import model_bytes, read_metadata
 from edgernn.runtimes._base import Int16
 from edgernn.runtimes._step import State, StepRuntime
 

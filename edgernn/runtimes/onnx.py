@@ -10,10 +10,10 @@ import numpy as np
 
 from edgernn.core.graph import NetGraph
 from edgernn.errors import EdgernnError
-from edgernn.export._onnx_file import metadata_of, read
-from edgernn.export.metadata import FORM_KEY, GRAPH_ID_KEY, input_ports, output_ports
-from edgernn.export.onnx import integer_model
-from edgernn.export.onnx_qdq import qdq_model
+from edgernn.exports._onnx_file import metadata_of, read
+from edgernn.exports.metadata import FORM_KEY, GRAPH_ID_KEY, input_ports, output_ports
+from edgernn.exports.onnx import integer_model
+from edgernn.exports.onnx_qdq import qdq_model
 from edgernn.runtimes._base import Int16
 from edgernn.runtimes._step import State, StepRuntime
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgernn.core.graph import NetGraph
 from edgernn.errors import EdgernnError
-from edgernn.export._arena import arena_bytes
+from edgernn.exports._arena import arena_bytes
 from edgernn.runtimes._tflite import FileRuntime
 
 

@@ -20,24 +20,30 @@ class StreamMix(MixConfig):
     """How a training stream is mixed: utterances with gaps, in noise. Ranges are uniform, probabilities 0 to 1."""
 
     seconds: float = 6.0
-    snr_db: tuple[float, float] = (-10.0, 25.0)  #: over speech and its short pauses
-    level_dbfs: tuple[float, float] = (-50.0, -12.0)  #: of the loudest tenth of the stream
-    speed: float = 0.12
-    noise_speed: float = 0.75
-    room_probability: float = 0.2
-    more_noise: float = 0.37
-    machine_probability: float = 0.28
+    snr_db: tuple[float, float] = (-7.0, 25.0)  #: over speech and its short pauses
+    level_dbfs: tuple[float, float] = (-55.0, -10.0)  #: of the loudest tenth of the stream
+    speed: float = 0.15
+    noise_speed: float = 1.5
+    room_probability: float = 0.12
+    made_room_probability: float = 0.13  #: a room that nobody recorded
+    more_noise: float = 0.3
+    white_probability: float = 0.0
+    machine_probability: float = 0.17
+    babble_probability: float = 0.08  #: a noise of many voices: it is no speech
+    made_probability: float = 0.08  #: a noise of impulses, hum, or one colour
+    noise_filter: float = 0.6  #: how strongly a noise is filtered
     noise_alone: float = 0.2  #: streams without speech
     clean_alone: float = 0.05
-    gap_s: tuple[float, float] = (0.5, 3.0)  #: between utterances
+    gap_s: tuple[float, float] = (0.3, 3.0)  #: between utterances
     utterance_s: tuple[float, float] = (1.5, 8.0)
     utterance_db: float = 6.0  #: an utterance is up to so much louder or softer than another
-    noise_change: float = 0.37  #: streams in which the noise changes its level or kind within a fraction of a second
+    noise_change: float = 0.35  #: noises whose level moves
 
     def __post_init__(self) -> None:
         """Refuse what cannot be mixed."""
         super().__post_init__()
-        check_ranges("mix", self, {"utterance_db": (0, 40), "noise_change": (0, 1)})
+        shares = ("made_room_probability", "babble_probability", "made_probability", "noise_change")
+        check_ranges("mix", self, {"utterance_db": (0, 40), "noise_filter": (0, 3), **dict.fromkeys(shares, (0, 1))})
         for name, most in (("gap_s", 60.0), ("utterance_s", 60.0)):
             low, high = getattr(self, name)
             if not 0.05 <= low <= high <= most:
@@ -46,20 +52,21 @@ class StreamMix(MixConfig):
 
 @dataclass(frozen=True)
 class VadTrain(TrainParams):
-    """How to train: on `streams` streams, mixed once and kept beside the run's data, all of them in every epoch."""
+    """How to train: on streams that are mixed anew for every update from `stems` pieces of talk and as many of noise."""
 
-    epochs: int = 26
+    epochs: int = 20
+    updates: int = 200  #: of an epoch
     batch: int = 64
     learning_rate: float = 8e-3
     weight_decay: float = 1e-3
-    warmup: float = 0.012
+    warmup: float = 0.0125
     average: float = 0.998
-    streams: int = 11000
-    delay_ms: float = 40.0  #: a step is asked what was so long ago: the net hears a little further before it answers
+    stems: int = 4000
+    delay_ms: float = 20.0  #: a step is asked what was so long ago: the net hears a little further before it answers
     validation: int = 200  #: validation streams
 
     RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
-        **TrainParams.RANGES, "streams": (1, 1_000_000), "delay_ms": (0, 1000), "validation": (1, 100_000),
+        **TrainParams.RANGES, **dict.fromkeys(("stems", "updates", "validation"), (1, 1_000_000)), "delay_ms": (0, 1000),
     }  # fmt: skip
 
 

@@ -1,21 +1,16 @@
-"""Training streams: utterances with gaps between them, in rooms and in noise that may change, and where they are speech."""
+"""Streams as sound: utterances with gaps between them, in rooms and in noise that may change, and where they are speech."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn.artifacts import replacing
 from edgernn.data.corpus import Dataset
 from edgernn.data.mixing import Mixer, gain_for_snr, warped
 from edgernn.signal.audio import SAMPLE_RATE, Float32, Int16, to_float, to_int16
 from edgernn.tasks.vad.recipe import StreamMix
 from edgernn.tasks.vad.truth import GRID, Bools, speech_frames, stretches
 
-Progress = Callable[[str, int, int], None]
 _LONGEST = 8 * SAMPLE_RATE  #: of a recording that an utterance is cut from, and whose percentiles its labels follow
 _PAUSE = 30  #: frames: shorter pauses count as speech where the SNR is set
 _BLOCK = SAMPLE_RATE // 10
@@ -31,7 +26,7 @@ class Streams(Mixer):
     def draw(self) -> tuple[Int16, Bools]:
         """PCM [n] and which of its 10 ms frames are speech, bool [n // GRID]."""
         c, rng = self.mix, self.rng
-        dry, said = self._talk()
+        dry, said = self.utterances()
         speech = self.in_room(dry)[0] if self._rooms and rng.random() < c.room_probability else dry
         noise, kind = self._changing_noise(), rng.random()
         if kind < c.noise_alone or not said.any():
@@ -41,9 +36,19 @@ class Streams(Mixer):
         elif kind < c.noise_alone + c.clean_alone + c.silence:
             noise, speech, said = np.zeros_like(noise), np.zeros_like(speech), np.zeros_like(said)
         else:
-            where = np.repeat(_with_pauses(said), GRID)
+            where = np.repeat(with_pauses(said), GRID)
             noise = noise * gain_for_snr(dry[: len(where)][where], noise[: len(where)][where], rng.uniform(*c.snr_db))
         return to_int16(self._levelled(speech + noise)), said
+
+    def in_made_room(self, x: Float32) -> Float32:
+        """With reflections that nobody recorded: noise that dies away by 60 dB within 0.15 to 0.8 s, 3 to 15 dB below x."""
+        rng, t = self.rng, np.arange(round(0.4 * SAMPLE_RATE)) / SAMPLE_RATE
+        tail = rng.standard_normal(len(t)) * np.exp(-6.9 * t / rng.uniform(0.15, 0.8))
+        tail[: round(rng.uniform(0.002, 0.015) * SAMPLE_RATE)] = 0
+        tail *= np.sqrt(10 ** (rng.uniform(-15, -3) / 10) / np.sum(tail**2))
+        tail[0] = 1
+        size = len(x) + len(tail)
+        return np.asarray(np.fft.irfft(np.fft.rfft(x, size) * np.fft.rfft(tail, size), size)[: len(x)], np.float32)
 
     def _levelled(self, x: Float32) -> Float32:
         """At a random level of its loudest tenth, below full scale."""
@@ -52,7 +57,7 @@ class Streams(Mixer):
         wanted = 10 ** (self.rng.uniform(*self.mix.level_dbfs) / 20) / loud
         return x * np.float32(min(wanted, 0.99 / max(float(np.abs(x).max()), 1e-9)))
 
-    def _talk(self) -> tuple[Float32, Bools]:
+    def utterances(self) -> tuple[Float32, Bools]:
         """Utterances of one or more speakers with gaps: float [samples], and where they are speech."""
         c, rng = self.mix, self.rng
         out, said = np.zeros(self.samples, np.float32), np.zeros(self.samples // GRID, bool)
@@ -98,7 +103,7 @@ class Streams(Mixer):
         return noise * (1 - ramp) + other * ramp
 
 
-def _with_pauses(said: Bools) -> Bools:
+def with_pauses(said: Bools) -> Bools:
     """Speech and the short pauses in it."""
     out = said.copy()
     for begin, end in stretches(~said):
@@ -107,39 +112,17 @@ def _with_pauses(said: Bools) -> Bools:
     return out
 
 
-def streams_kept(path: Path, source: Streams, count: int, progress: Progress) -> tuple[Int16, Bools]:
-    """`count` streams, PCM [count, n] and where they are speech [count, frames]: from `path`, or mixed into it now."""
-    if not path.exists():
-        with replacing(path) as scratch, scratch.open("wb") as file:
-            sounds = np.lib.format.header_data_from_array_1_0(np.zeros((0,), np.int16))
-            sounds["shape"] = (count, source.samples)
-            np.lib.format.write_array_header_1_0(file, sounds)
-            said = np.zeros((count, source.samples // GRID), bool)
-            for i in range(count):
-                pcm, said[i] = source.draw()
-                file.write(pcm.tobytes())
-                progress("mixing streams", i + 1, count)
-            np.save(file, said)
-    with path.open("rb") as file:
-        version = np.lib.format.read_magic(file)
-        shape = np.lib.format.read_array_header_1_0(file)[0] if version == (1, 0) else (0, 0)
-        begin = file.tell()
-        file.seek(begin + 2 * shape[0] * shape[1])
-        said = np.load(file)
-    return np.memmap(path, np.int16, "r", begin, shape), said
+def step_labels(said: Bools, step: int, steps: int, delay: float) -> NDArray[np.float32]:
+    """Where streams are speech [S, frames] -> what each step of `step` frames should answer, float [S, steps] in 0..1.
 
-
-def step_labels(said: Bools, step: int, steps: int, delay_ms: float) -> NDArray[np.float32]:
-    """Where streams are speech [S, frames] -> what each step of `step` samples should answer, float [S, steps] in 0..1.
-
-    The answer is the share of speech in the step's own time, `delay_ms` earlier.
+    delay: frames. The answer is the share of speech in the step's own time, `delay` earlier.
     """
     total = np.concatenate([np.zeros((len(said), 1)), np.cumsum(said, axis=1)], axis=1)
-    end = (np.arange(steps) + 1) * step / GRID - delay_ms / 10
+    end = (np.arange(steps, dtype=np.float64) + 1) * step - delay
 
     def until(t: NDArray[np.float64]) -> NDArray[np.float64]:
         t = np.clip(t, 0, said.shape[1])
         low = np.minimum(t.astype(int), said.shape[1] - 1)
         return np.asarray(total[:, low] + (t - low) * (total[:, low + 1] - total[:, low]))
 
-    return ((until(end) - until(end - step / GRID)) / (step / GRID)).astype(np.float32)
+    return ((until(end) - until(end - step)) / step).astype(np.float32)

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from edgernn.core.graph import NetGraph
 from edgernn.core.structure import Op, Value
 from edgernn.errors import EdgernnError
-from edgernn.export._onnx_file import seal
-from edgernn.export._onnx_writer import Writer, dims
-from edgernn.export.metadata import input_ports, metadata, output_ports
+from edgernn.exports._onnx_file import seal
+from edgernn.exports._onnx_writer import Writer, dims
+from edgernn.exports.metadata import input_ports, metadata, output_ports
 
 Lowering = Callable[["_Pairs", list[str], Op], str]
 

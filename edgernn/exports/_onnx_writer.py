@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from edgernn.export._onnx_file import IR_VERSION, OPSET, onnx_package
-from edgernn.export.metadata import Port
+from edgernn.exports._onnx_file import IR_VERSION, OPSET, onnx_package
+from edgernn.exports.metadata import Port
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -12,9 +12,9 @@ from edgernn.artifacts import write_bytes
 from edgernn.core.floatnet import FloatNet
 from edgernn.core.graph import NetGraph
 from edgernn.core.measure import snr_db
-from edgernn.export.onnx import integer_model
-from edgernn.export.onnx_float import float_model, has_float_form
-from edgernn.export.onnx_qdq import form_name, qdq_model
+from edgernn.exports.onnx import integer_model
+from edgernn.exports.onnx_float import float_model, has_float_form
+from edgernn.exports.onnx_qdq import form_name, qdq_model
 from edgernn.runtimes import make_runtime
 from edgernn.runtimes.onnx import OnnxRuntime
 

@@ -24,10 +24,10 @@ from edgernn.artifacts import write_bytes
 from edgernn.core.graph import NetGraph
 from edgernn.core.structure import Op, Value
 from edgernn.errors import EdgernnError
-from edgernn.export._arena import arena_bytes
-from edgernn.export._tflite_file import AlignedBuffer, checksum_slot, pack, read_metadata, verify
-from edgernn.export._tflite_project import write_project
-from edgernn.export.metadata import CHECKSUM_KEY, FORM_KEY, PREFIX, Port, input_ports, metadata, output_ports
+from edgernn.exports._arena import arena_bytes
+from edgernn.exports._tflite_file import AlignedBuffer, checksum_slot, pack, read_metadata, verify
+from edgernn.exports._tflite_project import write_project
+from edgernn.exports.metadata import CHECKSUM_KEY, FORM_KEY, PREFIX, Port, input_ports, metadata, output_ports
 
 #: builtin operators in use -> the version that knows int16 (tensorflow/lite/tools/versioning/op_version.cc)
 VERSIONS: Mapping[str, int] = {

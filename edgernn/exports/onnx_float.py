@@ -17,9 +17,9 @@ from edgernn.core.floatnet import FloatNet
 from edgernn.core.graph import NetGraph
 from edgernn.core.structure import Value
 from edgernn.errors import EdgernnError
-from edgernn.export._onnx_file import seal
-from edgernn.export._onnx_writer import Writer, dims
-from edgernn.export.metadata import Port, metadata
+from edgernn.exports._onnx_file import seal
+from edgernn.exports._onnx_writer import Writer, dims
+from edgernn.exports.metadata import Port, metadata
 
 #: features [batch, T, I] and states [batch, R, C] -> result [batch, T', O] and the next states
 Lowering = Callable[["_Floats", Layer, Weights, str, list[str]], tuple[str, list[str]]]

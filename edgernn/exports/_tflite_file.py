@@ -12,7 +12,7 @@ import zlib
 from typing import Any
 
 from edgernn.errors import EdgernnError
-from edgernn.export.metadata import CHECKSUM_KEY, PREFIX
+from edgernn.exports.metadata import CHECKSUM_KEY, PREFIX
 
 IDENTIFIER = b"TFL3"
 #: what the schema asks of constant data (`force_align`); int64 biases fault on a Cortex-M0 without it

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgernn.errors import EdgernnError
-from edgernn.export.metadata import CHECKSUM_KEY, FORM_KEY, PREFIX
+from edgernn.exports.metadata import CHECKSUM_KEY, FORM_KEY, PREFIX
 
 if TYPE_CHECKING:
     from onnx import ModelProto

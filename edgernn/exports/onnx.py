@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from edgernn.core.graph import NetGraph
 from edgernn.core.qmath import INT8_MAX, INT8_MIN, INT16_MAX, INT16_MIN, SIGMOID_TABLE
 from edgernn.core.structure import Op
-from edgernn.export._onnx_file import seal
-from edgernn.export._onnx_writer import Writer, dims
-from edgernn.export.metadata import input_ports, metadata, output_ports
+from edgernn.exports._onnx_file import seal
+from edgernn.exports._onnx_writer import Writer, dims
+from edgernn.exports.metadata import input_ports, metadata, output_ports
 
 Constants = Mapping[str, NDArray[Any]]
 Lowering = Callable[["_Integers", list[str], Op, Constants, tuple[int, int]], str]
