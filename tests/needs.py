@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes.util
 import importlib.util
 import os
+import platform
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,16 @@ def _absent(what: str) -> None:
 def need_module(name: str) -> None:
     if importlib.util.find_spec(name) is None:
         _absent(f"Python module {name}")
+
+
+def need_older_cpu() -> list[str]:
+    """Command words that run an x86-64 program on an emulated CPU with AVX2 and without VNNI."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("emulating an older x86-64 needs an x86-64 program")
+    emulator = shutil.which("qemu-x86_64")
+    if emulator is None:
+        _absent("qemu-x86_64 (Debian: qemu-user)")
+    return [str(emulator), "-cpu", "Haswell"]
 
 
 def need_portaudio() -> None:

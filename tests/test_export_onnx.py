@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from needs import need_module
+from needs import need_module, need_older_cpu
 from nets import FRONTS, LABELS, assert_alive, log_energies, quantized, random_net, recurrent_cells
 from numpy.typing import NDArray
 from test_conformance import features, gate_values
@@ -287,6 +288,22 @@ def test_a_cpu_that_saturates_is_told_of() -> None:
     again = qdq_warning({"as_written": 45.0, "optimised": 12.5}, 7)
     assert again is not None
     assert "--qdq-bits 7" not in again
+
+
+def test_an_older_cpu_really_saturates_and_seven_bits_really_cure_it(tmp_path: Path) -> None:
+    """The whole command on an emulated CPU with AVX2 and no VNNI, in ONNX Runtime's own kernels for it."""
+    older = need_older_cpu()
+    quantized(random_net("gru", 16), "int8").save(tmp_path / "g.ern")
+
+    def said(*options: str) -> str:
+        command = [*older, sys.executable, "-m", "edgernn", "export", str(tmp_path / "g.ern"), "--format", "onnx", "--qdq"]
+        done = subprocess.run(
+            [*command, "--out", str(tmp_path / "out"), *options], capture_output=True, text=True, timeout=300, check=True
+        )
+        return " ".join(done.stdout.split())
+
+    assert "--qdq-bits 7" in said(), "the products saturate here, and nobody is told"
+    assert "--qdq-bits 7" not in said("--qdq-bits", "7")
 
 
 def test_weights_of_seven_bits_leave_a_16_bit_sum_room() -> None:
