@@ -46,8 +46,8 @@ TINY: dict[str, tuple[dict[str, Any], Prepare]] = {
         mixing,
     ),
     "vad": (
-        {"frontend": {"bands": 20}, "layers": [GRU], "train": {"epochs": 2, "streams": 8, "batch": 4, "validation": 4},
-         "mix": {"seconds": 3.0}},
+        {"frontend": {"bands": 20}, "layers": [GRU], "mix": {"seconds": 3.0},
+         "train": {"epochs": 2, "updates": 2, "stems": 8, "batch": 4, "validation": 4}},
         mixing,
     ),
 }  # fmt: skip
