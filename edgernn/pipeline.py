@@ -190,8 +190,8 @@ def _export_tflite(graph: NetGraph, where: Path, out: Path, options: ExportOptio
 
 def clip_steps(graph: NetGraph, where: Path) -> int:
     """Steps of one clip of the run folder's data; one second for a lone graph file."""
-    samples = load_data(where).clip_samples if where.is_dir() else graph.sample_rate
-    return int(samples) // graph.step_samples
+    seconds = load_data(where).clip_seconds if where.is_dir() else 1.0
+    return round(seconds * graph.sample_rate) // graph.step_samples
 
 
 def _export_onnx(graph: NetGraph, where: Path, out: Path, options: ExportOptions) -> Written:
@@ -240,7 +240,7 @@ def _test_sound(where: Path, graph: NetGraph) -> Any:
     from firmware_export.golden import golden_signal
 
     if where.is_dir():
-        return task_of(graph).sound(load_data(where))
+        return task_of(graph).sound(graph, load_data(where))
     return golden_signal(graph.step_samples, 250)
 
 

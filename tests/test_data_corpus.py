@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgernn.data.corpus import NOISE, Clip, Dataset, Item, assign_splits, write_dataset
+from edgernn.data.corpus import NOISE, Clip, Dataset, Item, write_dataset
 from edgernn.data.options import parse
 from edgernn.data.sources import folder
+from edgernn.data.splits import assign_splits
 from edgernn.errors import EdgernnError
 
 WORDS = ("hey robin", "stop", "cat", NOISE)

@@ -93,7 +93,7 @@ def test_folder_errors(tmp_path: Path) -> None:
             folder.scan(config)
     (root / "stop" / "bad.wav").write_text("no")
     with pytest.raises(EdgernnError, match=r"bad\.wav"):
-        prepare([{"kind": "folder", "path": str(root)}], ["stop"], tmp_path / "d")
+        prepare([{"kind": "folder", "path": str(root)}], ["stop"], tmp_path / "d", strict=True)
     assert not (tmp_path / "d").exists()
 
 
@@ -107,7 +107,7 @@ def table(tmp_path: Path, text: str) -> dict[str, object]:
 
 def test_training_clips_of_a_source_may_count_several_times(tmp_path: Path) -> None:
     for split in ("train", "validation", "test"):
-        write_wav(tmp_path / f"{split}.wav", np.ones(1600, np.int16))
+        write_wav(tmp_path / f"{split}.wav", np.full(1600, 1000, np.int16))
     rows = "".join(f"{s}.wav,stop,{s},{s}\n" for s in ("train", "validation", "test"))
     path = table(tmp_path, f"path,label,speaker,split\n{rows}")["path"]
     tables = [{"kind": "manifest", "path": path, "train_repeat": 3}]
@@ -125,6 +125,9 @@ def test_manifest_takes_few_of_each_label(tmp_path: Path) -> None:
     counts = Counter((item.label, item.split) for item in few)
     assert counts == {(label, split): 4 if split == "train" else 9
                       for label in ("stop", "cat") for split in ("train", "test", "validation")}  # fmt: skip
+    for count, left in ((3, 3), (-1, 0), (0, 9)):
+        both = manifest.scan(config | {"train_per_label": 4, "validation_per_label": count})
+        assert Counter(item.split for item in both if item.label == "stop") == Counter(train=4, validation=left, test=9)
     assert few == manifest.scan(config | {"train_per_label": 4, "seed": 1})
     assert few != manifest.scan(config | {"train_per_label": 4, "seed": 2})
     assert {item.label for item in manifest.scan(config | {"only_keywords": True})} == {"stop"}

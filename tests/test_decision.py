@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -105,9 +106,13 @@ def test_c_fires_the_same_events(scheme: str) -> None:
 def test_events_match_spans_once_and_not_too_late() -> None:
     spans = [(16000, 32000, "a"), (64000, 72000, "b")]
     events = [Event(s, label, 1) for s, label in ((40, 0), (45, 0), (70, 1), (200, 1), (300, 0))]
-    hits, false = match_events(events, spans, ("a", "b"), 640)
+    hits, false = match_events(events, spans, ("a", "b"), 640, 16000)
     assert (hits, false) == (1, 4)
-    assert match_events([Event(105, 1, 1)], spans, ("a", "b"), 640) == (1, 0)
+    assert match_events([Event(105, 1, 1)], spans, ("a", "b"), 640, 16000) == (1, 0)
+    # the same at half the rate: an event may come one second late, not two
+    half = [(a // 2, b // 2, label) for a, b, label in spans]
+    assert match_events([Event(s, 1, 1) for s in (136, 138)], half[1:], ("a", "b"), 320, 8000) == (1, 1)
+    assert match_events([Event(138, 1, 1)], half[1:], ("a", "b"), 320, 8000) == (0, 1)
 
 
 def test_stream_scores_add_up() -> None:
@@ -121,9 +126,24 @@ def test_poisson_interval_against_published_values() -> None:
         assert poisson_interval(count) == (pytest.approx(low, abs=2e-4), pytest.approx(high, abs=2e-4))
 
 
+@pytest.mark.parametrize("count", [700, 5000, 10**6])
+def test_poisson_interval_of_many(count: int) -> None:
+    """Fisher's approximation is right to a part in thousands there."""
+    for found, z in zip(poisson_interval(count), (-1.959964, 1.959964), strict=True):
+        shifted = count + (z > 0)
+        assert found == pytest.approx(shifted * (1 - 1 / (9 * shifted) + z / (3 * shifted**0.5)) ** 3, rel=1e-5)
+
+
+def test_of_no_hours_nothing_is_known() -> None:
+    assert StreamScore(0, 0, 0, 0.0).poisson_interval() == (0.0, math.inf)
+    assert StreamScore(1, 1, 3, 2.0).poisson_interval() == tuple(x / 2 for x in poisson_interval(3))
+
+
 def test_paired_interval() -> None:
     mean, low, high = paired_interval([1.0, 2.0, 3.0])
     assert (mean, low, high) == (2.0, pytest.approx(2 - 2.4843, abs=1e-3), pytest.approx(2 + 2.4843, abs=1e-3))
+    _, low, high = paired_interval([0.0, 1.0] * 10)  # t of 19 degrees of freedom is 2.0930
+    assert high - 0.5 == 0.5 - low == pytest.approx(2.0930 * 0.512989 / 20**0.5, abs=1e-4)
 
 
 def test_confusion_and_per_class() -> None:

@@ -15,9 +15,10 @@ from needs import need_module, need_recordings
 from typer.testing import CliRunner
 
 from edgernn import cli, pipeline, runs
-from edgernn.data.corpus import NOISE, ROOM, SPEECH, Clip, Item, assign_splits, write_dataset
+from edgernn.data.corpus import NOISE, ROOM, SPEECH, Clip, Item, write_dataset
 from edgernn.data.mixing import Ingredients, MixConfig, Mixer, make_mixtures, mixture, read_mixtures
 from edgernn.data.sources import prepare
+from edgernn.data.splits import assign_splits
 from edgernn.errors import EdgernnError
 from edgernn.signal.audio import read_audio, to_float, write_wav
 from edgernn.tasks import make_recipe

@@ -490,7 +490,7 @@ def train_torch(run: Path, normalized: bool) -> tuple[Any, NDArray[np.float64], 
 
     dataset, frontend = runs.load_data(run), make_recipe({**_tables(), "layers": [{"cell": "gru", "units": 1}]}).frontend
     rows, tables = dataset.clips("train"), make_tables(frontend)
-    log2 = np.stack([log_mel(clip, frontend, tables) for clip in clip_pcm(dataset, rows)]) / 512.0
+    log2 = np.stack([log_mel(clip, frontend, tables) for clip in clip_pcm(dataset, rows, 16000)]) / 512.0
     mean, deviation = log2.mean((0, 1)), log2.std((0, 1))
     shown = (log2 - mean) / deviation if normalized else (log2 - 35.0) / 10.0
     x = torch.from_numpy(shown.astype(np.float32))

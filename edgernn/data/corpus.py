@@ -12,8 +12,9 @@ import json
 import math
 import os
 import shutil
+import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,7 +22,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from edgernn.errors import EdgernnError
-from edgernn.signal.audio import SAMPLE_RATE, Int16, read_audio
+from edgernn.notes import note
+from edgernn.signal.audio import SAMPLE_RATE, Int16
 
 SPLITS = ("train", "validation", "test")
 UNKNOWN = "unknown"
@@ -48,6 +50,7 @@ class Item:
     split: str  # one of SPLITS, or "" when it is to be assigned
     note: str = ""  # origin and licence, one line
     word: str = ""  # what sounds, where the label does not tell: the kind of a noise
+    mixed: bool = False  # its speaker is in several splits: the label has too few speakers to keep them apart
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,6 @@ class Row:
     length: int
 
 
-def load_clips(root: Path, items: Sequence[Item], progress: Progress, stage: str) -> Iterator[Clip]:
-    """Read every item's file, `root` / its source, in order."""
-    for done, item in enumerate(items, 1):
-        yield Clip(item, read_audio(root / item.source))
-        progress(stage, done, len(items))
-
-
 def reserved_label(noise: bool, speech: bool, room: bool = False) -> str:
     """The label of a source that is noise, running speech or rooms throughout; empty for one of words."""
     chosen = [label for label, wanted in zip(RESERVED, (noise, speech, room), strict=True) if wanted]
@@ -86,55 +82,9 @@ def reserved_label(noise: bool, speech: bool, room: bool = False) -> str:
     return chosen[0] if chosen else ""
 
 
-# Splits ---------------------------------------------------------------------------
-
-
-def assign_splits(items: Sequence[Item], keywords: Sequence[str], seed: int) -> list[Item]:
-    """Give items without a split one, disjoint by speaker: about 80 % train, 10 % validation, 10 % test.
-
-    The choice is a hash of (seed, speaker), so that it does not change when other recordings are added; an
-    unknown speaker counts as a person of their own. Noise goes by its kind, where there is one for each split.
-
-    A keyword (or UNKNOWN, or a RESERVED label) left without clips in a split takes the lowest hash from the split where it has
-    most speakers, as far as one can be spared.
-    """
-    by_kind = len({item.word for item in items if _is_kind(item)}) >= len(SPLITS)
-    named = [
-        item if item.speaker else replace(item, speaker=f"kind {item.word}" if by_kind and _is_kind(item) else item.source)
-        for item in items
-    ]
-    fixed = {item.speaker: item.split for item in named if item.split}
-    hashes = {item.speaker: hashed(seed, item.speaker) for item in named if item.speaker not in fixed}
-    split = fixed | {speaker: _bucket(value) for speaker, value in hashes.items()}
-    groups: dict[str, set[str]] = {label: set() for label in (*keywords, UNKNOWN, *RESERVED)}
-    for item in named:
-        groups[item.label if item.label in groups else UNKNOWN].add(item.speaker)
-    for speakers in groups.values():
-        _cover(sorted(speakers, key=lambda speaker: (hashes.get(speaker, 1.0), speaker)), hashes, split)
-    return [replace(item, split=item.split or split[item.speaker]) for item in named]
-
-
-def _is_kind(item: Item) -> bool:
-    """Noise of a known kind that has no split yet."""
-    return item.label == NOISE and bool(item.word) and not item.split and not item.speaker
-
-
-def _cover(speakers: list[str], movable: Mapping[str, float], split: dict[str, str]) -> None:
-    """Change `split` so that every split has one of `speakers`, as far as `movable` ones can be spared."""
-    for wanted in [name for name in SPLITS if name not in {split[speaker] for speaker in speakers}]:
-        count = Counter(split[speaker] for speaker in speakers)
-        spare = [speaker for speaker in speakers if speaker in movable and count[split[speaker]] > 1]
-        if spare:
-            split[max(spare, key=lambda speaker: count[split[speaker]])] = wanted
-
-
-def hashed(seed: int, speaker: str) -> float:
-    """A number in [0, 1) that follows a seed and a name and nothing else."""
-    return int(hashlib.sha256(f"{seed}:{speaker}".encode()).hexdigest()[:13], 16) / 16**13
-
-
-def _bucket(value: float) -> str:
-    return "test" if value < 0.1 else "validation" if value < 0.2 else "train"
+def group_of(item: Item, keywords: Sequence[str]) -> str:
+    """The class an item counts to: its keyword, UNKNOWN, or its RESERVED label."""
+    return item.label if item.label in (*keywords, *RESERVED) else UNKNOWN
 
 
 # Writing ---------------------------------------------------------------------------
@@ -153,6 +103,7 @@ def write_dataset(
     Keywords may be missing only where there is running speech, to be mixed with noise.
     EdgernnError: no clips, a keyword without clips in a split, a speaker in two splits, a bad keyword list.
     """
+    keywords = [composed(word) for word in keywords]
     _check_keywords(keywords)
     target = Path(out)
     if target.exists() and not (target.is_dir() and {path.name for path in target.iterdir()} <= _FILES):
@@ -161,21 +112,42 @@ def write_dataset(
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
-        rows, notes, digest = _write_pcm(clips, keywords, partial / "pcm.npy")
-        _check_rows(rows, keywords)
+        rows, notes, digest, mixed = _write_pcm(clips, keywords, partial / "pcm.npy")
+        _check_rows(rows, keywords, mixed)
         longest = max((row.length for row in rows if row.label in keywords), default=0)
         seconds = clip_seconds or max(1.0, math.ceil(longest * 10 / SAMPLE_RATE) / 10)
         index = {"notes": notes, "pcm_sha256": digest, "clip_samples": round(seconds * SAMPLE_RATE)}
         index |= {"keywords": list(keywords), "rows": [list(vars(row).values()) for row in rows]}
         index |= {"version": VERSION, "sample_rate": SAMPLE_RATE}
         (partial / "index.json").write_bytes(_canonical(index))
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(partial, target)
+        _put(partial, target)
     except OSError as error:
         raise EdgernnError(f"cannot write the dataset {target}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return Dataset.load(target, verify=False)
+    dataset = Dataset.load(target, verify=False)
+    for text in dataset.remarks():
+        note(text)
+    return dataset
+
+
+def composed(word: str) -> str:
+    """As keyboards write it (Unicode's NFC): some file systems take accents apart."""
+    return unicodedata.normalize("NFC", word)
+
+
+def _put(partial: Path, target: Path) -> None:
+    """`partial` takes the place of `target`, which is deleted when the new one stands."""
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    if target.exists():
+        os.replace(target, old)
+    try:
+        os.replace(partial, target)
+    except OSError:
+        if old.exists():
+            os.replace(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _check_keywords(keywords: Sequence[str]) -> None:
@@ -188,8 +160,10 @@ def _check_keywords(keywords: Sequence[str]) -> None:
         raise EdgernnError(f"keyword {wrong[0]!r} is repeated, reserved or padded with spaces; rename it")
 
 
-def _write_pcm(clips: Iterable[Clip], keywords: Sequence[str], path: Path) -> tuple[list[Row], dict[str, int], str]:
+def _write_pcm(clips: Iterable[Clip], keywords: Sequence[str], path: Path) -> tuple[list[Row], dict[str, int], str, set[str]]:
+    """(rows, notes, sha256 of the samples, speakers that may be in several splits)."""
     rows: list[Row] = []
+    mixed: set[str] = set()
     notes: Counter[str] = Counter()
     digest = hashlib.sha256()
     offset = 0
@@ -201,10 +175,11 @@ def _write_pcm(clips: Iterable[Clip], keywords: Sequence[str], path: Path) -> tu
             digest.update(data)
             rows.append(_row(clip, keywords, offset))
             notes[clip.item.note] += 1
+            mixed |= {clip.item.speaker} if clip.item.mixed else set()
             offset += len(clip.pcm)
         file.seek(0)
         assert _write_header(file, offset) == header  # NumPy pads the header so that an array can grow
-    return rows, dict(notes), digest.hexdigest()
+    return rows, dict(notes), digest.hexdigest(), mixed
 
 
 def _write_header(file: BinaryIO, samples: int) -> int:
@@ -218,11 +193,11 @@ def _row(clip: Clip, keywords: Sequence[str], offset: int) -> Row:
         raise EdgernnError(f"{item.source} gave {clip.pcm.dtype} {list(clip.pcm.shape)}, not int16 mono [n]")
     if item.split not in SPLITS:
         raise EdgernnError(f"{item.source} has split {item.split!r}; it must be one of {', '.join(SPLITS)}")
-    label = item.label if item.label in (*keywords, *RESERVED) else UNKNOWN
-    return Row(item.source, label, item.word or item.label, item.speaker, item.split, offset, len(clip.pcm))
+    label = group_of(replace(item, label=composed(item.label)), keywords)
+    return Row(item.source, label, item.word or composed(item.label), item.speaker, item.split, offset, len(clip.pcm))
 
 
-def _check_rows(rows: Sequence[Row], keywords: Sequence[str]) -> None:
+def _check_rows(rows: Sequence[Row], keywords: Sequence[str], mixed: set[str]) -> None:
     if not rows:
         raise EdgernnError("the sources gave no clips at all; check their paths and filters")
     if not keywords and not any(row.label == SPEECH for row in rows):
@@ -231,7 +206,7 @@ def _check_rows(rows: Sequence[Row], keywords: Sequence[str]) -> None:
     for row in rows:
         kind = row.label if row.label in (NOISE, ROOM) else ""
         first = split_of.setdefault((kind, row.speaker), row.split)
-        if first != row.split:
+        if first != row.split and row.speaker not in mixed:
             raise EdgernnError(
                 f"speaker {row.speaker!r} is in the {first} and in the {row.split} split ({row.source}); "
                 "splits must be disjoint by speaker"
@@ -333,6 +308,26 @@ class Dataset:
     def pcm(self, row: Row) -> Int16:
         """Samples of a row, int16 [row.length], a read-only view of the memory map."""
         return self.samples[row.offset : row.offset + row.length]
+
+    def remarks(self) -> list[str]:
+        """What flatters or surprises: speakers in train and test, keyword recordings longer than a clip."""
+        found = []
+        for label in self.labels:
+            train, test = ({r.speaker for r in self.rows if r.label == label and r.split == s} for s in ("train", "test"))
+            if both := sorted(train & test):
+                who = ", ".join(both[:3]) + (", .." if len(both) > 3 else "")
+                found.append(
+                    f"label {label!r}: speaker {who} is in train and in test, so its figures flatter; "
+                    f"record at least {len(SPLITS)} people"
+                )
+        words = [row for row in self.rows if row.label in self.keywords]
+        long = sum(row.length > self.clip_samples for row in words)
+        if long:
+            found.append(
+                f"{long} of {len(words)} recordings of keywords are longer than the clip of {self.clip_seconds:g} s: "
+                "of each the loudest stretch is taken"
+            )
+        return found
 
     def summary(self) -> list[dict[str, str | int | float]]:
         """One row per label: clips and speakers per split, seconds in all."""

@@ -16,10 +16,11 @@ _PLAIN: dict[Any, tuple[type, ...]] = {str: (str,), int: (int,), float: (float, 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
-    """What every source is given: the keywords in order (`prepare` fills them in) and a seed."""
+    """What every source is given: the keywords in order and whether to be strict (`prepare` fills them in), and a seed."""
 
     keywords: tuple[str, ...] = field(default=())
     seed: int = 0
+    strict: bool = False  # a recording that cannot be used is an error
 
 
 def parse(cls: type[T], table: Mapping[str, Any], where: str) -> T:

@@ -3,31 +3,35 @@
 Every sample inside edgernn is int16 mono; a float x in [-1, 1] and an int16 q are related by q = 32768 x.
 Files are always read block by block, so a clip of one second and a recording of one day take the same way,
 and `read_audio(path)` equals the joined blocks of `stream_audio(path)` sample for sample.
+
+What a recording was found to be (clipped, silent, of a lower rate) is said once by `edgernn/notes.py`, or left to whoever
+passes a `Condition` to be filled.
 """
 
 from __future__ import annotations
 
-import io
-import os
-import struct
-import sys
 import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.artifacts import replacing
 from edgernn.errors import EdgernnError
+from edgernn.notes import note
+from edgernn.signal import pipe
+from edgernn.signal.condition import FULL_SCALE, Block, Condition
+from edgernn.signal.containers import check_rate, opened
 
 Int16 = NDArray[np.int16]
 Float32 = NDArray[np.float32]
+Blocks = Iterator[Block]
 
 SAMPLE_RATE = 16000
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
-_FULL_SCALE = 32768
+#: endings of files that are taken for sound, in any case; `edgernn/data/recordings.py` applies them
+SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".rf64")
 _BLOCK_FRAMES = 65536
 
 
@@ -35,12 +39,12 @@ def to_int16(x: NDArray[np.floating[Any]]) -> Int16:
     """clip(rint(32768 x), -32768, 32767), any shape; ties to even. NaN or infinity: EdgernnError."""
     if not np.all(np.isfinite(x)):
         raise EdgernnError("the audio contains NaN or infinite samples; export it again from its source")
-    return np.clip(np.rint(x * x.dtype.type(_FULL_SCALE)), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
+    return np.clip(np.rint(x * x.dtype.type(FULL_SCALE)), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
 def to_float(q: Int16) -> Float32:
     """q / 32768 as float32 in [-1, 1), exact, any shape; to_int16(to_float(q)) == q."""
-    return q.astype(np.float32) / np.float32(_FULL_SCALE)
+    return q.astype(np.float32) / np.float32(FULL_SCALE)
 
 
 def write_wav(path: str | Path, pcm: Int16, rate: int = SAMPLE_RATE) -> None:
@@ -54,54 +58,64 @@ def write_wav(path: str | Path, pcm: Int16, rate: int = SAMPLE_RATE) -> None:
         file.writeframes(pcm.astype("<i2").tobytes())
 
 
-def read_audio(path: str | Path, rate: int = SAMPLE_RATE) -> Int16:
-    """A whole file as int16 mono [n] at `rate` Hz: wav, flac, ogg, opus, mp3, any rate, channels averaged.
+def resampled(pcm: Int16, source_rate: int, rate: int) -> Int16:
+    """int16 [.., n] at `source_rate` Hz -> int16 [.., round(n * rate / source_rate)] at `rate` Hz."""
+    if source_rate == rate:
+        return pcm
+    samples = round(pcm.shape[-1] * rate / source_rate)
+    lines = [_line_resampled(line, source_rate, rate, samples) for line in pcm.reshape(-1, pcm.shape[-1])]
+    return np.stack(lines).reshape(*pcm.shape[:-1], samples)
+
+
+def _line_resampled(line: Int16, source_rate: int, rate: int, samples: int) -> Int16:
+    convert = _converter(source_rate, rate)
+    out = np.concatenate([convert(line[:, None], False), convert(np.zeros((0, 1), np.float32), True)])[:samples]
+    return np.pad(out, (0, samples - len(out)))
+
+
+def read_audio(path: str | Path, rate: int = SAMPLE_RATE, condition: Condition | None = None) -> Int16:
+    """A whole file as int16 mono [n] at `rate` Hz: wav, flac, ogg, opus, mp3, aiff, any rate, channels averaged.
 
     Mono PCM16 at `rate` keeps its bits. Missing, truncated, empty, NaN or not audio: EdgernnError.
     """
-    return np.concatenate(list(stream_audio(path, rate)))
+    return np.concatenate(list(stream_audio(path, rate, condition=condition)))
 
 
 def stream_audio(
-    source: str | Path, rate: int = SAMPLE_RATE, *, raw_rate: int = SAMPLE_RATE, channels: int = 1
+    source: str | Path,
+    rate: int = SAMPLE_RATE,
+    *,
+    raw_rate: int = SAMPLE_RATE,
+    channels: int = 1,
+    condition: Condition | None = None,
 ) -> Iterator[Int16]:
     """Blocks of int16 mono at `rate` Hz in constant memory, from a file or, for "-", standard input.
 
-    Standard input carries headerless little-endian int16 frames, `channels` interleaved, at `raw_rate` Hz;
-    its blocks arrive as soon as bytes do, and an incomplete last frame is dropped. Errors as in `read_audio`.
+    Standard input carries headerless little-endian int16 frames, `channels` interleaved, at `raw_rate` Hz, or a WAV
+    file of such; its blocks arrive as soon as bytes do, and an incomplete last frame is dropped. Errors as in `read_audio`.
+    `condition` is filled with what was found; without one it is said at the end.
     """
-    name = "standard input" if str(source) == "-" else str(source)
+    name = pipe.NAME if str(source) == "-" else str(source)
     if rate < 1 or raw_rate < 1 or channels < 1:
         raise EdgernnError(
             f"cannot read {name}: sample rates and channels must be positive, "
             f"got rate {rate}, raw rate {raw_rate}, channels {channels}"
         )
-    if str(source) == "-":
-        source_rate, blocks = raw_rate, _pipe_blocks(channels)
-    else:
-        source_rate, blocks = _open(Path(source))
-    total = 0
-    for block in _resampled(blocks, source_rate, rate, name):
-        total += len(block)
-        if len(block):
-            yield block
-    if total == 0:
+    found = condition or Condition(name)
+    source_rate, blocks = pipe.pipe_blocks(raw_rate, channels) if str(source) == "-" else _open(Path(source))
+    found.name, found.rate, found.source_rate = name, rate, source_rate
+    yield from _resampled(_taken(blocks, found), source_rate, rate, name)
+    if not found.frames:
         raise EdgernnError(f"{name} holds no samples; record it again")
+    if condition is None:
+        for trouble in found.troubles():
+            note(f"{name} {trouble}")
 
 
-Block = Int16 | Float32  # [frames, channels]
-Blocks = Iterator[Block]
-
-
-def _pipe_blocks(channels: int) -> Blocks:
-    frame_bytes, rest = 2 * channels, b""
-    pipe = cast(io.BufferedReader, sys.stdin.buffer)
-    while data := pipe.read1(_BLOCK_FRAMES):  # read1: whatever is there, so that a live pipe is not delayed
-        data = rest + data
-        whole = len(data) // frame_bytes * frame_bytes
-        rest = data[whole:]
-        if whole:
-            yield np.frombuffer(data[:whole], "<i2").astype(np.int16).reshape(-1, channels)
+def _taken(blocks: Blocks, condition: Condition) -> Blocks:
+    for block in blocks:
+        condition.take(block)
+        yield block
 
 
 def _open(path: Path) -> tuple[int, Blocks]:
@@ -110,75 +124,76 @@ def _open(path: Path) -> tuple[int, Blocks]:
         raise EdgernnError(f"{path} is not a file; check the path")
     if path.stat().st_size == 0:
         raise EdgernnError(f"{path} is empty (0 bytes); record it again")
-    _refuse_truncated_wav(path)
+    try:
+        file = opened(path)
+    except OSError as error:
+        raise EdgernnError(f"cannot read {path}: {error.strerror}") from None
+    rate, blocks = _decoded(path, file)
+    check_rate(str(path), rate)
+    return rate, blocks
+
+
+def _decoded(path: Path, file: BinaryIO) -> tuple[int, Blocks]:
     try:
         import soundfile
     except ImportError:
-        return _open_wave(path)
+        return _open_wave(path, file)
     try:
-        file = soundfile.SoundFile(path)
+        sound = soundfile.SoundFile(file)
     except soundfile.LibsndfileError as error:
-        raise EdgernnError(f"{path} is not audio that can be read (wav, flac, ogg, opus, mp3): {error.error_string}") from error
-    return file.samplerate, _soundfile_blocks(path, file, soundfile.LibsndfileError)
+        file.close()
+        raise EdgernnError(
+            f"{path} is not audio that can be read (wav, flac, ogg, opus, mp3, aiff, au, caf): {error.error_string}"
+        ) from error
+    return sound.samplerate, _soundfile_blocks(path, file, sound, soundfile.LibsndfileError)
 
 
-def _soundfile_blocks(path: Path, file: Any, library_error: type[Exception]) -> Blocks:
-    dtype = "int16" if file.subtype == "PCM_16" else "float32"
+def _soundfile_blocks(path: Path, file: BinaryIO, sound: Any, library_error: type[Exception]) -> Blocks:
+    dtype = "int16" if sound.subtype == "PCM_16" else "float32"
     seen = 0
-    with file:
+    with file, sound:
         while True:
             try:
-                block = file.read(_BLOCK_FRAMES, dtype=dtype, always_2d=True)
+                block = sound.read(_BLOCK_FRAMES, dtype=dtype, always_2d=True)
             except library_error as error:
                 raise EdgernnError(f"{path} is damaged after {seen} frames: {error}") from error
             if not len(block):
                 break
             seen += len(block)
             yield block
+        if sound.format == "FLAC" and seen < sound.frames < 1 << 36:  # which a stream of unknown length exceeds
+            raise EdgernnError(
+                f"{path} is truncated: its header promises {sound.frames} frames, {seen} are there; copy it again"
+            )
 
 
-def _open_wave(path: Path) -> tuple[int, Blocks]:
+def _open_wave(path: Path, file: BinaryIO) -> tuple[int, Blocks]:
     """Plain 16-bit PCM WAV by the standard library alone."""
     try:
-        file = wave.open(str(path), "rb")  # noqa: SIM115 (the block generator closes it)
+        sound = wave.open(file, "rb")  # noqa: SIM115 (the block generator closes it)
     except (wave.Error, EOFError) as error:
         raise EdgernnError(
-            f"{path} is not a PCM WAV file; install the reader of other formats with pip install soundfile"
+            f"{path} is not a PCM WAV file; install the reader of other formats: pip install soundfile"
         ) from error
-    if file.getsampwidth() != 2:
-        raise EdgernnError(f"{path} has {8 * file.getsampwidth()}-bit samples; to read it: pip install soundfile")
-    return file.getframerate(), _wave_blocks(file)
+    if sound.getsampwidth() != 2:
+        raise EdgernnError(f"{path} has {8 * sound.getsampwidth()}-bit samples; to read it: pip install soundfile")
+    return sound.getframerate(), _wave_blocks(file, sound)
 
 
-def _wave_blocks(file: wave.Wave_read) -> Blocks:
-    with file:
-        while data := file.readframes(_BLOCK_FRAMES):
-            yield np.frombuffer(data, "<i2").astype(np.int16).reshape(-1, file.getnchannels())
-
-
-def _refuse_truncated_wav(path: Path) -> None:
-    """libsndfile silently shortens a cut WAV file, so its chunks are walked here."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if file.read(4) != b"RIFF":
-            return
-        file.seek(12)
-        while len(header := file.read(8)) == 8:
-            name, length = struct.unpack("<4sI", header)
-            # Programs that write to a pipe leave a huge length: then the data ends with the file.
-            if name == b"data" and size < file.tell() + length < 0x7FFFF000:
-                raise EdgernnError(
-                    f"{path} is truncated: its header promises {length} bytes of samples, {size - file.tell()} are there"
-                )
-            file.seek(length + (length & 1), os.SEEK_CUR)
+def _wave_blocks(file: BinaryIO, sound: wave.Wave_read) -> Blocks:
+    with file, sound:
+        while data := sound.readframes(_BLOCK_FRAMES):
+            yield np.frombuffer(data, "<i2").astype(np.int16).reshape(-1, sound.getnchannels())
 
 
 def _resampled(blocks: Blocks, source_rate: int, rate: int, name: str) -> Iterator[Int16]:
     convert = _converter(source_rate, rate)
     try:
         for block in blocks:
-            yield convert(block, False)
-        yield convert(np.zeros((0, 1), np.float32), True)
+            if len(out := convert(block, False)):
+                yield out
+        if len(out := convert(np.zeros((0, 1), np.float32), True)):
+            yield out
     except EdgernnError as error:
         raise error if name in str(error) else EdgernnError(f"{name}: {error}") from error
 
@@ -190,7 +205,7 @@ def _converter(source_rate: int, rate: int) -> Callable[[Block, bool], Int16]:
     try:
         import soxr
     except ImportError as error:
-        raise EdgernnError(f"resampling {source_rate} to {rate} Hz needs soxr: pip install soxr") from error
+        raise EdgernnError(f"resampling {source_rate} to {rate} Hz needs soxr: pip install 'edgernn[audio]'") from error
     stream = soxr.ResampleStream(source_rate, rate, 1, dtype="float32")
     return lambda block, last: to_int16(np.asarray(stream.resample_chunk(_mono(block), last=last)))
 

@@ -241,8 +241,8 @@ class Task(ABC):
         """What runtimes are compared on."""
 
     @abstractmethod
-    def sound(self, dataset: Dataset) -> Int16:
-        """Some seconds of the test split for an emulated core."""
+    def sound(self, graph: NetGraph, dataset: Dataset) -> Int16:
+        """Some seconds of the test split for an emulated core, at the graph's rate."""
 
     @abstractmethod
     def figures(self, simulated: Values) -> tuple[str, dict[str, float]]:

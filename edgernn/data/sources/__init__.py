@@ -13,7 +13,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from edgernn.data.corpus import Clip, Dataset, Progress, quiet, write_dataset
+from edgernn.data.corpus import Clip, Dataset, Progress, composed, quiet, write_dataset
 from edgernn.errors import EdgernnError
 from edgernn.extensions import folders, found_module
 
@@ -26,9 +26,12 @@ def kinds() -> list[str]:
 
 
 def collect(
-    tables: Sequence[Mapping[str, Any]], keywords: Sequence[str], seed: int, progress: Progress = quiet
+    tables: Sequence[Mapping[str, Any]], keywords: Sequence[str], seed: int, progress: Progress = quiet, strict: bool = False
 ) -> Iterator[Clip]:
-    """Clips of every source in turn; a table is a source's options and `kind`. `seed`: where it sets none."""
+    """Clips of every source in turn; a table is a source's options and `kind`. `seed`: where it sets none.
+
+    strict: a recording that cannot be used is an error; else it is passed over and named.
+    """
     for number, table in enumerate(tables, 1):
         kind = table.get("kind")
         if kind not in kinds():
@@ -36,7 +39,7 @@ def collect(
         module = found_module(__name__, kind)
         options = {key: value for key, value in table.items() if key not in ("kind", "train_repeat")}
         times = _train_repeat(table, number)
-        for clip in module.items({"seed": seed, **options, "keywords": tuple(keywords)}, progress):
+        for clip in module.items({"seed": seed, "strict": strict, **options, "keywords": tuple(keywords)}, progress):
             yield from repeat(clip, times if clip.item.split == "train" else 1)
 
 
@@ -54,8 +57,10 @@ def prepare(
     seed: int = 0,
     clip_seconds: float | None = None,
     progress: Progress = quiet,
+    strict: bool = False,
 ) -> Dataset:
     """Collect the sources in order and write one prepared dataset; see `write_dataset` for the errors."""
     if not tables:
         raise EdgernnError(f"no data source was given; the kinds are {', '.join(kinds())}")
-    return write_dataset(collect(tables, keywords, seed, progress), keywords, out, clip_seconds)
+    keywords = [composed(word) for word in keywords]
+    return write_dataset(collect(tables, keywords, seed, progress, strict), keywords, out, clip_seconds)

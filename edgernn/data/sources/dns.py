@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgernn.data.corpus import NOISE, ROOM, SPEECH, Clip, Item, Progress, assign_splits, load_clips, quiet
+from edgernn.data.corpus import NOISE, ROOM, SPEECH, Clip, Item, Progress, quiet
 from edgernn.data.options import SourceOptions, parse
+from edgernn.data.recordings import load_clips, sound_files
+from edgernn.data.splits import assign_splits
 from edgernn.errors import EdgernnError
-from edgernn.signal.audio import SUFFIXES
 
 _FOLDERS = {"clean*": SPEECH, "noise*": NOISE, "impulse_responses*": ROOM}
 _READER = re.compile(r"reader_(\d+)")
@@ -38,7 +39,7 @@ def scan(config: Mapping[str, Any]) -> list[Item]:
     root = Path(options.path)
     found: list[Item] = []
     for pattern, label in _FOLDERS.items():
-        files = sorted(p for folder in root.glob(pattern) for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+        files = sound_files(root, f"{pattern}/**/*")
         if not files and label != ROOM:
             raise EdgernnError(f"{root} has no sound files in {pattern}; give the corpus' folder")
         # a name may stand for a speaker in one folder and for a noise in another: splits are told apart by folder
@@ -56,4 +57,4 @@ def _item(path: Path, root: Path, label: str, note: str) -> Item:
 def items(config: Mapping[str, Any], progress: Progress = quiet) -> Iterator[Clip]:
     """The clips of the corpus; errors name the file or the folder."""
     items = scan(config)
-    yield from load_clips(Path(config["path"]), items, progress, "reading the DNS corpus")
+    yield from load_clips(Path(config["path"]), items, progress, "reading the DNS corpus", bool(config.get("strict")))

@@ -1,17 +1,25 @@
-"""A folder of recordings, `label/*.wav|flac|ogg|opus|mp3`, as `edgernn record` makes it."""
+"""A folder of recordings, `label/speaker_000.wav` (or flac, ogg, opus, mp3, aiff, ..), as `edgernn record` makes it.
+
+Where a name has that form its first part is the speaker, unless it is the label itself; any other file counts as a person of
+its own. `speaker_pattern` reads names of other forms.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgernn.data.corpus import SPLITS, Clip, Item, Progress, assign_splits, load_clips, quiet, reserved_label
+from edgernn.data.corpus import RESERVED, SPLITS, Clip, Item, Progress, quiet, reserved_label
 from edgernn.data.options import SourceOptions, parse
+from edgernn.data.recordings import label_of, load_clips, sound_files
+from edgernn.data.splits import assign_splits
 from edgernn.errors import EdgernnError
-from edgernn.signal.audio import SUFFIXES
+from edgernn.notes import note
+
+RECORDED = re.compile(r"(.+)_\d{3,}")  #: names that `edgernn record` gives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +30,7 @@ class Options(SourceOptions):
     noise: bool = False  # every file, at any depth, is noise
     speech: bool = False  # every file, at any depth, is running speech
     room: bool = False  # every file, at any depth, is a room's impulse response
-    speaker_pattern: str = ""  # regular expression searched in the file name: group 1 is the speaker
+    speaker_pattern: str = ""  # regular expression searched in the file name: group 1 is the speaker; "": see above
     split: str = ""  # put every file into this split, such as "train"; "": by speaker, 80/10/10
     note: str = ""  # origin and licence, kept in the dataset
 
@@ -36,16 +44,15 @@ def scan(config: Mapping[str, Any]) -> list[Item]:
     if options.split not in ("", *SPLITS):
         raise EdgernnError(f"split {options.split!r} is not one of {', '.join(SPLITS)}")
     reserved = reserved_label(options.noise, options.speech, options.room)
-    found = sorted(root.rglob("*") if reserved else root.glob("*/*"))
-    files = [path for path in found if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
+    files = sound_files(root, "**/*" if reserved else "*/*")
     if not files:
         raise EdgernnError(f"the folder {root} has no recordings; put them into {root}/LABEL/*.wav")
     note = options.note or f"recordings in {root.name}"
     items = [
         Item(
             source=path.relative_to(root).as_posix(),
-            label=reserved or path.parent.name,
-            speaker=_speaker(path, options.speaker_pattern),
+            label=reserved or label_of(path),
+            speaker=_speaker(path, options.speaker_pattern, reserved),
             split=options.split,
             note=note,
             word=path.parent.name if options.noise and path.parent != root else "",
@@ -55,9 +62,10 @@ def scan(config: Mapping[str, Any]) -> list[Item]:
     return assign_splits(items, options.keywords, options.seed)
 
 
-def _speaker(path: Path, pattern: str) -> str:
+def _speaker(path: Path, pattern: str, reserved: str) -> str:
     if not pattern:
-        return ""
+        found = None if reserved else RECORDED.fullmatch(path.stem)
+        return "" if found is None or _plain(found[1]) == _plain(label_of(path)) else found[1]
     try:
         match = re.search(pattern, path.name)
         if match:
@@ -67,7 +75,25 @@ def _speaker(path: Path, pattern: str) -> str:
     raise EdgernnError(f"speaker_pattern {pattern!r} finds no speaker in {path.name}")
 
 
+def _plain(name: str) -> str:
+    """Without case and what stands between words: `hey_robin_001.wav` names its word, not who says it."""
+    return re.sub(r"[\s_-]+", "", name).casefold()
+
+
+def speakers_found(items: Sequence[Item], root: Path) -> str:
+    """How many people were found in the names, and in which splits they are."""
+    known = {item.speaker for item in items if item.speaker != item.source}
+    alone = sum(item.speaker not in known for item in items)
+    if not known:
+        return f"{root}: none of {alone} recordings names its speaker (speaker_pattern reads names); each counts as a person"
+    parts = [f"{len({i.speaker for i in items if i.split == s and i.speaker in known})} {s}" for s in SPLITS]
+    rest = f"; {alone} recordings do not name one and count as a person each" if alone else ""
+    return f"{root}: {len(known)} speaker{'' if len(known) == 1 else 's'} ({', '.join(parts)}){rest}"
+
+
 def items(config: Mapping[str, Any], progress: Progress = quiet) -> Iterator[Clip]:
     """The clips of a folder; errors name the file or the folder."""
-    items = scan(config)
-    yield from load_clips(Path(config["path"]), items, progress, "reading recordings")
+    items, root = scan(config), Path(config["path"])
+    if items[0].label not in RESERVED:
+        note(speakers_found(items, root))
+    yield from load_clips(root, items, progress, "reading recordings", bool(config.get("strict")))

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgernn.data.corpus import RESERVED, Clip, Item, Progress, assign_splits, hashed, load_clips, quiet, reserved_label
+from edgernn.data.corpus import RESERVED, Clip, Item, Progress, quiet, reserved_label
 from edgernn.data.options import SourceOptions, parse
+from edgernn.data.recordings import load_clips
+from edgernn.data.splits import assign_splits, hashed
 from edgernn.errors import EdgernnError
 
 _SPLIT_NAMES = {
@@ -42,6 +44,7 @@ class Options(SourceOptions):
     room: bool = False  # every row is a room's impulse response
     only_keywords: bool = False  # leave out every word that is no keyword
     train_per_label: int = 0  # at most so many train recordings of each label, chosen by the seed; 0: all
+    validation_per_label: int = 0  # the same of validation; -1: none, where another source validates
 
 
 def scan(config: Mapping[str, Any]) -> list[Item]:
@@ -55,19 +58,21 @@ def scan(config: Mapping[str, Any]) -> list[Item]:
     if options.only_keywords:
         items = [item for item in items if item.label in (*options.keywords, *RESERVED)]
     items = assign_splits(items, options.keywords, options.seed)
-    return _few(items, options.train_per_label, options.seed) if options.train_per_label else items
+    for split, count in (("train", options.train_per_label), ("validation", options.validation_per_label)):
+        items = _few(items, split, max(0, count), options.seed) if count else items
+    return items
 
 
-def _few(items: list[Item], count: int, seed: int) -> list[Item]:
-    """All items but those of the train split that exceed `count` a label, in their order."""
-    train = sorted((item for item in items if item.split == "train"), key=lambda item: hashed(seed, item.source))
+def _few(items: list[Item], split: str, count: int, seed: int) -> list[Item]:
+    """All items but those of a split that exceed `count` a label, in their order."""
+    candidates = sorted((item for item in items if item.split == split), key=lambda item: hashed(seed, item.source))
     taken: Counter[str] = Counter()
     chosen = set()
-    for item in train:
+    for item in candidates:
         if taken[item.label] < count:
             taken[item.label] += 1
             chosen.add(item.source)
-    return [item for item in items if item.split != "train" or item.source in chosen]
+    return [item for item in items if item.split != split or item.source in chosen]
 
 
 def _rows(path: Path, options: Options) -> list[dict[str, str]]:
@@ -109,4 +114,5 @@ def _item(row: Mapping[str, str], path: Path, options: Options) -> Item:
 def items(config: Mapping[str, Any], progress: Progress = quiet) -> Iterator[Clip]:
     """The clips of a manifest; errors name the file, the row or the column."""
     items = scan(config)
-    yield from load_clips(Path(config["path"]).parent, items, progress, "reading the manifest's clips")
+    strict = bool(config.get("strict"))
+    yield from load_clips(Path(config["path"]).parent, items, progress, "reading the manifest's clips", strict)

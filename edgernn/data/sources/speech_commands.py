@@ -17,11 +17,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgernn.data.corpus import NOISE, SPLITS, Clip, Item, Progress, load_clips, quiet
+from edgernn.data.corpus import NOISE, SPLITS, Clip, Item, Progress, quiet
 from edgernn.data.download import download
 from edgernn.data.options import SourceOptions, parse
+from edgernn.data.recordings import Reader, load_clips, sound_files
 from edgernn.errors import EdgernnError
-from edgernn.signal.audio import read_audio
+from edgernn.signal.audio import Int16
 
 _BACKGROUND = "_background_noise_"
 _MAX_WAVS_PER_CLASS = 2**27 - 1  # of the corpus' rule; never change it
@@ -61,7 +62,7 @@ def scan(config: Mapping[str, Any]) -> list[Item]:
     """Every word clip with its official split, without reading any sound."""
     options = parse(Options, config, "data source speech_commands")
     root = Path(options.path)
-    files = sorted(path for path in root.glob("*/*.wav") if path.parent.name != _BACKGROUND)
+    files = [path for path in sound_files(root, "*/*") if path.parent.name != _BACKGROUND]
     if not files:
         raise EdgernnError(f"{root} is not a Speech Commands folder (no WORD/*.wav); check its path, or set download = true")
     listed = _listed(root, "validation_list.txt", "validation") | _listed(root, "testing_list.txt", "test")
@@ -76,7 +77,7 @@ def _listed(root: Path, name: str, split: str) -> dict[str, str]:
 
 
 def _item(path: Path, root: Path, listed: Mapping[str, str], note: str) -> Item:
-    speaker = re.sub(r"(_nohash_.*)?\.wav$", "", path.name)
+    speaker = re.sub(r"_nohash_.*$", "", path.stem)
     name = path.relative_to(root).as_posix()
     split = listed.get(name, "train") if listed else which_set(name)
     return Item(name, path.parent.name, f"sc_{speaker}", split, note)
@@ -98,14 +99,16 @@ def items(config: Mapping[str, Any], progress: Progress = quiet) -> Iterator[Cli
     root = Path(options.path)
     if options.download and not root.exists():
         _fetch(options, root, progress)
-    yield from load_clips(root, scan(config), progress, "reading Speech Commands")
+    yield from load_clips(root, scan(config), progress, "reading Speech Commands", options.strict)
     if options.noise:
-        for path in sorted((root / _BACKGROUND).glob("*.wav")):
-            yield from _thirds(path, options.version)
+        reader = Reader(options.strict)
+        for path in sound_files(root, f"{_BACKGROUND}/*"):
+            if (pcm := reader(path)) is not None:
+                yield from _thirds(path, pcm, options.version)
+        reader.finish()
 
 
-def _thirds(path: Path, version: str) -> Iterator[Clip]:
-    pcm = read_audio(path)
+def _thirds(path: Path, pcm: Int16, version: str) -> Iterator[Clip]:
     third = len(pcm) // 3
     item = Item(
         f"{_BACKGROUND}/{path.name}",

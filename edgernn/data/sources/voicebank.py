@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from edgernn.data.corpus import NOISE, SPEECH, Clip, Item, Progress, hashed, quiet
+from edgernn.data.corpus import NOISE, SPEECH, Clip, Item, Progress, quiet
 from edgernn.data.options import SourceOptions, parse
+from edgernn.data.recordings import Reader, sound_files
+from edgernn.data.splits import hashed
 from edgernn.errors import EdgernnError
-from edgernn.signal.audio import Int16, read_audio, to_float, to_int16
+from edgernn.signal.audio import Int16, to_float, to_int16
 
 _NOTE = "VoiceBank-DEMAND, CC BY 4.0"
 _VALIDATION = 0.1  #: of the training speakers
@@ -41,7 +43,7 @@ def scan(config: Mapping[str, Any]) -> list[tuple[Path, Path, str]]:
     pairs = []
     for folder in folders:
         noisy = root / folder.name.replace("clean_", "noisy_", 1)
-        for clean in sorted(folder.glob("*.wav")):
+        for clean in sound_files(root, f"{folder.name}/*"):
             if not (noisy / clean.name).is_file():
                 raise EdgernnError(f"{clean} has no noisy counterpart {noisy / clean.name}")
             pairs.append((clean, noisy / clean.name, _split(folder.name, _speaker(clean), options.seed)))
@@ -62,21 +64,23 @@ def _split(folder: str, speaker: str, seed: int) -> str:
 
 def items(config: Mapping[str, Any], progress: Progress = quiet) -> Iterator[Clip]:
     """The clips of the corpus; errors name the file or the folder."""
-    pairs = scan(config)
-    with_noise = parse(Options, config, "data source voicebank").noise
+    pairs, options = scan(config), parse(Options, config, "data source voicebank")
+    reader = Reader(options.strict)
     if len({split for _, _, split in pairs}) < 3:
         pairs = _spread(pairs)
     for done, (clean, noisy, split) in enumerate(pairs, 1):
-        speech = read_audio(clean)
+        progress("reading VoiceBank-DEMAND", done, len(pairs))
+        speech, both = reader(clean), reader(noisy) if options.noise else None
+        if speech is None or (options.noise and both is None):
+            continue
         item = Item(f"{clean.parent.name}/{clean.name}", SPEECH, _speaker(clean), split, _NOTE)
         yield Clip(item, speech)
-        if with_noise:
+        if both is not None:
             # the corpus has mixed a few kinds of noise into each speaker's files without saying which
             source = f"{noisy.parent.name}/{noisy.name}"
-            yield Clip(
-                replace(item, source=source, label=NOISE, speaker=source, word=split), _difference(speech, read_audio(noisy))
-            )
-        progress("reading VoiceBank-DEMAND", done, len(pairs))
+            noise = replace(item, source=source, label=NOISE, speaker=source, word=split)
+            yield Clip(noise, _difference(speech, both))
+    reader.finish()
 
 
 def _spread(pairs: list[tuple[Path, Path, str]]) -> list[tuple[Path, Path, str]]:

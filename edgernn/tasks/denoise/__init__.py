@@ -123,7 +123,7 @@ class Denoise(Task):
 
         return Material(stream_of(net.recipe, dataset, split, seconds), split)
 
-    def sound(self, dataset: Dataset) -> Int16:
+    def sound(self, graph: Any, dataset: Dataset) -> Int16:
         """Noisy speech of the test split."""
         from edgernn.data.mixing import make_mixtures
         from edgernn.signal.audio import SAMPLE_RATE

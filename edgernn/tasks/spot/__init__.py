@@ -75,6 +75,12 @@ class Spot(Task):
         words = [w.strip() for w in options.get("keywords", "").split(",") if w.strip()]
         return replace(found, data=replace(found.data, keywords=tuple(words))) if words else found
 
+    def check_recipe(self, recipe: Any, where: str) -> None:
+        """Recordings are kept at one rate, and what they do not hold cannot be learnt."""
+        from edgernn.tasks.spot.recipe import check_rate
+
+        check_rate(recipe, where)
+
     def check_data(self, recipe: Any) -> None:
         """Words to learn, and what says them."""
         if not recipe.keywords or not recipe.sources:
@@ -118,13 +124,13 @@ class Spot(Task):
 
         return material(graph, dataset, split, seconds)
 
-    def sound(self, dataset: Dataset) -> Int16:
+    def sound(self, graph: Any, dataset: Dataset) -> Int16:
         """Some test clips end to end."""
         from edgernn.tasks.spot.clips import clip_pcm
 
         rows = dataset.clips("test")
         every = max(1, len(rows) // RUN_CLIPS)
-        return clip_pcm(dataset, rows[::every][:RUN_CLIPS]).ravel()
+        return clip_pcm(dataset, rows[::every][:RUN_CLIPS], graph.sample_rate).ravel()
 
     def heard(self, graph: Any, output: Any, begin: int) -> list[Detection]:
         """Detections, each at the end of its step."""

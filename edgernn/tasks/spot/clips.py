@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.artifacts import replacing
-from edgernn.data.augment import Augmenter, StreamConfig, cut, make_stream
+from edgernn.data.augment import Augmenter, Span, StreamConfig, cut, make_stream
 from edgernn.data.corpus import Dataset, Row
 from edgernn.errors import EdgernnError
 from edgernn.signal import native
-from edgernn.signal.audio import to_int16
+from edgernn.signal.audio import SAMPLE_RATE, resampled, to_int16
 from edgernn.signal.log_mel import FrontEndTables, Int16
 from edgernn.signal.native import NativeFrontEnd
 from edgernn.tasks.spot.recipe import SpotNet, SpotRecipe
@@ -30,16 +30,37 @@ def labels_of(dataset: Dataset) -> tuple[str, ...]:
     return (*dataset.labels, SILENCE)
 
 
-def padded(pcm: Int16, samples: int) -> Int16:
-    """A clip cut or padded with zeros on the right to a whole number of samples."""
-    out = np.zeros(samples, np.int16)
-    out[: min(samples, len(pcm))] = pcm[:samples]
-    return out
+def fitted(pcm: Int16, samples: int) -> Int16:
+    """A clip of that many samples: zeros on the right of a shorter recording, of a longer one the stretch with the word.
+
+    That is the loudest stretch; where several hold all of the sound (to a thousandth of its energy), the middle one.
+    """
+    if len(pcm) <= samples:
+        return np.pad(pcm, (0, samples - len(pcm)))
+    energy = np.concatenate([[0.0], np.cumsum(np.square(pcm, dtype=np.float64))])
+    held = energy[samples:] - energy[:-samples]
+    best = np.flatnonzero(held >= 0.999 * held.max())
+    first = best[len(best) // 2] if best[-1] - best[0] < samples else int(held.argmax())
+    return pcm[first : first + samples]
 
 
-def clip_pcm(dataset: Dataset, rows: Sequence[Row]) -> Int16:
-    """Rows as int16 [N, clip_samples]."""
-    return np.stack([padded(dataset.pcm(row), dataset.clip_samples) for row in rows])
+def clip_pcm(dataset: Dataset, rows: Sequence[Row], rate: int) -> Int16:
+    """Rows as clips at `rate` Hz, int16 [N, samples]; the dataset holds 16 kHz."""
+    return resampled(np.stack([fitted(dataset.pcm(row), dataset.clip_samples) for row in rows]), SAMPLE_RATE, rate)
+
+
+def clip_samples(dataset: Dataset, rate: int) -> int:
+    """Length of a clip at `rate` Hz."""
+    return round(dataset.clip_samples * rate / SAMPLE_RATE)
+
+
+def stream_pcm(
+    dataset: Dataset, rows: Sequence[Row], rng: np.random.Generator, seconds: float, rate: int, config: StreamConfig
+) -> tuple[Int16, list[Span]]:
+    """As `make_stream`, at `rate` Hz: int16 [n] and the spans in its samples."""
+    pcm, spans = make_stream(rows, dataset, rng, seconds, config)
+    moved = [(round(a * rate / SAMPLE_RATE), round(b * rate / SAMPLE_RATE), label) for a, b, label in spans]
+    return resampled(pcm, SAMPLE_RATE, rate), moved
 
 
 def label_indices(dataset: Dataset, rows: Sequence[Row]) -> NDArray[np.int64]:
@@ -48,12 +69,13 @@ def label_indices(dataset: Dataset, rows: Sequence[Row]) -> NDArray[np.int64]:
     return np.array([order[row.label] for row in rows], np.int64)
 
 
-def silence_pcm(dataset: Dataset, split: str, count: int, rng: np.random.Generator) -> Int16:
-    """`count` cuts [count, clip_samples] of the split's noise recordings, as they are."""
+def silence_pcm(dataset: Dataset, split: str, count: int, rng: np.random.Generator, rate: int) -> Int16:
+    """`count` cuts of the split's noise recordings, as they are, at `rate` Hz: int16 [count, samples of a clip]."""
     noise = [dataset.pcm(row) for row in dataset.noise(split)]
     if not noise:
         raise EdgernnError(f"the dataset has no {split} noise to cut silence from; add a noise source")
-    return np.stack([to_int16(cut(noise, dataset.clip_samples, rng)) for _ in range(count)])
+    cuts = np.stack([to_int16(cut(noise, dataset.clip_samples, rng)) for _ in range(count)])
+    return resampled(cuts, SAMPLE_RATE, rate)
 
 
 @dataclass(frozen=True)
@@ -142,36 +164,41 @@ def _prepare(
 ) -> None:
     hop, variants = recipe.frontend.hop, recipe.train.variants
     count = len(dataset.clips("train")) + extra.silence + extra.speech
-    frames = context + dataset.clip_samples // hop
+    frames = context + clip_samples(dataset, recipe.frontend.sample_rate) // hop
     with replacing(path) as scratch, scratch.open("wb") as file:
         shape = (variants, count, frames, recipe.frontend.bands)
         np.lib.format.write_array_header_1_0(file, {"descr": "<i2", "fortran_order": False, "shape": shape})
-        for done, features in enumerate(_augmented(dataset, recipe, tables, context * hop, extra), 1):
+        for done, features in enumerate(_augmented(dataset, recipe, tables, context, extra), 1):
             file.write(features.tobytes())
             progress("augmenting", done, variants * count)
 
 
-def _augmented(dataset: Dataset, recipe: SpotRecipe, tables: FrontEndTables, context: int, extra: _Extra) -> Iterator[Int16]:
-    """Features of each copy of each clip, then of the silence and speech cuts; `context` samples of sound come before."""
-    rows = dataset.clips("train")
+def _augmented(dataset: Dataset, recipe: SpotRecipe, tables: FrontEndTables, frames: int, extra: _Extra) -> Iterator[Int16]:
+    """Features of each copy of each clip, then of the silence and speech cuts; `frames` of other sound come before."""
+    rows, rate = dataset.clips("train"), recipe.frontend.sample_rate
     noise = [dataset.pcm(row) for row in dataset.noise("train")]
     speech = [dataset.pcm(row) for row in dataset.speech("train")]
+    context = -(-frames * recipe.frontend.hop * SAMPLE_RATE // rate)
     frontend = NativeFrontEnd(recipe.frontend, tables)
+
+    def features(pcm: Int16) -> Int16:
+        frontend.reset()
+        heard = resampled(pcm, SAMPLE_RATE, rate)
+        return frontend(heard[: (frames + clip_samples(dataset, rate) // recipe.frontend.hop) * recipe.frontend.hop])
+
     for variant in range(recipe.train.variants):
         rng = np.random.default_rng([2, variant])
         augment = Augmenter(recipe.augment, noise, rng)
         for row in rows:
-            clip = padded(_placed(dataset.pcm(row), dataset.clip_samples, recipe, rng), dataset.clip_samples)
+            clip = fitted(_placed(dataset.pcm(row), dataset.clip_samples, recipe, rng), dataset.clip_samples)
             before = _before(dataset, rows, context, rng)
-            frontend.reset()
-            yield frontend(augment(clip, np.zeros(context, np.int16) if before is None else before))
+            yield features(augment(clip, np.zeros(context, np.int16) if before is None else before))
         for material, times in ((noise, extra.silence), (speech, extra.speech)):
             for _ in range(times):
                 gain = np.float32(_hush(rng) if material is noise else 1.0)
                 whole = to_int16(cut(material, context + dataset.clip_samples, rng) * gain)
                 before = _before(dataset, rows, context, rng)
-                frontend.reset()
-                yield frontend(augment(whole[context:], whole[:context] if before is None else before))
+                yield features(augment(whole[context:], whole[:context] if before is None else before))
 
 
 def _placed(pcm: Int16, samples: int, recipe: SpotRecipe, rng: np.random.Generator) -> Int16:
@@ -186,7 +213,8 @@ def _before(dataset: Dataset, rows: Sequence[Row], context: int, rng: np.random.
     """The end of some training clip, int16 [context], every other time: a score must not outlive its word."""
     if rng.random() < 0.5:
         return None
-    return padded(dataset.pcm(rows[int(rng.integers(len(rows)))])[::-1], context)[::-1]
+    pcm = dataset.pcm(rows[int(rng.integers(len(rows)))])[-context:] if context else np.zeros(0, np.int16)
+    return np.pad(pcm, (context - len(pcm), 0))
 
 
 def _hush(rng: np.random.Generator) -> float:
@@ -201,5 +229,6 @@ def calibration_streams(dataset: Dataset, recipe: SpotRecipe, tables: FrontEndTa
     rows = dataset.clips("train")
     seconds = max(q.stream_seconds, 3 * dataset.clip_seconds)
     config = StreamConfig(keyword_fraction=0.5)
-    pcm = np.stack([make_stream(rows, dataset, rng, seconds, config)[0] for _ in range(q.streams)])
+    rate = recipe.frontend.sample_rate
+    pcm = np.stack([stream_pcm(dataset, rows, rng, seconds, rate, config)[0] for _ in range(q.streams)])
     return native.log_mels(pcm, recipe.frontend, tables)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,14 +12,14 @@ from numpy.typing import NDArray
 
 from edgernn.core.measure import snr_db
 from edgernn.core.qmath import PREACT_SCALE
-from edgernn.data.augment import StreamConfig, make_stream
+from edgernn.data.augment import StreamConfig
 from edgernn.data.corpus import Dataset
 from edgernn.drift import drift, float_trace, speed
 from edgernn.runtimes import Runtime, fast_runtime, make_runtime
 from edgernn.signal import native
 from edgernn.signal.log_mel import Int16
 from edgernn.tasks.base import Material, Question, Traces
-from edgernn.tasks.spot.clips import clip_pcm, label_indices, silence_pcm
+from edgernn.tasks.spot.clips import clip_pcm, label_indices, silence_pcm, stream_pcm
 from edgernn.tasks.spot.decision import Decision, detect
 from edgernn.tasks.spot.graph import SpotGraph
 from edgernn.tasks.spot.recipe import SpotNet
@@ -35,7 +36,7 @@ def judge(net: SpotNet, graph: SpotGraph, dataset: Dataset, q: Question, progres
         "stream": compare_stream(net, runtime, dataset, q.split, q.seconds),
     }  # fmt: skip
     if fast_runtime() == "c":
-        pcm = clip_pcm(dataset, dataset.clips(q.split)[:60]).ravel()
+        pcm = clip_pcm(dataset, dataset.clips(q.split)[:60], graph.sample_rate).ravel()
         features = float_features(net, pcm[None, : 200 * graph.step_samples])[0]
         result["speed"] = speed(net, graph, pcm, features)
     return result
@@ -45,7 +46,7 @@ def material(graph: SpotGraph, dataset: Dataset, split: str, seconds: float) -> 
     """The clips of a split and one stream of them; of each runtime its clip accuracy and how its events differ."""
     rows = dataset.clips(split)
     truth = label_indices(dataset, rows)
-    stream = make_stream(rows, dataset, np.random.default_rng(2), seconds, StreamConfig())[0]
+    stream = stream_pcm(dataset, rows, np.random.default_rng(2), seconds, graph.sample_rate, StreamConfig())[0]
 
     def extras(own: Traces, definition: Traces) -> dict[str, Any]:
         logits = np.stack([t.logits for t in own[0]])
@@ -53,7 +54,7 @@ def material(graph: SpotGraph, dataset: Dataset, split: str, seconds: float) -> 
         score = score_clips(logits, truth, graph.labels, graph.decision.clip_steps)
         return {"accuracy": round(score.accuracy, 5), "clips": len(truth), "events_differing": len(events[0] ^ events[1])}
 
-    return Material(stream, split, list(clip_pcm(dataset, rows)), extras)
+    return Material(stream, split, list(clip_pcm(dataset, rows, graph.sample_rate)), extras)
 
 
 def integer_clip_logits(runtime: Runtime[SpotGraph], pcm: Int16, progress: Progress = lambda *_: None) -> Int16:
@@ -82,7 +83,7 @@ def compare_clips(
     """Float and integer accuracy, agreement and logit SNR over the clips of a split; silence apart."""
     g = runtime.graph
     rows = dataset.clips(split)
-    pcm, truth = clip_pcm(dataset, rows), label_indices(dataset, rows)
+    pcm, truth = clip_pcm(dataset, rows, g.sample_rate), label_indices(dataset, rows)
     f, q = float_clip_logits(net, pcm), integer_clip_logits(runtime, pcm, progress)
     scores = [score_clips(x, truth, g.labels, g.decision.clip_steps) for x in (f, q)]
     result = {
@@ -109,7 +110,7 @@ def _silence(net: SpotNet, runtime: Runtime[SpotGraph], dataset: Dataset, split:
     if not dataset.noise(split):
         return {"cuts": 0}
     g = runtime.graph
-    pcm = silence_pcm(dataset, split, count, np.random.default_rng(1))
+    pcm = silence_pcm(dataset, split, count, np.random.default_rng(1), g.sample_rate)
     keywords, truth = len(g.decision.thresholds), np.zeros(count, np.int64)
     taken = {}
     for name, logits in (("float", float_clip_logits(net, pcm)), ("integer", integer_clip_logits(runtime, pcm))):
@@ -121,7 +122,8 @@ def _silence(net: SpotNet, runtime: Runtime[SpotGraph], dataset: Dataset, split:
 def compare_stream(net: SpotNet, runtime: Runtime[SpotGraph], dataset: Dataset, split: str, seconds: float) -> dict[str, Any]:
     """One stream without a reset: drift of the integers from the floats, saturation, streaming hits of both."""
     g = runtime.graph
-    pcm, spans = make_stream(dataset.clips(split), dataset, np.random.default_rng(2), seconds, StreamConfig())
+    rows, rng = dataset.clips(split), np.random.default_rng(2)
+    pcm, spans = stream_pcm(dataset, rows, rng, seconds, g.sample_rate, StreamConfig())
     runtime.reset()
     trace = runtime.run(pcm)
     floats = float_trace(net, float_features(net, pcm[None])[0])
@@ -136,7 +138,8 @@ def _stream_dict(s: StreamScore) -> dict[str, Any]:
     low, high = s.poisson_interval()
     return {
         "keywords": s.keywords, "frr": round(s.frr, 4), "fa": s.false_accepts, "hours": round(s.hours, 3),
-        "fa_per_hour": round(s.fa_per_hour, 3), "fa_per_hour_95": [round(low, 3), round(high, 3)],
+        "fa_per_hour": round(s.fa_per_hour, 3),
+        "fa_per_hour_95": [round(low, 3), round(high, 3) if math.isfinite(high) else None],
     }  # fmt: skip
 
 

@@ -9,8 +9,12 @@ from typing import Any, ClassVar
 from edgernn.core.cell import LayerSpec
 from edgernn.core.floatnet import FloatNet
 from edgernn.data.augment import AugmentConfig
+from edgernn.errors import EdgernnError
 from edgernn.recipe import QuantizeParams, Recipe, SourceParams, TrainParams, check_ranges
+from edgernn.signal.audio import SAMPLE_RATE
 from edgernn.signal.log_mel import FrontEndParams
+
+LEAST_RATE = 4000  #: Hz; telephones have 8000
 
 
 @dataclass(frozen=True)
@@ -108,3 +112,12 @@ class SpotRecipe(Recipe):
 
 
 SpotNet = FloatNet[SpotRecipe]
+
+
+def check_rate(recipe: SpotRecipe, where: str) -> None:
+    """Recordings are kept at 16 kHz and resampled for the front end: a higher rate would promise what is not there."""
+    if not LEAST_RATE <= recipe.frontend.sample_rate <= SAMPLE_RATE:
+        raise EdgernnError(
+            f"{where}: frontend.sample_rate = {recipe.frontend.sample_rate} must lie in {LEAST_RATE}..{SAMPLE_RATE}; "
+            f"recordings are kept at {SAMPLE_RATE} Hz, so that a net could learn nothing above {SAMPLE_RATE // 2000} kHz"
+        )

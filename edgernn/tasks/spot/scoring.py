@@ -91,7 +91,9 @@ class StreamScore:
         return self.false_accepts / self.hours if self.hours else 0.0
 
     def poisson_interval(self) -> tuple[float, float]:
-        """Exact 95 % interval of the false accepts per hour."""
+        """Exact 95 % interval of the false accepts per hour; of no hours, nothing is known."""
+        if self.hours <= 0:
+            return 0.0, math.inf
         low, high = poisson_interval(self.false_accepts)
         return low / self.hours, high / self.hours
 
@@ -104,10 +106,10 @@ class StreamScore:
 
 
 def match_events(
-    events: Sequence[Event], spans: Sequence[Span], labels: Sequence[str], step_samples: int, late_s: float = 1.0
+    events: Sequence[Event], spans: Sequence[Span], labels: Sequence[str], step_samples: int, rate: int, late_s: float = 1.0
 ) -> tuple[int, int]:
     """(hits, false accepts): an event hits a span of its label that began before it and ended at most late_s ago."""
-    late, open_spans, hits = round(late_s * 16000), list(spans), 0
+    late, open_spans, hits = round(late_s * rate), list(spans), 0
     for event in events:
         at = (event.step + 1) * step_samples
         found = next(
@@ -125,40 +127,25 @@ def score_stream(
     """Detect over a whole stream from reset and match with the truth."""
     keywords = labels[: len(decision.thresholds)]
     wanted = [s for s in spans if s[2] in keywords]
-    hits, false = match_events(detect(posteriors, decision), wanted, labels, step_samples)
+    hits, false = match_events(detect(posteriors, decision), wanted, labels, step_samples, rate)
     return StreamScore(len(wanted), hits, false, len(posteriors) * step_samples / rate / 3600)
 
 
 def poisson_interval(count: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Exact (Garwood) interval of a Poisson mean from one count, by bisection of its distribution function."""
+    """Exact (Garwood 1936) interval of a Poisson mean from one count."""
+    from scipy.stats import chi2
+
     tail = (1 - confidence) / 2
-    high = _solve(lambda mean: _poisson_cdf(count, mean) - tail, count + 10 * math.sqrt(count + 1) + 10)
-    low = _solve(lambda mean: tail - (1 - _poisson_cdf(count - 1, mean)), float(count + 1)) if count else 0.0
-    return low, high
-
-
-def _poisson_cdf(count: int, mean: float) -> float:
-    term, total = math.exp(-mean), 0.0
-    for k in range(count + 1):
-        total += term
-        term *= mean / (k + 1)
-    return total
-
-
-def _solve(falling: Any, high: float) -> float:
-    """Root of a function that falls from positive to negative on [0, high]."""
-    low = 0.0
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if falling(middle) > 0 else (low, middle)
-    return (low + high) / 2
+    low = float(chi2.ppf(tail, 2 * count)) / 2 if count else 0.0
+    return low, float(chi2.ppf(1 - tail, 2 * (count + 1))) / 2
 
 
 def paired_interval(differences: Sequence[float]) -> tuple[float, float, float]:
     """Mean and 95 % interval (Student's t) of paired differences, one a seed."""
+    from scipy.stats import t as student
+
     d = np.asarray(differences, np.float64)
     if len(d) < 2:
         return float(d.mean()), math.nan, math.nan
-    t = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}.get(len(d), 1.96)
-    half = t * float(d.std(ddof=1)) / math.sqrt(len(d))
+    half = float(student.ppf(0.975, len(d) - 1)) * float(d.std(ddof=1)) / math.sqrt(len(d))
     return float(d.mean()), float(d.mean()) - half, float(d.mean()) + half

@@ -74,7 +74,7 @@ def _check_teachers(recipe: SpotRecipe, labels: tuple[str, ...], teachers: Seque
 
 def _validation(dataset: Dataset, recipe: SpotRecipe, mean: NDArray[Any], deviation: NDArray[Any]) -> Validation:
     rows = dataset.clips("validation")
-    mels = native.log_mels(clip_pcm(dataset, rows), recipe.frontend, make_tables(recipe.frontend))
+    mels = native.log_mels(clip_pcm(dataset, rows, recipe.frontend.sample_rate), recipe.frontend, make_tables(recipe.frontend))
     return Validation(normalised(mels, mean, deviation), torch.from_numpy(label_indices(dataset, rows)))
 
 

@@ -123,7 +123,7 @@ class Vad(Task):
         count = max(1, round(seconds / net.recipe.mix.seconds))
         return Material(np.concatenate([source.draw()[0] for _ in range(count)]), split)
 
-    def sound(self, dataset: Dataset) -> Int16:
+    def sound(self, graph: Any, dataset: Dataset) -> Int16:
         """The beginning of a mixture of the test split."""
         from edgernn.data.mixing import draw_ingredients
         from edgernn.signal.audio import SAMPLE_RATE

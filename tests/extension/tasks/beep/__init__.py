@@ -48,11 +48,11 @@ class Beep(Task):
 
         return judged(net, graph, dataset, question.split)
 
-    def sound(self, dataset: Any) -> Any:
+    def sound(self, graph: Any, dataset: Any) -> Any:
         return dataset.pcm(dataset.clips("test")[0])
 
     def material(self, net: Any, graph: Any, dataset: Any, split: str, seconds: float) -> Material:
-        return Material(self.sound(dataset), split)
+        return Material(self.sound(graph, dataset), split)
 
     def heard(self, graph: Any, output: Any, begin: int) -> Any:
         return output[:, 0] != 0
