@@ -58,6 +58,7 @@ def data(
         typer.Option(help="Recipe file or name of one that comes along; default: the run's own, or demo."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Everything random follows it; default: the run's own, or 0.", min=0)] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at a recording that cannot be used.")] = False,
     as_json: Json = False,
 ) -> None:
     """Collect recordings, or speak them, into a dataset.
@@ -68,7 +69,7 @@ def data(
 
     with progress_bars() as progress:
         chosen = pipeline.data_recipe(run, recipe, options, seed)
-        dataset = pipeline.prepare_data(chosen, run, progress)
+        dataset = pipeline.prepare_data(chosen, run, progress, strict)
     result = {"dataset": dataset.id, "folder": str(dataset.path), "labels": dataset.summary()}
     printed(result, as_json, show.dataset)
 

@@ -14,6 +14,7 @@ from edgernn.artifacts import write_json
 from edgernn.data.paths import expanded
 from edgernn.data.sources import prepare
 from edgernn.errors import EdgernnError
+from edgernn.notes import note
 from edgernn.runs import (
     CHECKPOINT,
     find_graph,
@@ -28,6 +29,7 @@ from edgernn.tasks import checked_options, find_task, load_graph, quantize_net, 
 from edgernn.tasks.base import Material, Question
 
 if TYPE_CHECKING:
+    from edgernn.core.floatnet import FloatNet
     from edgernn.core.graph import NetGraph
     from edgernn.data.corpus import Dataset
     from edgernn.recipe import Recipe
@@ -60,15 +62,18 @@ def data_recipe(folder: Path, name: str | None, options: Values, seed: int | Non
     return chosen_recipe(name or "demo", "data", options, seed or 0)
 
 
-def prepare_data(recipe: Recipe, folder: Path, progress: Progress) -> Dataset:
-    """Collect the recipe's sources into `folder`/data, unless it is there already."""
+def prepare_data(recipe: Recipe, folder: Path, progress: Progress, strict: bool = False) -> Dataset:
+    """Collect the recipe's sources into `folder`/data, unless it is there already.
+
+    strict: a recording that cannot be used is an error; else it is passed over and named.
+    """
     task = find_task(recipe.task, recipe.name)
     keep_recipe(recipe, folder)
     task.check_data(recipe)
     if (folder / "data" / "index.json").is_file():
         return load_data(folder)
     tables = [expanded(table) for table in recipe.sources]
-    return prepare(tables, recipe.keywords, folder / "data", recipe.seed, task.clip_seconds(recipe), progress)
+    return prepare(tables, recipe.keywords, folder / "data", recipe.seed, task.clip_seconds(recipe), progress, strict)
 
 
 def train_model(folder: Path, progress: Progress, device: str = "auto", options: Values = NONE) -> dict[str, Any]:
@@ -91,13 +96,21 @@ def quantize_model(folder: Path, scheme: str | None = None) -> dict[str, Any]:
     """Checkpoint to graph, calibrated on streams of training audio."""
     net = run_checkpoint(folder)
     task = find_task(net.recipe.task, str(folder))
-    scheme = scheme or net.recipe.quantize.scheme
-    graph, report = quantize_net(net, task.calibration(net, load_data(folder)), scheme)
+    scheme, dataset = scheme or net.recipe.quantize.scheme, load_data(folder)
+    _say_other_data(net, dataset, folder)
+    graph, report = quantize_net(net, task.calibration(net, dataset), scheme)
     path = folder / f"graph-{scheme}.ern"
     result = {"graph": graph.save(path), "path": str(path), "scheme": scheme, "weight_bytes": graph.weight_bytes,
               "table_bytes": graph.table_bytes, "macs_per_step": graph.macs_per_step, **report.to_dict()}  # fmt: skip
     write_json(folder / f"quantize-{scheme}.json", result)
     return result
+
+
+def _say_other_data(net: FloatNet[Any], dataset: Dataset, folder: Path) -> None:
+    """Figures of a net on data that it was not trained beside may flatter: its training may have heard the test."""
+    trained = net.source.get("dataset", dataset.id)
+    if trained != dataset.id:
+        note(f"{folder}: the checkpoint was trained on dataset {trained[:12]}, the folder now holds {dataset.id[:12]}")
 
 
 def simulate_model(
@@ -108,6 +121,7 @@ def simulate_model(
     question = replace(question, options=checked_options(task, "simulate", question.options))
     graph = load_graph(find_graph(folder, scheme))
     net, dataset = run_checkpoint(folder), load_data(folder)
+    _say_other_data(net, dataset, folder)
     judged = task.judge(net, graph, dataset, question, progress)
     result = {
         "task": task.name, "graph": graph.id, "scheme": graph.scheme, "dataset": dataset.id, "split": question.split,

@@ -349,6 +349,8 @@ def test_training_lowers_the_loss_and_resumes_as_if_never_interrupted(tmp_path: 
     assert validation[-1] < validation[0]
     with pytest.raises(EdgernnError, match="another recipe"):
         train_denoiser(tiny_recipe(batch=5), data, tmp_path / "cut", QUIET, "cpu")
+    with pytest.raises(EdgernnError, match="another dataset"):
+        train_denoiser(r, replace(data, id="0" * 64), tmp_path / "cut", QUIET, "cpu")
 
 
 def test_a_training_starts_from_another(tmp_path: Path) -> None:

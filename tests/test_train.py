@@ -95,6 +95,52 @@ def test_teacher_shares_the_targets_and_must_fit(folder: Path, tmp_path: Path) -
         train(short(1), dataset, tmp_path / "c", quiet, "cpu", [other])
 
 
+def test_a_training_goes_on_with_its_own_data_and_teachers_only(folder: Path, tmp_path: Path) -> None:
+    from edgernn.tasks.spot.train import train
+
+    dataset, teacher = Dataset.load(folder / "data"), load_checkpoint(folder / "model.safetensors")
+    other = replace(dataset, id="f" * 64)
+    for taught, also in (([], [teacher]), ([teacher], [])):
+        out = tmp_path / f"{len(taught)}"
+        net = train(short(1), dataset, out, quiet, "cpu", taught)
+        kept = (out / "model.safetensors").read_bytes()
+        assert net.source.get("teacher", "") == "".join(t.fingerprint for t in taught)
+        with pytest.raises(EdgernnError, match="trained with another dataset"):
+            train(short(1), other, out, quiet, "cpu", taught)
+        with pytest.raises(EdgernnError, match="trained with another teacher"):  # though it is finished
+            train(short(1), dataset, out, quiet, "cpu", also)
+        assert (out / "model.safetensors").read_bytes() == kept
+        train(short(1), dataset, out, quiet, "cpu", taught)
+        assert (out / "model.safetensors").read_bytes() == kept
+
+
+def test_progress_that_does_not_say_its_data_is_refused(folder: Path, tmp_path: Path) -> None:
+    import torch
+
+    from edgernn.tasks.spot.train import train
+
+    dataset = Dataset.load(folder / "data")
+    train(short(1), dataset, tmp_path, quiet, "cpu")
+    state = torch.load(tmp_path / "progress.pt", weights_only=True)
+    del state["depends"]
+    torch.save(state, tmp_path / "progress.pt")
+    with pytest.raises(EdgernnError, match="does not say what it was trained on"):
+        train(short(1), dataset, tmp_path, quiet, "cpu")
+
+
+def test_a_checkpoint_of_other_data_is_said(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from edgernn import pipeline
+
+    run = fixture_run(tmp_path / "run")
+    net = load_checkpoint(run / "model.safetensors")
+    replace(net, source={"dataset": Dataset.load(run / "data").id}).save(run / "model.safetensors")
+    pipeline.quantize_model(run)
+    assert "was trained on dataset" not in caplog.text
+    replace(net, source={"dataset": "abc" * 10}).save(run / "model.safetensors")
+    pipeline.quantize_model(run)
+    assert "was trained on dataset abcabcabcabc" in caplog.text
+
+
 def test_divergence_is_said_with_the_value_to_change(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from edgernn.tasks.spot import train as training
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -86,6 +87,14 @@ class FloatNet(Generic[RecipeT]):
                 raise EdgernnError(f"checkpoint: {name} has shape {self.weights[name].shape}, the recipe needs {shape}")
             if not np.isfinite(self.weights[name]).all():
                 raise EdgernnError(f"checkpoint: {name} holds NaN or infinity; train again with a lower learning rate")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that follow what was trained: weights and statistics."""
+        digest = hashlib.sha256()
+        for name, values in sorted({**self.weights, "mean": self.mean, "deviation": self.deviation}.items()):
+            digest.update(name.encode() + b"\0" + np.ascontiguousarray(values).tobytes())
+        return digest.hexdigest()[:12]
 
     def features(self, log_energy: NDArray[np.int16]) -> Floats:
         """Normalised float features of Q9 log-energies, clipped as the integer ones are (+-8)."""

@@ -136,6 +136,9 @@ class Trainer(ABC):
 
     A subclass gives the batches of an epoch, the loss of one and the validation. All randomness of an epoch must come from
     the generator that `batches` is given, so that a run which was killed ends as one that was not.
+
+    depends: what the training follows beside its recipe, by name: the dataset's id, teachers. It is kept with the progress,
+    and a training that would go on with something else is refused.
     """
 
     #: of metrics.csv: epoch, loss, what `step` tells beside it, what `validate` tells, the gradient's norm, the rate
@@ -143,13 +146,19 @@ class Trainer(ABC):
     judged: ClassVar[tuple[str, ...]] = ("validation",)
 
     def __init__(
-        self, recipe: Mapping[str, Any], net: Net, settings: TrainSettings, batches: int, device: torch.device
+        self,
+        recipe: Mapping[str, Any],
+        net: Net,
+        settings: TrainSettings,
+        batches: int,
+        device: torch.device,
+        depends: Mapping[str, str],
     ) -> None:
         self.device, self.net = device, net.to(device)
         self.epochs, self.batches_per_epoch = settings.epochs, batches
         self.optimization = Optimization(self.net, settings, settings.epochs * batches)
         self.history: list[dict[str, float]] = []
-        self._recipe, self._settings, self._epoch = dict(recipe), settings, 0
+        self._recipe, self._settings, self._epoch, self._depends = dict(recipe), settings, 0, dict(depends)
 
     @abstractmethod
     def batches(self, rng: np.random.Generator) -> Iterator[Any]:
@@ -216,13 +225,13 @@ class Trainer(ABC):
 
     def keep(self, folder: Path) -> None:
         """Write everything needed to go on, in one piece, and the metrics so far."""
-        own = {"recipe": self._recipe, "epoch": self._epoch, "history": self.history}
+        own = {"recipe": self._recipe, "depends": self._depends, "epoch": self._epoch, "history": self.history}
         keep_progress({**own, **self.state(), **self.optimization.state()}, folder / PROGRESS)
         write_metrics(self.history, self.columns, folder / "metrics.csv")
 
     def resume(self, folder: Path, same: Callable[[Any], bool]) -> bool:
         """Go on where `keep` left off; False if it never did. `same`: whether a kept recipe is this training's."""
-        state = load_progress(folder / PROGRESS, same, self.device)
+        state = load_progress(folder / PROGRESS, same, self.device, self._depends)
         if state is None:
             return False
         self.optimization.load(state)
@@ -237,8 +246,13 @@ def keep_progress(state: Mapping[str, Any], path: Path) -> None:
         torch.save(dict(state), scratch)
 
 
-def load_progress(path: Path, same: Callable[[Any], bool], device: torch.device) -> dict[str, Any] | None:
-    """What `keep_progress` wrote, None if nothing; that of a recipe which is not the `same` is an error, not a mixture."""
+def load_progress(
+    path: Path, same: Callable[[Any], bool], device: torch.device, depends: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """What `keep_progress` wrote, None if nothing.
+
+    That of a recipe which is not the `same`, or of another training by what it `depends` on, is an error, not a mixture.
+    """
     if not path.exists():
         return None
     try:
@@ -248,7 +262,22 @@ def load_progress(path: Path, same: Callable[[Any], bool], device: torch.device)
         raise EdgernnError(f"{path} is damaged ({error}); delete it to train from the beginning") from None
     if not same(recipe):
         raise EdgernnError(f"{path} belongs to another recipe; choose another folder or delete it to start again")
+    check_depends(state, depends, path)
     return state
+
+
+def check_depends(state: Mapping[str, Any], depends: Mapping[str, str], path: Path) -> None:
+    """A training that began with other data or teachers is not gone on with: its weights would be passed off as of these."""
+    kept = state.get("depends")
+    if not isinstance(kept, Mapping):
+        raise EdgernnError(f"{path} does not say what it was trained on (an older edgernn wrote it); delete it to train again")
+    for name, value in depends.items():
+        if kept.get(name) != value:
+            was, now = (str(x)[:40] or "none" for x in (kept.get(name, ""), value))
+            raise EdgernnError(
+                f"{path} was trained with another {name} ({was}, now {now}); bring it back to go on, or delete the file, "
+                "or choose another folder, to train from the beginning"
+            )
 
 
 def training_device(name: str, threads: int) -> torch.device:

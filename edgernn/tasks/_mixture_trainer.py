@@ -36,7 +36,8 @@ class MixtureTrainer(Trainer):
         torch.manual_seed(recipe.seed)
         settings: Any = recipe.train
         self._pairs = settings.batch
-        super().__init__(recipe.to_dict(), Net(recipe.net_layers(labels)), settings, settings.batches, device)
+        depends = {"dataset": dataset.id}
+        super().__init__(recipe.to_dict(), Net(recipe.net_layers(labels)), settings, settings.batches, device, depends)
 
     @abstractmethod
     def log_bands(self, pcm: Int16) -> NDArray[np.int16]:

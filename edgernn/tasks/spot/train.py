@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edgernn.core.net import Net
-from edgernn.core.training import Trainer, normalised, training_device
+from edgernn.core.training import PROGRESS, Trainer, load_progress, normalised, training_device
 from edgernn.data.corpus import Dataset
 from edgernn.errors import EdgernnError
 from edgernn.runs import CHECKPOINT
@@ -54,14 +54,18 @@ def train(
     """
     where, tables, labels = training_device(device, recipe.train.threads), make_tables(recipe.frontend), labels_of(dataset)
     _check_teachers(recipe, labels, teachers)
+    depends = {"dataset": dataset.id, "teacher": " ".join(sorted(t.fingerprint for t in teachers))}
+    load_progress(folder / PROGRESS, lambda kept: make_recipe(kept) == recipe, where, depends)  # before an hour is spent
     data = training_set(dataset, recipe, tables, progress)
     data = data.taught_by(teachers, progress) if teachers else data
     mean, deviation = data.statistics()
-    trainer = SpotTrainer(recipe, labels, data, _validation(dataset, recipe, mean, deviation), (mean, deviation), where)
+    validation = _validation(dataset, recipe, mean, deviation)
+    trainer = SpotTrainer(recipe, labels, data, validation, (mean, deviation), where, depends)
     trainer.resume(folder, lambda kept: make_recipe(kept) == recipe)
     trainer.run(folder, progress)
     weights = trainer.net.weights(trainer.best)
-    net = SpotNet(recipe, labels, tables, mean, deviation, weights, {"dataset": dataset.id})
+    source = {name: value for name, value in depends.items() if value}
+    net = SpotNet(recipe, labels, tables, mean, deviation, weights, source)
     net.save(folder / CHECKPOINT)
     return net
 
@@ -91,12 +95,14 @@ class SpotTrainer(Trainer):
         validation: Validation,
         statistics: tuple[NDArray[Any], NDArray[Any]],
         device: torch.device,
+        depends: Mapping[str, str],
     ) -> None:
         self.recipe, self.data, self.validation, self.labels = recipe, data, validation, len(labels)
         self._mean, self._deviation = statistics
         torch.manual_seed(recipe.seed)
         net = Net(recipe.net_layers(labels), recipe.train.dropout)
-        super().__init__(recipe.to_dict(), net, recipe.train, max(1, len(data.label) // recipe.train.batch), device)
+        batches = max(1, len(data.label) // recipe.train.batch)
+        super().__init__(recipe.to_dict(), net, recipe.train, batches, device, depends)
         self._since_best, self._best_score = 0, (-1.0, 0.0)
         self.best: dict[str, Tensor] = {}
 

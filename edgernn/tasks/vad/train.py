@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edgernn.core.net import Net
-from edgernn.core.training import Trainer, normalised, training_device
+from edgernn.core.training import PROGRESS, Trainer, load_progress, normalised, training_device
 from edgernn.data.corpus import Dataset
 from edgernn.runs import CHECKPOINT
 from edgernn.signal.audio import SAMPLE_RATE
@@ -34,6 +34,8 @@ def train_vad(recipe: VadRecipe, dataset: Dataset, folder: Path, progress: Progr
     Running it again on the same folder resumes. Raises EdgernnError when the loss is no longer finite.
     """
     where = training_device(device, recipe.train.threads)
+    # refused before the banks are filled
+    load_progress(folder / PROGRESS, lambda kept: make_recipe(kept) == recipe, where, {"dataset": dataset.id})
     trainer = VadTrainer(recipe, dataset, where, progress)
     trainer.resume(folder, lambda kept: make_recipe(kept) == recipe)
     trainer.run(folder, progress)
@@ -59,7 +61,7 @@ class VadTrainer(Trainer):
         flat = some.reshape(-1, recipe.frontend.bands).astype(np.float64)
         self.mean, self.deviation = flat.mean(0), flat.std(0)
         torch.manual_seed(recipe.seed)
-        super().__init__(recipe.to_dict(), Net(recipe.net_layers(())), p, p.updates, device)
+        super().__init__(recipe.to_dict(), Net(recipe.net_layers(())), p, p.updates, device, {"dataset": dataset.id})
 
     def batches(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """Fresh streams: features [B, T, bands] and answers [B, steps]."""

@@ -132,7 +132,9 @@ def train_beep(recipe: BeepRecipe, dataset: Dataset, folder: Path, progress: Any
     torch.manual_seed(recipe.seed)
     net = Net(recipe.net_layers(()))
     where = training_device(device, 1)
-    trainer = BeepTrainer(recipe.to_dict(), net, recipe.train, max(1, len(said) // recipe.train.batch), where)
+    trainer = BeepTrainer(
+        recipe.to_dict(), net, recipe.train, max(1, len(said) // recipe.train.batch), where, {"dataset": dataset.id}
+    )
     trainer.resume(folder, lambda kept: make_recipe(kept) == recipe)
     trainer.run(folder, progress)
     weights = net.weights(trainer.average.state_dict())
