@@ -18,7 +18,7 @@ from edgernn.runtimes.c import PREFIX
 from edgernn.signal.audio import Int16, write_wav
 from edgernn.tasks import task_of
 from firmware_export.emit import BOARD_DRIVER, STACK_BYTES, export_c
-from firmware_export.plan import split_states
+from firmware_export.plan import make_plan, split_states, state_bytes
 from targets import Board, Firmware, build, find_toolchain, run
 
 COUNTED_STEPS = 50
@@ -26,15 +26,20 @@ COUNTED_STEPS = 50
 
 @dataclass(frozen=True)
 class FirmwareReport:
-    """What a build for one board costs. Bytes; flash holds code, weights and tables, ram the state without the stack."""
+    """What a build for one board costs. Bytes; flash holds code, weights and tables, ram all variables without the stack.
+
+    state_bytes: the model's state struct, what a firmware of one's own pays of the RAM; the rest is the test firmware's.
+    """
 
     board: str
     cpu: str
     graph: str
+    scheme: str
     toolchain: str
     optimize: str
     flash_bytes: int
     ram_bytes: int
+    state_bytes: int
     weight_bytes: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,8 +85,9 @@ def build_firmware(
         include_dirs=[source, BOARD_DRIVER], toolchain=compiler, optimize=optimize,
     )  # fmt: skip
     report = FirmwareReport(
-        board=board.name, cpu=board.cpu, graph=g.id, toolchain=firmware.toolchain, optimize=optimize,
-        flash_bytes=firmware.flash_bytes, ram_bytes=firmware.ram_bytes, weight_bytes=g.weight_bytes,
+        board=board.name, cpu=board.cpu, graph=g.id, scheme=g.scheme, toolchain=firmware.toolchain, optimize=optimize,
+        flash_bytes=firmware.flash_bytes, ram_bytes=firmware.ram_bytes,
+        state_bytes=state_bytes(g, make_plan(g), task.members(g)), weight_bytes=g.weight_bytes,
     )  # fmt: skip
     return firmware, report
 

@@ -136,16 +136,17 @@ def boards(found: list[dict[str, Any]]) -> Shown:
 def built(r: dict[str, Any]) -> Shown:
     """`edgernn build`."""
     yield (
-        f"{r['board']} ({r['cpu']}): {r['flash_bytes']} bytes of flash, {r['ram_bytes']} of RAM; "
-        f"{r['toolchain']} {r['optimize']}"
+        f"{r['board']} ({r['cpu']}): {r['flash_bytes']} bytes of flash, {r['ram_bytes']} of RAM, of which the model's state "
+        f"takes {r['state_bytes']} and the test firmware the rest; {r['toolchain']} {r['optimize']}"
     )
 
 
 def emulated(r: dict[str, Any]) -> Shown:
     """`edgernn run`."""
-    columns = ["board", "core", "flash", "RAM", "stack", "steps", "bits differing", "instructions/step", "instr./s of audio"]
-    row = [r["board"], r["cpu"], r["flash_bytes"], r["ram_bytes"], r["stack_bytes"], r["steps"], r["bits_differing"],
-           f"{r['instructions_per_step']:.0f}", f"{r['instructions_per_second'] / 1e6:.2f} M"]  # fmt: skip
+    columns = ["board", "core", "flash", "RAM", "of it state", "stack", "steps", "bits differing", "instructions/step",
+               "instr./s of audio"]  # fmt: skip
+    row = [r["board"], r["cpu"], r["flash_bytes"], r["ram_bytes"], r["state_bytes"], r["stack_bytes"], r["steps"],
+           r["bits_differing"], f"{r['instructions_per_step']:.0f}", f"{r['instructions_per_second'] / 1e6:.2f} M"]  # fmt: skip
     yield Table(f"{r['emulator']}, {r['toolchain']}", columns, [row])
 
 
@@ -171,6 +172,7 @@ def _costs(s: Mapping[str, Any]) -> list[list[Any]]:
         core = f"{r['cpu']}: "
         rows += [
             [core + "flash, RAM, stack", f"{r['flash_bytes']}, {r['ram_bytes']}, {r['stack_bytes']} bytes"],
+            [core + "RAM of the model's state", f"{r['state_bytes']} bytes; the rest is the test firmware's"],
             [core + "instructions", f"{r['instructions_per_second'] / 1e6:.2f} M a second of audio"],
             [core + "bits differing", f"{r['bits_differing']} of {r['entries']} entries in {r['steps']} steps"],
         ]
@@ -181,6 +183,8 @@ def checked(r: dict[str, Any]) -> Shown:
     """`edgernn check`."""
     rows = [[x["metric"], x["baseline"], x["value"], x["tolerance"], "ok" if x["ok"] else "WORSE"] for x in r["rows"]]
     yield Table(f"graph {r['graph'][:12]} against {r['baseline']}", ["metric", "baseline", "now", "tolerance", ""], rows)
+    if r["unjudged"]:
+        yield f"not in the baseline, so not judged: {', '.join(r['unjudged'])}"
 
 
 def percent(x: float) -> str:
