@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from edgernn.errors import EdgernnError
@@ -9,16 +10,41 @@ from edgernn.errors import EdgernnError
 
 def main() -> None:
     """Entry point."""
+    _speak_utf8()
     try:
         from edgernn.cli import app  # here, since an extension that cannot be loaded is an error like any other
 
         app()
     except EdgernnError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; a training goes on where it was when the same command is run again", file=sys.stderr)
         sys.exit(130)
+    finally:
+        _flush()
+
+
+def one_line(text: str) -> str:
+    """A message as a terminal may be given it: a file's or a model's name in it can neither break the line nor steer it."""
+    return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else repr(c)[1:-1] for c in text)
+
+
+def _speak_utf8() -> None:
+    """File names, arguments and files are UTF-8 in every locale; Python decides at its start, so it is started again."""
+    if os.name == "posix" and not sys.flags.utf8_mode and sys.getfilesystemencoding().lower().replace("-", "") != "utf8":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # names that are no UTF-8 keep their bytes where they are copied to a file or a pipe
+            stream.reconfigure(errors="backslashreplace" if stream.isatty() else "surrogateescape")
+
+
+def _flush() -> None:
+    """What is left is written here, where a pipe that was closed or a full disk is no traceback."""
+    from edgernn.console import close_output
+
+    close_output()
 
 
 if __name__ == "__main__":

@@ -14,12 +14,13 @@ from typing import Annotated, Any
 import typer
 
 from edgernn import __version__, show
-from edgernn.console import Json, RunDir, Scheme, Where, printed, progress_bars, with_task_options
+from edgernn.console import Json, RunDir, Scheme, Verbs, Where, printed, progress_bars, with_task_options
 from edgernn.errors import EdgernnError
 from edgernn.tasks import all_tasks
 from edgernn.tasks.base import Task
 
 app = typer.Typer(
+    cls=Verbs,
     name="edgernn", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Train a small recurrent net, quantize it to int8, and run the same bits on a PC and on a microcontroller.",
 )  # fmt: skip

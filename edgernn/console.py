@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from edgernn import show
+from edgernn.errors import EdgernnError
 from edgernn.tasks import declared_options
 from edgernn.tasks.base import Option, Task
 
@@ -20,6 +23,55 @@ RunDir = Annotated[Path, typer.Argument(help="Run folder.")]
 Where = Annotated[Path, typer.Argument(help="Run folder or graph file (.ern).")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Scheme = Annotated[str | None, typer.Option(help="int8x16 (int16 operands) or int8; default: the recipe's.")]
+
+
+class Verbs(TyperGroup):
+    """The verbs together: whatever the machine refuses is a sentence too, and a closed pipe is no failure.
+
+    A full disk, a folder without rights, too little memory: an EdgernnError. A reader that closes the pipe (`| head -1`) has
+    what it wanted: the verb ends quietly.
+    """
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Options are read here, and help is printed."""
+        with quiet_pipe():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """The verb itself."""
+        try:
+            with quiet_pipe():
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("interrupted; a training goes on where it was when the same command is run again", err=True)
+            raise typer.Exit(130) from None
+        except OSError as error:
+            about = f"{error.filename}: " if error.filename else ""
+            raise EdgernnError(f"{about}{error.strerror or error}") from error
+        except (MemoryError, RecursionError) as error:
+            raise EdgernnError(f"this needs more memory than there is ({type(error).__name__} {error})".rstrip()) from error
+        except UnicodeError as error:
+            raise EdgernnError(f"a text or a file's name is not UTF-8 ({error})") from error
+
+
+@contextmanager
+def quiet_pipe() -> Iterator[None]:
+    """Output that nobody reads any more ends the command with exit code 0."""
+    try:
+        yield
+    except BrokenPipeError:
+        close_output()
+        raise typer.Exit(0) from None
+
+
+def close_output() -> None:
+    """Send what is still to be printed nowhere; the interpreter's last flush would fail otherwise."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager
@@ -58,29 +110,45 @@ def _plain_progress() -> Callable[[str, int, int], None]:
 
 
 def printed(result: Any, as_json: bool, shown: Callable[[Any], show.Shown]) -> None:
-    """The result as JSON, or as tables and lines."""
-    if as_json:
-        typer.echo(json.dumps(result, indent=2, sort_keys=True))
-        return
-    for item in shown(result):
-        if isinstance(item, str):
-            typer.echo(item)
-        else:
-            _print_table(item)
+    """The result as JSON, or as tables and lines. That nobody reads it changes nothing of what the command has found."""
+    try:
+        if as_json:
+            typer.echo(json.dumps(result, indent=2, sort_keys=True))
+            return
+        for item in shown(result):
+            typer.echo(item if isinstance(item, str) else _table_text(item))
+    except BrokenPipeError:
+        close_output()
 
 
-def _print_table(t: show.Table) -> None:
+def _table_text(t: show.Table) -> str:
+    from rich.cells import cell_len
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=t.title, title_justify="left")
-    for i, column in enumerate(t.columns):
-        table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
-    for row in t.rows:
-        table.add_row(*(str(x) for x in row))
     # a pipe has no width of its own: give it room, so that no figure is cut
     width = None if sys.stdout.isatty() else 160
-    Console(width=width, highlight=False).print(table)
+    console = Console(width=width, highlight=False, emoji=False)
+    cells = [t.columns, *([str(x) for x in row] for row in t.rows)]
+    longest = [max(cell_len(word) for text in column for word in (text.split() or [""])) for column in zip(*cells, strict=True)]
+    if sum(longest) + 3 * len(longest) + 1 > console.width:
+        return _records(t.title, cells)
+    table = Table(title=escape(t.title), title_justify="left")
+    for i, (column, least) in enumerate(zip(t.columns, longest, strict=True)):
+        table.add_column(escape(column), justify="left" if i == 0 else "right", overflow="fold", min_width=least)
+    for row in cells[1:]:
+        table.add_row(*map(escape, row))
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get().removesuffix("\n")
+
+
+def _records(title: str, cells: list[list[str]]) -> str:
+    """A table that is too wide for the terminal, cell by cell: a name that is broken over two lines could not be copied."""
+    wide = max(map(len, cells[0]))
+    rows = ["\n".join(f"  {name:{wide}}  {cell}" for name, cell in zip(cells[0], row, strict=True)) for row in cells[1:]]
+    return "\n\n".join([title, *rows])
 
 
 @contextmanager

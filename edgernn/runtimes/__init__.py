@@ -7,7 +7,7 @@ import pkgutil
 from edgernn.core.trace import Trace
 from edgernn.errors import EdgernnError
 from edgernn.extensions import folders, found_module
-from edgernn.hostcc import host_compiler
+from edgernn.hostcc import cache_dir, host_compiler
 from edgernn.runtimes._base import GraphT, Runtime
 
 __path__ += folders("runtimes")
@@ -28,9 +28,10 @@ def make_runtime(name: str, graph: GraphT) -> Runtime[GraphT]:
 
 
 def fast_runtime() -> str:
-    """The C runtime where this host can compile, else NumPy."""
+    """The C runtime where this host can compile and keep what it compiled, else NumPy."""
     try:
         host_compiler()
+        cache_dir()
     except EdgernnError:
         return "numpy"
     return "c"
