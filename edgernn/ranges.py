@@ -19,7 +19,7 @@ def check_ranges(where: str, section: Any, ranges: Ranges) -> None:
     prefix = f"{where}." if where else ""
     wrong = [
         f"{prefix}{name} = {_shown(getattr(section, name))} must {'rise within' if _is_pair(section, name) else 'lie in'} "
-        f"{low:g}..{high:g}"
+        f"{_end(low)}..{_end(high)}"
         for name, (low, high) in ranges.items()
         if not _within(getattr(section, name), low, high)
     ]
@@ -46,4 +46,12 @@ def _is_pair(section: Any, name: str) -> bool:
 
 
 def _shown(value: Any) -> str:
-    return str(list(value)) if isinstance(value, tuple) else str(value)
+    try:
+        text = str(list(value)) if isinstance(value, tuple) else str(value)
+    except ValueError:  # Python prints no integer of so many digits
+        return "a number without end"
+    return text if len(text) < 100 else f"{text[:100]}.."
+
+
+def _end(x: float) -> str:
+    return str(int(x)) if float(x).is_integer() else f"{x:g}"

@@ -7,7 +7,6 @@ errors are reported at once. The resolved recipe is kept in the run folder and i
 from __future__ import annotations
 
 import difflib
-import math
 import tomllib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -16,20 +15,14 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar, get_type_hints
 
 from edgernn.cells import all_cells, make_layers
-from edgernn.core.cell import Layer, LayerSpec
+from edgernn.core.cell import FLAGS, Layer, LayerSpec
 from edgernn.core.primitives import check_scheme
 from edgernn.errors import EdgernnError
+from edgernn.ranges import check_ranges as check_ranges
+from edgernn.ranges import is_number
 
-
-def check_ranges(where: str, section: Any, ranges: Mapping[str, tuple[float, float]]) -> None:
-    """Every named number of a section must be finite and lie between its two ends; one error names all that do not."""
-    wrong = [
-        f"{where}.{name} = {getattr(section, name)} must lie in {low:g}..{high:g}"
-        for name, (low, high) in ranges.items()
-        if not (math.isfinite(getattr(section, name)) and low <= getattr(section, name) <= high)
-    ]
-    if wrong:
-        raise EdgernnError("; ".join(wrong))
+#: a layer's sizes and the number of layers end here: beyond it no graph has room for the net
+LARGEST_SIZE, MOST_LAYERS = 4096, 64
 
 
 @dataclass(frozen=True)
@@ -111,6 +104,11 @@ class Recipe(ABC):
     train: TrainParams = field(default_factory=TrainParams)
     quantize: QuantizeParams = field(default_factory=QuantizeParams)
 
+    def __post_init__(self) -> None:
+        """The name is a line of text, the seed one that every generator takes."""
+        check_ranges("", self, {"seed": (0, 2**32 - 1)})
+        check_text("name", self.name)
+
     @property
     @abstractmethod
     def signal(self) -> SignalParams:
@@ -158,6 +156,12 @@ class Recipe(ABC):
         return max(1, -int(-milliseconds / 1000.0 // step))
 
 
+def check_text(what: str, text: str) -> None:
+    """A name is one line of some length, in UTF-8."""
+    if not text.strip() or len(text) > 200 or any(c < " " or "\x7f" <= c <= "\x9f" or "\ud800" <= c <= "\udfff" for c in text):
+        raise EdgernnError(f"{what} = {text!r} must be one line of 1 to 200 characters")
+
+
 RecipeT = TypeVar("RecipeT", bound=Recipe)
 
 
@@ -167,7 +171,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
         return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise EdgernnError(f"cannot read recipe {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise EdgernnError(f"recipe {path} is not valid TOML: {error}") from None
 
 
@@ -220,11 +224,11 @@ def _unknown(path: str, key: str, known: list[str]) -> str:
 
 
 def _typed(value: Any, hint: Any, path: str, problems: list[str]) -> Any:
-    """Check a scalar or pair against its annotation; an int is accepted where a float is wanted."""
-    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+    """Check a scalar or pair against its annotation; an int is accepted where a float is wanted, NaN and infinity nowhere."""
+    if hint is float and is_number(value):
         return float(value)
     if hint == tuple[float, float]:
-        if isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(v, (int, float)) for v in value):
+        if isinstance(value, (list, tuple)) and len(value) == 2 and all(map(is_number, value)):
             return (float(value[0]), float(value[1]))
         problems.append(f"{path} = {value!r} must be two numbers")
     elif hint == tuple[str, ...] or hint == tuple[Mapping[str, Any], ...]:
@@ -232,30 +236,46 @@ def _typed(value: Any, hint: Any, path: str, problems: list[str]) -> Any:
         if isinstance(value, (list, tuple)) and all(isinstance(v, item) for v in value):
             return tuple(value)
         problems.append(f"{path} must be a list of {'texts' if item is str else 'tables'}")
-    elif hint in (int, float, str) and (not isinstance(value, hint) or isinstance(value, bool)):
-        problems.append(f"{path} = {value!r} must be {'an integer' if hint is int else 'a ' + hint.__name__}")
+    elif type(value) is not hint:
+        problems.append(f"{path} = {_short(value)} must be {_KINDS.get(hint, f'of another kind ({hint})')}")
     return value
+
+
+_KINDS = {int: "an integer", float: "a finite float", str: "a text", bool: "true or false"}
+
+
+def _short(value: Any) -> str:
+    """A value as a message shows it."""
+    text = "too large a number" if type(value) is int and abs(value) >> 1000 else repr(value)
+    return text if len(text) < 100 else f"{text[:100]}.."
 
 
 def _layers(tables: Any, problems: list[str]) -> tuple[LayerSpec, ...]:
     if not isinstance(tables, (list, tuple)) or not tables:
         problems.append("layers is missing: give at least one [[layers]] table with a cell")
         return ()
+    if len(tables) > MOST_LAYERS or not all(isinstance(table, Mapping) for table in tables):
+        problems.append(f"layers must be at most {MOST_LAYERS} tables")
+        return ()
     return tuple(x for i, table in enumerate(tables) if (x := _layer(dict(table), i, problems)))
 
 
 def _layer(table: dict[str, Any], index: int, problems: list[str]) -> LayerSpec | None:
     where, name = f"layers[{index}]", table.pop("cell", None)
-    if name not in all_cells():
+    if not isinstance(name, str) or name not in all_cells():
         problems.append(f"{where}.cell = {name!r} is unknown, known: {', '.join(all_cells())}")
         return None
     cell = all_cells()[name]
     problems += [_unknown(f"{where}.{k}", k, list(cell.options)) for k in table if k not in cell.options]
-    problems += [f"{where}.{k} = {v!r} must be an integer" for k, v in table.items() if type(v) is not int]
+    problems += [f"{where}.{k} = {_short(v)} must be an integer" for k, v in table.items() if type(v) is not int]
     problems += [f"{where}.{k} is missing" for k, v in cell.options.items() if v is None and k not in table]
     options = {**cell.options, **table}
     if any(type(v) is not int for v in options.values()):
         return None
+    largest = {k: 1 if k in FLAGS else LARGEST_SIZE for k in options}
+    problems += [
+        f"{where}.{k} = {_short(v)} must lie in 0..{largest[k]}" for k, v in options.items() if not 0 <= v <= largest[k]
+    ]
     wrong = cell.check(options)
     if wrong:
         problems.append(f"{where}: {wrong}")

@@ -17,6 +17,7 @@ Floats = NDArray[np.float32]
 Weights = Mapping[str, Floats]
 Options = Mapping[str, int]
 FloatState = dict[str, Floats]
+FLAGS = ("relu", "norm")  #: options that are 0 or 1
 
 
 class Builder(Protocol):
@@ -96,9 +97,7 @@ class Cell(ABC):
 
     def check(self, o: Options) -> str | None:
         """What is wrong with these options, if anything."""
-        return next(
-            (f"{k} = {v} must be positive" for k, v in o.items() if v < 0 or (v == 0 and k not in ("relu", "norm"))), None
-        )
+        return next((f"{k} = {v} must be positive" for k, v in o.items() if v < 0 or (v == 0 and k not in FLAGS)), None)
 
     @abstractmethod
     def shapes(self, o: Options, n_in: int) -> Mapping[str, tuple[int, ...]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgernn.data.corpus import NOISE, SPEECH, UNKNOWN, Dataset, Row
 from edgernn.errors import EdgernnError
+from edgernn.ranges import check_ranges
 from edgernn.signal.audio import SAMPLE_RATE, Float32, Int16, to_float, to_int16
 
 _FRAME = SAMPLE_RATE // 50  # 20 ms: the grain in which speech is told from the silence around it
@@ -28,6 +29,15 @@ class AugmentConfig:
     noise_probability: float = 0.8
     noise_snr_db: tuple[float, float] = (0.0, 25.0)  # against the clip's active part, after its gain
     silent_dbfs: tuple[float, float] = (-50.0, -20.0)  # noise level where the clip itself is silent
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be played."""
+        check_ranges(
+            "augment", self,
+            {"shift_ms": (0, 60_000), "speed": (0, 0.9), "room_probability": (0, 1), "room_rt60_s": (0.001, 20),
+             "room_direct_db": (-100, 100), "gain_db": (-150, 100), "noise_probability": (0, 1), "noise_snr_db": (-100, 150),
+             "silent_dbfs": (-150, 0)},
+        )  # fmt: skip
 
 
 class Augmenter:

@@ -17,6 +17,7 @@ import numpy as np
 from edgernn.data.corpus import Dataset, Row
 from edgernn.data.noise import make_noise
 from edgernn.errors import EdgernnError
+from edgernn.ranges import check_ranges
 from edgernn.signal.audio import SAMPLE_RATE, Float32, Int16, read_audio, to_float, to_int16
 
 _EARLY = SAMPLE_RATE // 20  #: reflections within 50 ms belong to the clean signal
@@ -49,18 +50,13 @@ class MixConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be mixed."""
-        _require(0.1 <= self.seconds <= 60, "seconds", self.seconds, "must lie in 0.1..60")
-        for name in ("snr_db", "level_dbfs"):
-            low, high = getattr(self, name)
-            _require(low <= high, name, (low, high), "must rise")
-        _require(0 <= self.speed < 1, "speed", self.speed, "must lie in 0..1")
-        _require(0 <= self.noise_speed <= 3, "noise_speed", self.noise_speed, "must lie in 0..3")
-        _require(0 <= self.tilt < 0.5, "tilt", self.tilt, "must lie in 0..0.5, or its filters are unstable")
-        for name in (
-            "room_probability", "more_noise", "white_probability", "machine_probability", "noise_alone", "clean_alone",
-            "silence",
-        ):  # fmt: skip
-            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "must lie in 0..1")
+        shares = ("room_probability", "more_noise", "white_probability", "machine_probability", "noise_alone", "clean_alone",
+                  "silence")  # fmt: skip
+        check_ranges(
+            "mix", self,
+            {"seconds": (0.1, 60), "snr_db": (-100, 150), "level_dbfs": (-150, 0), "speed": (0, 0.9), "noise_speed": (0, 3),
+             "tilt": (0, 0.499), **dict.fromkeys(shares, (0, 1))},
+        )  # fmt: skip
         for names in (("noise_alone", "clean_alone", "silence"), ("white_probability", "machine_probability")):
             total = sum(getattr(self, name) for name in names)
             _require(total <= 1, " + ".join(names), total, "must not exceed 1")

@@ -1,4 +1,7 @@
-"""Reading one table of a configuration into a frozen dataclass, with every mistake named at once."""
+"""Reading one table of a configuration into a frozen dataclass, with every mistake named at once.
+
+Every number has a range: that of the class attribute RANGES, else ANY_INTEGER or ANY_FLOAT.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,11 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
 
 from edgernn.errors import EdgernnError
+from edgernn.ranges import Ranges, check_ranges
 
 T = TypeVar("T")
 _PLAIN: dict[Any, tuple[type, ...]] = {str: (str,), int: (int,), float: (float, int), bool: (bool,)}
+ANY_INTEGER, ANY_FLOAT = (-1, 1_000_000_000), (0, 1e9)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +39,22 @@ def parse(cls: type[T], table: Mapping[str, Any], where: str) -> T:
         if name not in table and f.default is MISSING and f.default_factory is MISSING
     ]
     problems += [
-        f"{key} = {value!r} should be a {hints[key].__name__}"
+        f"{key} = {value!r} should be a {getattr(hints[key], '__name__', hints[key])}"
         for key, value in table.items()
         if key in known and not _fits(value, hints[key])
     ]
     if problems:
         raise EdgernnError(f"{where}: {'; '.join(problems)}")
-    return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
+    made = cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
+    check_ranges(where, made, number_ranges(cls))
+    return made
+
+
+def number_ranges(cls: type[Any]) -> Ranges:
+    """The range of every number of a class of options."""
+    hints, own = typing.get_type_hints(cls), {"seed": (0, 2**32 - 1), **getattr(cls, "RANGES", {})}
+    return {f.name: own.get(f.name, ANY_INTEGER if hints[f.name] is int else ANY_FLOAT)
+            for f in fields(cls) if hints[f.name] in (int, float)}  # fmt: skip
 
 
 def _unknown(key: str, known: list[str]) -> str:
@@ -49,5 +63,9 @@ def _unknown(key: str, known: list[str]) -> str:
 
 
 def _fits(value: Any, hint: Any) -> bool:
+    if typing.get_origin(hint) is tuple:
+        return isinstance(value, (list, tuple)) and all(isinstance(x, str) for x in value)
+    if typing.get_origin(hint) is Mapping:
+        return isinstance(value, Mapping) and all(isinstance(x, str) for x in value.values())
     allowed = _PLAIN.get(hint)
     return allowed is None or (isinstance(value, allowed) and (hint is bool or not isinstance(value, bool)))

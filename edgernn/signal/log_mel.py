@@ -41,7 +41,7 @@ class FrontEndParams:
 
     def __post_init__(self) -> None:
         """Refuse what the integer front end cannot hold."""
-        _require(self.sample_rate > 0, "sample_rate", self.sample_rate, "must be positive")
+        _require(1 <= self.sample_rate <= 384_000, "sample_rate", self.sample_rate, "must lie in 1..384000 Hz")
         _require(16 <= self.window <= 1024, "window", self.window, "must lie in 16..1024 samples")
         _require(1 <= self.hop <= self.window, "hop", self.hop, f"must lie in 1..window ({self.window})")
         _require(1 <= self.bands <= 80, "bands", self.bands, "must lie in 1..80")

@@ -52,7 +52,7 @@ class StftParams:
 
     def __post_init__(self) -> None:
         """Refuse what the integer signal path cannot hold."""
-        _require(self.sample_rate > 0, "sample_rate", self.sample_rate, "must be positive")
+        _require(1 <= self.sample_rate <= 384_000, "sample_rate", self.sample_rate, "must lie in 1..384000 Hz")
         _require(self.window in WINDOWS, "window", self.window, f"must be one of {', '.join(map(str, WINDOWS))} samples")
         _require(0 <= self.single <= self.window // 2, "single", self.single, f"must lie in 0..{self.window // 2}")
         rest = self.window // 2 - self.single

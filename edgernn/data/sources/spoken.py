@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from edgernn.data.sources.synthetic import (
     voices,
 )
 from edgernn.errors import EdgernnError
+from edgernn.ranges import Ranges
 from edgernn.signal.audio import Int16
 
 _SPEEDS = (130, 230)
@@ -39,6 +40,8 @@ class Options(SourceOptions):
     utterances: int = 200  # over all splits: 80 / 10 / 10 %
     words: int = 10  # in one utterance
     noise_seconds: float = 420.0  # over all splits and kinds of noise: 60 / 20 / 20 %
+
+    RANGES: ClassVar[Ranges] = {"utterances": (0, 1_000_000), "words": (0, 1000), "noise_seconds": (0, 1e6)}
 
 
 def items(config: Mapping[str, Any], progress: Progress = quiet) -> Iterator[Clip]:

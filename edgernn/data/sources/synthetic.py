@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from edgernn.data.corpus import NOISE, SPLITS, Clip, Item, Progress, quiet
 from edgernn.data.noise import KINDS, make_noise
 from edgernn.data.options import SourceOptions, parse
 from edgernn.errors import EdgernnError
+from edgernn.ranges import Ranges
 from edgernn.signal.audio import SAMPLE_RATE, Float32, Int16, to_float, to_int16
 
 _NOT_HUMAN = re.compile(r"robo|demon|whisper|croak|serious", re.IGNORECASE)
@@ -39,6 +40,11 @@ class Options(SourceOptions):
     words: tuple[str, ...] = ()  # words for the unknown class; default: a list of English words
     min_speed: int = 130  # words a minute
     max_speed: int = 230
+
+    RANGES: ClassVar[Ranges] = {
+        "clips_per_keyword": (0, 1_000_000), "unknown_clips": (0, 1_000_000), "noise_seconds": (0, 1e6),
+        "min_speed": (80, 450), "max_speed": (80, 450),
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,150 @@
+"""Recipes, options and names that nobody sane would write: each is refused with a sentence before anything is spent."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import tomllib
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgernn.cells import all_cells
+from edgernn.data import sources
+from edgernn.data.options import SourceOptions, parse
+from edgernn.data.paths import expanded
+from edgernn.errors import EdgernnError
+from edgernn.extensions import found_module
+from edgernn.tasks import all_tasks, make_recipe, recipe_paths
+
+NAN, INF = float("nan"), float("inf")
+BAD_FLOATS = (NAN, INF, -INF, -1e9, 1e12, 10**400, "0.5", True, None, [], {}, [0.5, 0.5])
+BAD_INTEGERS = (-(10**9), 10**12, 10**400, 1.5, 2.0, NAN, INF, "5", True, None, [], {})
+BAD_PAIRS = (
+    [NAN, 0.5], [0.5, NAN], [-INF, INF], [-1e9, 0.5], [0.5, 1e12], [1e12, 1e12], [0.5], [0.5, 0.5, 0.5], 0.5, ["0", "1"],
+    [True, True], [10**400, 10**400], [1.0, 0.5], None,
+)  # fmt: skip
+BAD_TEXTS = (5, NAN, None, [], {}, True)
+BAD_FLAGS = (1, 0, "true", None, [], NAN)
+BAD: Mapping[Any, tuple[Any, ...]] = {
+    int: BAD_INTEGERS, float: BAD_FLOATS, tuple[float, float]: BAD_PAIRS, str: BAD_TEXTS, bool: BAD_FLAGS,
+    tuple[str, ...]: ("word", 5, [5], None, {}, [["word"]]), tuple[Mapping[str, Any], ...]: ("x", 5, [5], {}, ["x"]),
+}  # fmt: skip
+
+Place = tuple[str, ...]
+
+
+def places(kind: type[Any], at: Place = ()) -> Iterator[tuple[Place, Any]]:
+    """Every plain field of a recipe's class and of its sections, with its type."""
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        hint = hints[field.name]
+        if dataclasses.is_dataclass(hint):
+            yield from places(typing.cast(type[Any], hint), (*at, field.name))
+        elif (*at, field.name) != ("layers",):
+            yield (*at, field.name), hint
+
+
+def base(task: str) -> dict[str, Any]:
+    """The values of a recipe of that task that comes along."""
+    path = recipe_paths()[all_tasks()[task].whole.recipe]
+    return {**tomllib.loads(path.read_text(encoding="utf-8")), "task": task}
+
+
+def refused(what: str, call: Callable[[], Any]) -> str:
+    """The sentence of a refusal."""
+    try:
+        call()
+    except EdgernnError as error:
+        return str(error)
+    pytest.fail(f"{what} was accepted")
+
+
+def with_value(values: Mapping[str, Any], place: Place, value: Any) -> dict[str, Any]:
+    changed = copy.deepcopy(dict(values))
+    inner: Any = changed
+    for key in place[:-1]:
+        inner = inner.setdefault(key, {})
+    inner[place[-1]] = value
+    return changed
+
+
+PLACES = [(task, place, hint) for task, t in all_tasks().items() for place, hint in places(t.recipe_class())]
+
+
+def test_every_section_is_walked() -> None:
+    found = {(task, place[0]) for task, place, _ in PLACES if len(place) == 2}
+    assert {"train", "quantize", "data"} <= {section for _, section in found}
+    assert len(PLACES) > 100 and {task for task, _ in found} >= {"spot", "denoise", "vad"}
+
+
+@pytest.mark.parametrize(("task", "place", "hint"), PLACES, ids=lambda x: ".".join(x) if isinstance(x, tuple) else None)
+def test_every_field_of_every_recipe_has_bounds(task: str, place: Place, hint: Any) -> None:
+    """A new field cannot be forgotten: it has a type known here, and refuses what is out of any reason."""
+    values = base(task)
+    make_recipe(values)
+    for bad in BAD[hint]:
+        if (place, bad) != (("task",), None):  # the first recipes named none
+            refused(f"{'.'.join(place)} = {bad!r}", lambda bad=bad: make_recipe(with_value(values, place, bad)))
+
+
+@pytest.mark.parametrize("cell", all_cells())
+def test_every_option_of_every_cell_has_bounds(cell: str) -> None:
+    options = all_cells()[cell].options
+    good = {"cell": cell, **{k: 4 if v is None else v for k, v in options.items()}}
+    for name in options:
+        for bad in (*BAD_INTEGERS, -1, 1_000_000, 65_536, 5_000):
+            said = refused(f"{name} = {bad!r}", lambda bad=bad, name=name: make_recipe({"layers": [{**good, name: bad}]}))
+            assert "layers[0]" in said
+
+
+SECTIONS = [(task, f.name) for task, t in all_tasks().items() for f in dataclasses.fields(t.recipe_class())]
+
+
+@pytest.mark.parametrize(("task", "section"), SECTIONS)
+def test_sections_of_another_kind(task: str, section: str) -> None:
+    wrong: tuple[Any, ...] = (5, NAN, None, [], [5], [[]], True)
+    if section == "layers":
+        wrong = (5, None, [], [5], {}, [{}], [{"cell": []}], "gru")
+    for bad in wrong:
+        if (section, bad) not in (("seed", 5), ("task", None)):
+            refused(f"{section} = {bad!r}", lambda bad=bad: make_recipe({**base(task), section: bad}))
+
+
+@pytest.mark.parametrize("kind", sources.kinds())
+def test_every_option_of_every_source_has_bounds(kind: str) -> None:
+    options = found_module("edgernn.data.sources", kind).Options
+    assert issubclass(options, SourceOptions)
+    hints, fields = typing.get_type_hints(options), dataclasses.fields(options)
+    needed = {f.name: "somewhere" for f in fields if f.default is dataclasses.MISSING and hints[f.name] is str}
+    parse(options, needed, kind)
+    for name in (f.name for f in fields):
+        for bad in BAD.get(hints[name], (5, "x", [], {"a": 5})):
+            refused(f"{name} = {bad!r}", lambda bad=bad, name=name: parse(options, {**needed, name: bad}, kind))
+
+
+def test_every_source_is_checked_before_the_first_is_read(tmp_path: Path) -> None:
+    tables = [{"kind": "folder", "path": str(tmp_path / "missing")}, {"kind": "synthetic", "clips_per_keyword": 10**12}]
+    for bad in (tables, [*tables[:1], {"kind": "none"}], [*tables[:1], {**tables[0], "train_repeat": 0}]):
+        with pytest.raises(EdgernnError, match=r"clips_per_keyword|kind 'none'|train_repeat"):
+            sources.prepare(bad, ["yes"], tmp_path / "data")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\\\n*/\0", "x" * 300, "\udce9", "\x1b[2J"])
+def test_names_are_one_line(name: str) -> None:
+    with pytest.raises(EdgernnError, match="name = "):
+        make_recipe({**base("spot"), "name": name})
+
+
+def test_only_paths_are_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe from elsewhere must not send what this machine's environment holds into texts, such as an address."""
+    monkeypatch.setenv("SECRET", "value")
+    table = {"path": "${SECRET}/x", "url": "http://host/${SECRET}", "note": "${SECRET}", "filter": {"path": "${SECRET}"}}
+    assert expanded(table) == {**table, "path": "value/x"}
+    monkeypatch.delenv("SECRET")
+    with pytest.raises(EdgernnError, match="SECRET"):
+        expanded(table)
