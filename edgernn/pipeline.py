@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgernn.artifacts import write_json
+from edgernn.artifacts import made_folder, write_json
 from edgernn.data.paths import expanded
 from edgernn.data.sources import prepare
 from edgernn.errors import EdgernnError
@@ -21,6 +21,7 @@ from edgernn.runs import (
     find_recipe,
     keep_recipe,
     load_data,
+    refuse_another,
     run_checkpoint,
     run_recipe,
     run_task,
@@ -68,12 +69,16 @@ def prepare_data(recipe: Recipe, folder: Path, progress: Progress, strict: bool 
     strict: a recording that cannot be used is an error; else it is passed over and named.
     """
     task = find_task(recipe.task, recipe.name)
-    keep_recipe(recipe, folder)
+    refuse_another(recipe, folder)
     task.check_data(recipe)
     if (folder / "data" / "index.json").is_file():
+        keep_recipe(recipe, folder)
         return load_data(folder)
     tables = [expanded(table) for table in recipe.sources]
-    return prepare(tables, recipe.keywords, folder / "data", recipe.seed, task.clip_seconds(recipe), progress, strict)
+    with made_folder(folder):  # a folder is claimed by data that stands, not by data that could not be read
+        dataset = prepare(tables, recipe.keywords, folder / "data", recipe.seed, task.clip_seconds(recipe), progress, strict)
+        keep_recipe(recipe, folder)
+    return dataset
 
 
 def train_model(folder: Path, progress: Progress, device: str = "auto", options: Values = NONE) -> dict[str, Any]:

@@ -43,12 +43,17 @@ def find_recipe(name_or_path: str) -> Recipe:
     return make_recipe(*recipe_values(name_or_path))
 
 
-def keep_recipe(recipe: Recipe, folder: Path) -> None:
-    """Write the resolved recipe into the run folder; a folder of another recipe is refused."""
+def refuse_another(recipe: Recipe, folder: Path) -> None:
+    """A run folder of another recipe is refused."""
     path = folder / "recipe.json"
     if path.exists() and make_recipe(_values(path), str(path)) != recipe:
         raise EdgernnError(f"{folder} holds a run of another recipe; choose another folder or delete it")
-    write_json(path, recipe.to_dict())
+
+
+def keep_recipe(recipe: Recipe, folder: Path) -> None:
+    """Write the resolved recipe into the run folder; a folder of another recipe is refused."""
+    refuse_another(recipe, folder)
+    write_json(folder / "recipe.json", recipe.to_dict())
 
 
 def run_recipe(folder: Path) -> Recipe:
