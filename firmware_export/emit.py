@@ -192,6 +192,15 @@ def export_c(g: NetGraph, folder: Path, prefix: str = "") -> list[Path]:
     return [*written, *copy_runtime(folder)]
 
 
+def export_app(g: NetGraph, folder: Path) -> Path:
+    """Write the graph's C and the application around it (`targets/device/device.h`) into `folder`; returns its C file."""
+    task = task_of(g)
+    export_c(g, folder)
+    path = folder / "app.c"
+    write_text(path, template(task, "app.c.jinja").render(_names(task, g, task.c.prefix)))
+    return path
+
+
 def copy_runtime(folder: Path) -> list[Path]:
     """The C99 runtime into `folder`; returns the files written."""
     runtime, written = Path(str(files("firmware_export") / "runtime")), []
