@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from edgernn.core.cell import Floats, LayerSpec
 from edgernn.errors import EdgernnError
 
 Arrays = Mapping[str, NDArray[Any]]
+MOST_VALUES = 1 << 26  #: in one constant; far above any microcontroller, bounds what a small file can make us compute
 _NO_SOFTMAX = (
     "the final softmax is left out: the largest output stays the largest, but a posterior is the sigmoid of its logit,"
     " so choose decision.threshold on recordings"
@@ -82,6 +84,13 @@ def dense(name: str, weight: NDArray[Any], bias: NDArray[Any] | None, relu: bool
     """A dense part; weight [O, I], bias [O] or None."""
     b = np.zeros(len(weight), np.float32) if bias is None else bias
     return Part(name, "dense", {"weight": weight[:, None], "bias": b}, relu)
+
+
+def scaled(part: Part, scale: NDArray[Any], shift: NDArray[Any]) -> Part:
+    """A dense part whose outputs, before ReLU, are multiplied by `scale` [O] and raised by `shift` [O]."""
+    weight, bias = part.weights["weight"], part.weights["bias"]
+    weights = {"weight": weight * scale[:, None, None], "bias": bias * scale + shift}
+    return replace(part, weights={key: value.astype(weight.dtype) for key, value in weights.items()})
 
 
 def reorder(stacked: NDArray[Any], order: Sequence[int]) -> NDArray[Any]:
@@ -158,5 +167,14 @@ def decoding(path: Path, what: str) -> Iterator[None]:
     except EdgernnError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split())[:200]
+        text = printable(error)
         raise EdgernnError(f"{path} is damaged or no {what} ({type(error).__name__}: {text}); export it again") from None
+
+
+_TERMINAL = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|.)?")
+
+
+def printable(text: object, most: int = 200) -> str:
+    """A library's message on one line, short, without terminal codes or other control characters."""
+    plain = "".join(c for c in _TERMINAL.sub("", str(text)) if c.isprintable() or c.isspace())
+    return " ".join(plain.split())[:most]
