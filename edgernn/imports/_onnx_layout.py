@@ -220,6 +220,6 @@ def _renamed(x: Signal, features: Atom | None) -> Signal:
 
 LAYOUT: Mapping[str, Handler] = {
     "Identity": _same, "Cast": _cast, "Dropout": _dropout, "Transpose": _transpose, "Squeeze": _squeeze,
-    "Unsqueeze": _unsqueeze, "Reshape": _reshape, "Flatten": _flatten, "Shape": _shape, "Gather": _gather, "Slice": _slice, "Split": _split,
-    "Concat": _concat,
+    "Unsqueeze": _unsqueeze, "Reshape": _reshape, "Flatten": _flatten, "Shape": _shape, "Gather": _gather, "Slice": _slice,
+    "Split": _split, "Concat": _concat,
 }  # fmt: skip

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn.imports._axes import Axes, core, position
-from edgernn.imports._base import Part, recurrent
+from edgernn.imports._axes import Axes, core, position, size_of
+from edgernn.imports._base import Part, dense, recurrent
 from edgernn.imports._onnx_file import Node
 from edgernn.imports._onnx_values import Known, Signal, Start, Step, Value
 
@@ -81,12 +81,20 @@ def _first(p: Signal, start: Known | Signal) -> Signal | None:
             return None
         axes = _broadcast(p.axes, ((),) * start.array.ndim)
         return replace(p, axes=axes, step=Step("sum", projection, None, rows[0]))
-    if start.source == p.source or [part.cell for part in start.parts] != ["dense"]:
+    held = _state_product(start)
+    if held is None or start.source == p.source:
         return None
-    held = start.parts[0].weights
     begin = Start(start.source, start.picks[0][1] if start.picks else 0, len(p.parts) - 1, "h")
-    step = Step("sum", projection, held["weight"][:, 0], held["bias"])
-    return replace(p, axes=_broadcast(p.axes, start.axes), step=step, starts=(*p.starts, begin))
+    return replace(p, axes=_broadcast(p.axes, start.axes), step=Step("sum", projection, *held), starts=(*p.starts, begin))
+
+
+def _state_product(x: Signal) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """W and b where the value is h W + b of a state that is an input, or of one layer's part of it."""
+    if x.step is not None and x.step.stage == "product" and not x.parts:
+        return x.step.projection.weights["weight"][:, 0], x.step.added
+    if x.step is None and [part.cell for part in x.parts] == ["dense"]:
+        return x.parts[0].weights["weight"][:, 0], x.parts[0].weights["bias"]
+    return None
 
 
 def _broadcast(axes: Axes, other: Axes) -> Axes:
@@ -114,8 +122,14 @@ def _rolled(step: Step, weight: NDArray[Any]) -> Part:
 
 
 def _product(h: Signal, matrix: NDArray[Any]) -> Signal | None:
-    """h[k] W for the step after it; the last h is multiplied by the next layer's weights."""
+    """h[k] W for the step after it, h being a step before or a state that is an input.
+
+    The last h is multiplied by the next layer's weights, which is another matter.
+    """
     step = h.step
+    if step is None and h.picks and not h.parts and size_of(h.axes[-1]) == len(matrix) == matrix.shape[-1]:
+        none = np.zeros(len(matrix), np.float32)
+        return replace(h, step=Step("product", dense("state", matrix.T, None), matrix.T, none, none))
     if step is None or step.stage != "hidden" or h.picks[0][1] + 1 == h.picks[0][0].size:
         return None
     units = len(step.bias)
