@@ -38,7 +38,7 @@ class Imported:
 
     layers: recipe layers without the head; weights: "<layer>.<name>" -> float32, the head's included, as `FloatNet` takes
     them; n_in, n_out: inputs a frame, outputs; output: what the file applies to its logits, a key of OUTPUTS; notes:
-    sentences on what was decided.
+    sentences on what was decided; half: the 16-bit type that the model stores or computes in, "" for none.
     """
 
     layers: tuple[LayerSpec, ...]
@@ -47,6 +47,7 @@ class Imported:
     n_out: int
     output: str = "logits"
     notes: tuple[str, ...] = ()
+    half: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def reorder(stacked: NDArray[Any], order: Sequence[int]) -> NDArray[Any]:
     return np.concatenate([gates[i] for i in order])
 
 
-def assemble(where: str, parts: Sequence[Part], output: str = "logits", notes: Sequence[str] = ()) -> Imported:
+def assemble(where: str, parts: Sequence[Part], output: str = "logits", notes: Sequence[str] = (), half: str = "") -> Imported:
     """The parts from input to output as one model; raises where they do not fit, are not finite, or lack a head."""
     if not parts:
         raise EdgernnError(f"{where} holds no layer; edgernn imports GRU, LSTM, RNN and dense layers")
@@ -118,7 +119,8 @@ def assemble(where: str, parts: Sequence[Part], output: str = "logits", notes: S
     weights = {f"{name}.{key}": value for name, part in _named(parts) for key, value in _checked(where, part).items()}
     layers = tuple(LayerSpec(p.cell, _options(p)) for p in parts[:-1])
     told = (*notes, OUTPUTS[output]) if OUTPUTS[output] else tuple(notes)
-    return Imported(layers, weights, parts[0].n_in, head.n_out, output, told)
+    stored = {str(w.dtype) for part in parts for w in part.weights.values() if w.dtype.itemsize == 2}
+    return Imported(layers, weights, parts[0].n_in, head.n_out, output, told, half or ", ".join(sorted(stored)))
 
 
 def _named(parts: Sequence[Part]) -> list[tuple[str, Part]]:
