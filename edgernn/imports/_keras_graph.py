@@ -168,7 +168,7 @@ class _Graph:
         if len(data) != 1:
             came = ", ".join(repr(t.layer) for t in data) or "nothing"
             raise EdgernnError(
-                f"{self.path}: the {layer.kind} layer {layer.name!r} reads {came}; edgernn imports one chain, each layer in turn"
+                f"{self.path}: the {layer.kind} layer {layer.name!r} reads {came}; edgernn imports one chain of layers"
             )
         for state in states:
             if self._layer(state).kind != "InputLayer" or state.layer == data[0].layer:
