@@ -70,7 +70,7 @@ def load(path: Path) -> File:
             _load_external(path, tensor, onnx)
         _check_rules(path, model, onnx)
         if model.functions:
-            model = onnx.inliner.inline_local_functions(model)
+            model = package("onnx.inliner", "onnx").inline_local_functions(model)
         graph = model.graph
         constants = {t.name: _array(t, onnx) for t in graph.initializer}
         nodes = tuple(_node(n, i, onnx) for i, n in enumerate(graph.node))
