@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,18 +118,24 @@ def load_board(name_or_path: str | Path) -> Board:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise EdgernnError(f"Cannot read the board file {path}: {error}.") from error
 
 
 def _check(board: Board, path: Path) -> None:
+    for key, name in (("name", board.name), ("family", board.family)):  # they name files
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+            raise EdgernnError(f"{path}: {key} = {name!r} must be letters, digits, dots, dashes and underscores.")
     if not board.startup.is_file():
         families = sorted(file.stem.replace("_", "-") for file in board.startup.parent.glob("*.S"))
         raise EdgernnError(f"{path}: {_unknown('family', board.family, families)}")
     numbers = (board.clock_hz, board.stack_bytes, board.flash.size, board.ram.size)
+    ends = [memory.origin + memory.size for memory in (board.flash, board.ram)]
     if min(numbers) <= 0 or min(board.flash.origin, board.ram.origin) < 0:
         raise EdgernnError(f"{path}: clock_hz, stack_bytes and sizes must be positive, origins not negative.")
+    if board.clock_hz > 10**11 or board.stack_bytes > 2**32 or max(ends) > 2**32:
+        raise EdgernnError(f"{path}: clock_hz must be at most 10^11, and memory and stack lie within 32 bits.")
 
 
 def _unknown(what: str, value: str, known: list[str]) -> str:

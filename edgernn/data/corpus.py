@@ -251,23 +251,23 @@ class Dataset:
             raise EdgernnError(
                 f"{folder} is not a prepared dataset ({error.strerror}: {error.filename}); run `edgernn data` first"
             ) from error
-        except ValueError as error:
+        except (ValueError, EOFError, RecursionError) as error:
             raise EdgernnError(f"the dataset {folder} is damaged ({error}); prepare it again") from error
         dataset = cls._from_index(folder, content, index, samples)
-        if verify and hashlib.sha256(samples).hexdigest() != index["pcm_sha256"]:
+        if verify and hashlib.sha256(samples).hexdigest() != index.get("pcm_sha256"):
             raise EdgernnError(f"the samples of dataset {folder} do not match its index; prepare it again")
         return dataset
 
     @classmethod
     def _from_index(cls, folder: Path, content: bytes, index: dict[str, Any], samples: Int16) -> Dataset:
-        version = index.get("version")
+        version = index.get("version") if isinstance(index, dict) else None
         if version != VERSION:
             raise EdgernnError(f"the dataset {folder} has format version {version}, not {VERSION}; prepare it again")
         try:
             rows = tuple(Row(*row) for row in index["rows"])
             total = rows[-1].offset + rows[-1].length
             fields = (tuple(index["keywords"]), rows, index["clip_samples"], index["notes"])
-        except (KeyError, TypeError, IndexError) as error:
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
             raise EdgernnError(f"the index of {folder} is damaged ({error!r}); prepare it again") from error
         if samples.shape != (total,) or samples.dtype != np.int16:
             held = f"{samples.dtype} {list(samples.shape)}"
