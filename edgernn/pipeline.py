@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edgernn.artifacts import made_folder, write_json
 from edgernn.data.paths import expanded
 from edgernn.data.sources import prepare
-from edgernn.errors import EdgernnError
+from edgernn.errors import EdgernnError, needs_extra
 from edgernn.notes import note
 from edgernn.runs import (
     CHECKPOINT,
@@ -21,6 +21,8 @@ from edgernn.runs import (
     find_recipe,
     keep_recipe,
     load_data,
+    locked,
+    one_at_a_time,
     refuse_another,
     run_checkpoint,
     run_recipe,
@@ -75,28 +77,37 @@ def prepare_data(recipe: Recipe, folder: Path, progress: Progress, strict: bool 
         keep_recipe(recipe, folder)
         return load_data(folder)
     tables = [expanded(table) for table in recipe.sources]
-    with made_folder(folder):  # a folder is claimed by data that stands, not by data that could not be read
+    with made_folder(folder), locked(folder):  # a folder is claimed by data that stands, not by data that could not be read
         dataset = prepare(tables, recipe.keywords, folder / "data", recipe.seed, task.clip_seconds(recipe), progress, strict)
         keep_recipe(recipe, folder)
     return dataset
 
 
+@one_at_a_time
 def train_model(folder: Path, progress: Progress, device: str = "auto", options: Values = NONE) -> dict[str, Any]:
     """Train on the run folder's data; resumes what was interrupted. options: what the task's `train` takes."""
     recipe, task = run_recipe(folder), run_task(folder)
     given = checked_options(task, "train", options)
+    check_device(device)
     task.before_training(recipe, given)
     dataset = load_data(folder)
-    try:
-        net = task.train(recipe, dataset, folder, progress, device, given)
-    except ImportError as error:
-        raise EdgernnError(f"training needs PyTorch ({error}): pip install 'edgernn[train]'") from None
+    net = task.train(recipe, dataset, folder, progress, device, given)
     return {"checkpoint": str(folder / CHECKPOINT), "parameters": net.parameters, "labels": list(net.labels)}
+
+
+def check_device(name: str) -> None:
+    """Refuse to train without PyTorch, or on a device that is not here, before anything is read."""
+    try:
+        from edgernn.core.training import find_device
+    except ImportError as error:
+        raise needs_extra("training needs PyTorch", "train", error) from None
+    find_device(name)
 
 
 # Quantizing and judging ---------------------------------------------------------------------------
 
 
+@one_at_a_time
 def quantize_model(folder: Path, scheme: str | None = None) -> dict[str, Any]:
     """Checkpoint to graph, calibrated on streams of training audio."""
     net = run_checkpoint(folder)
@@ -145,9 +156,10 @@ def compare_model(
     from edgernn.compare import compare_runtimes
     from edgernn.signal.audio import read_audio
 
+    question = Question(split, seconds)  # whose numbers are checked
     task, graph = run_task(folder), load_graph(find_graph(folder, scheme))
     net, dataset = run_checkpoint(folder), load_data(folder)
-    material: Material = task.material(net, graph, dataset, split, seconds)
+    material: Material = task.material(net, graph, dataset, split, question.seconds)
     if wav:
         material = replace(material, stream=read_audio(wav, graph.sample_rate))
     result = {**compare_runtimes(graph, names, material, progress), "dataset": dataset.id}
@@ -266,13 +278,19 @@ def _test_sound(where: Path, graph: NetGraph) -> Any:
 # All of it ---------------------------------------------------------------------------
 
 
+@one_at_a_time
 def whole(
     recipe: Recipe, folder: Path, boards: Sequence[str], progress: Progress, device: str = "auto", options: Values = NONE
 ) -> dict[str, Any]:
     """Every verb in turn, from data to the emulated board; returns the summary that the table shows."""
+    from edgernn.firmware import check_board
+
     task = find_task(recipe.task, recipe.name)
     training = {o.name: options[o.name] for o in task.options_of("train") if options.get(o.name)}
     task.before_training(recipe, training)
+    check_device(device)
+    for board in boards:
+        check_board(board)
     prepare_data(recipe, folder, progress)
     train_model(folder, progress, device, training)
     progress("quantizing", 0, 0)

@@ -168,7 +168,7 @@ class _BoardError(Exception):
 
 def _line_of(path: Path, keys: tuple[str, ...]) -> str:
     """ ", line N, key": where the innermost key that the file has is written."""
-    lines, found, begin = path.read_text(encoding="utf-8").splitlines(), 0, 0
+    lines, found, begin = path.read_text(encoding="utf-8-sig").splitlines(), 0, 0
     for key in keys:
         written = re.compile(rf"\s*(\[+\s*{re.escape(key)}\s*\]+|(.*[{{,]\s*)?\"?{re.escape(key)}\"?\s*=)")
         at = next((i for i in range(begin, len(lines)) if written.match(lines[i])), None)
@@ -180,12 +180,15 @@ def _line_of(path: Path, keys: tuple[str, ...]) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise EdgernnError(f"Cannot read the board file {path}: {error}.") from error
 
 
 def _check(board: Board) -> None:
+    for key, name in (("name", board.name), ("family", board.family)):  # they name files
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+            raise _BoardError((key,), f"{name!r} must be letters, digits, dots, dashes and underscores.")
     if not board.startup.is_file():
         families = sorted(file.stem.replace("_", "-") for file in board.startup.parent.glob("*.S"))
         raise _BoardError(("family",), _unknown("family", board.family, families))
@@ -193,6 +196,8 @@ def _check(board: Board) -> None:
     for key, number in numbers.items():
         if number <= 0:
             raise _BoardError((key,), "clock_hz, stack_bytes and sizes must be positive.")
+    if board.clock_hz > 10**11 or board.stack_bytes > 1 << 32:
+        raise _BoardError(("clock_hz",), "clock_hz must be at most 10^11, stack_bytes lie within 32 bits.")
     for key, memory in (("flash", board.flash), ("ram", board.ram)):
         if memory.origin < 0 or memory.origin + memory.size > 1 << 32:
             raise _BoardError((key,), f"origin and size must lie within 32 bits, not {memory.origin:#x} and {memory.size:#x}.")

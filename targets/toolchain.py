@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
 
-from edgernn.errors import EdgernnError
+from edgernn.errors import EdgernnError, extra_command
+from edgernn.hostcc import run_tool
 from targets.board import Board
 
 NAMES = ("gcc", "zig")
@@ -53,7 +53,7 @@ def available_toolchains(board: Board) -> list[str]:
 def _gcc(board: Board) -> Toolchain:
     assert board.gcc is not None
     command = (board.gcc.command, *board.gcc.flags)
-    version = _output(board.gcc.command, "--version").splitlines()[0]
+    version = (_output(board.gcc.command, "--version").splitlines() or ["unknown"])[0]
     return Toolchain("gcc", command, ("-Wl,--no-warn-rwx-segments", "-lgcc"), version)
 
 
@@ -76,10 +76,13 @@ def _zig_command() -> tuple[str, ...] | None:
 
 def _ways(board: Board) -> str:
     gcc = f"install {board.gcc.command} from your system's packages" if board.gcc else ""
-    zig = f"`pip install {ZIG_PACKAGE}`" if board.zig else ""
+    zig = extra_command("zig") if board.zig else ""
     return " or ".join(way for way in (zig, gcc) if way) or "its board file has flags for none"
 
 
 @cache
 def _output(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    done = run_tool(command)
+    if done.returncode:
+        raise EdgernnError(f"{command[0]} does not work: {(done.stderr.splitlines() or ['no message'])[0]}")
+    return done.stdout

@@ -13,12 +13,11 @@ import pytest
 from nets import quantized, random_net, recurrent_cells
 
 from edgernn.core.primitives import SCHEMES
-from edgernn.errors import EdgernnError
 from edgernn.hostcc import WARNINGS, host_compiler
 from edgernn.runtimes import make_runtime
 from edgernn.tasks.spot import TASK
 from edgernn.tasks.spot.graph import SpotGraph
-from firmware_export.emit import export_c
+from firmware_export.emit import c_macros, export_c
 from firmware_export.golden import GOLDEN_STEPS, golden_signal
 from targets import available_toolchains, find_toolchain, list_boards, load_board
 
@@ -192,15 +191,16 @@ def test_header_is_deterministic_and_names_its_graph(graph: SpotGraph, tmp_path:
     assert f"#define KWS_WEIGHT_BYTES {graph.weight_bytes} " in texts[0]
 
 
-def test_labels_that_collide_in_c_are_refused(graph: SpotGraph, tmp_path: Path) -> None:
+def test_labels_of_any_script_have_macros_of_their_own(graph: SpotGraph, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    with pytest.raises(EdgernnError, match="labels 'a b' and 'a_b' give the same C name A_B"):
-        export_c(replace(graph, labels=("a b", "a_b", "c", "unknown", "silence")), tmp_path)
-    odd = replace(graph, labels=('"\\ü', "*/b", "??/ccc", "unknown", "silence"), name="x */ y")
-    export_c(odd, tmp_path)
-    (tmp_path / "t.c").write_text('#define KWS_IMPLEMENTATION\n#include "model.h"\n')
-    compiled([*host_compiler(), *WARNINGS, f"-I{tmp_path}", "-c", str(tmp_path / "t.c"), "-o", str(tmp_path / "t.o")])
+    assert c_macros(["hey robin", "größe", "привет", "你好", "a b", "a_b", "A-B", "a_b_2"]) == [
+        "HEY_ROBIN", "GROSSE", "WORD", "WORD_2", "A_B", "A_B_2", "A_B_3", "A_B_2_2",
+    ]  # fmt: skip
+    for labels in (("a b", "a_b", "a_b_2", "unknown", "silence"), ('"\\ü', "*/b", "??/ccc\\", "привет", "你好")):
+        export_c(replace(graph, labels=labels, name="x */ y \\\n#error"), tmp_path)
+        (tmp_path / "t.c").write_text('#define KWS_IMPLEMENTATION\n#include "model.h"\n')
+        compiled([*host_compiler(), *WARNINGS, f"-I{tmp_path}", "-c", str(tmp_path / "t.c"), "-o", str(tmp_path / "t.o")])
 
 
 def test_budgets_are_checked_by_the_compiler(graph: SpotGraph, tmp_path: Path) -> None:

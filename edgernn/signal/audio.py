@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.artifacts import replacing
-from edgernn.errors import EdgernnError
+from edgernn.errors import EdgernnError, needs_extra
 from edgernn.notes import note
 from edgernn.signal import pipe
 from edgernn.signal.condition import FULL_SCALE, Block, Condition
@@ -172,11 +172,9 @@ def _open_wave(path: Path, file: BinaryIO) -> tuple[int, Blocks]:
     try:
         sound = wave.open(file, "rb")  # noqa: SIM115 (the block generator closes it)
     except (wave.Error, EOFError) as error:
-        raise EdgernnError(
-            f"{path} is not a PCM WAV file; install the reader of other formats: pip install soundfile"
-        ) from error
+        raise needs_extra(f"{path} is not a PCM WAV file; other formats need soundfile", "audio") from error
     if sound.getsampwidth() != 2:
-        raise EdgernnError(f"{path} has {8 * sound.getsampwidth()}-bit samples; to read it: pip install soundfile")
+        raise needs_extra(f"{path} has {8 * sound.getsampwidth()}-bit samples, which need soundfile", "audio")
     return sound.getframerate(), _wave_blocks(file, sound)
 
 
@@ -205,7 +203,7 @@ def _converter(source_rate: int, rate: int) -> Callable[[Block, bool], Int16]:
     try:
         import soxr
     except ImportError as error:
-        raise EdgernnError(f"resampling {source_rate} to {rate} Hz needs soxr: pip install 'edgernn[audio]'") from error
+        raise needs_extra(f"resampling {source_rate} to {rate} Hz needs soxr", "audio") from error
     stream = soxr.ResampleStream(source_rate, rate, 1, dtype="float32")
     return lambda block, last: to_int16(np.asarray(stream.resample_chunk(_mono(block), last=last)))
 

@@ -73,7 +73,7 @@ def scan(config: Mapping[str, Any]) -> list[Item]:
 
 def _listed(root: Path, name: str, split: str) -> dict[str, str]:
     path = root / name
-    return dict.fromkeys(path.read_text().split(), split) if path.is_file() else {}
+    return dict.fromkeys(path.read_text(encoding="utf-8").split(), split) if path.is_file() else {}
 
 
 def _item(path: Path, root: Path, listed: Mapping[str, str], note: str) -> Item:
