@@ -156,9 +156,7 @@ class _Graph:
         layer = self._layer(tensor)
         kinds = ("", *_STATES.get(layer.kind, ()))
         if not 0 <= tensor.output < len(kinds):
-            raise EdgernnError(
-                f"{self.path}: the {layer.kind} layer {layer.name!r} has no output {tensor.output}; save it again"
-            )
+            raise EdgernnError(f"{self.path}: the {layer.kind} layer {layer.name!r} has no output {tensor.output}")
         return kinds[tensor.output]
 
     def _width(self, source: Tensor | None) -> Any:
