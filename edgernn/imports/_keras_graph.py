@@ -9,8 +9,8 @@ from typing import Any
 
 from edgernn.errors import EdgernnError
 
-_RECURRENT = ("GRU", "LSTM", "SimpleRNN")
-_STATES = ("", "h", "c")  #: what output 0, 1 and 2 of a recurrent layer is
+#: what the outputs of a recurrent layer are after its first
+_STATES = {"GRU": ("h",), "LSTM": ("h", "c"), "SimpleRNN": ("h",)}
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class _Graph:
 
     def chain(self, outputs: list[Tensor]) -> tuple[list[Call], list[str]]:
         """Calls from input to output, and notes."""
-        last = [t for t in outputs if not self._is_state(t)] or outputs[:1]
+        last = [t for t in outputs if not self._state(t)] or outputs[:1]
         if len(last) != 1:
             shown = ", ".join(repr(t.layer) for t in last)
             raise EdgernnError(f"{self.path} has the outputs {shown}; save it with one, the labels, beside its layers' states")
@@ -125,7 +125,7 @@ class _Graph:
                 raise EdgernnError(f"{self.path} is damaged: its layers form a circle; save the model again")
             layer = self._layer(tensor)
             source = self._source(layer, tensor)
-            calls.append(Call(layer, self._width(source), _STATES[tensor.output] if self._is_state(tensor) else ""))
+            calls.append(Call(layer, self._width(source), self._state(tensor)))
             tensor = source
         self._check_all_used(calls)
         notes = [f"the state {name!r}, an input, is carried by edgernn and starts at zero" for name in sorted(set(self.states))]
@@ -151,8 +151,13 @@ class _Graph:
             raise EdgernnError(f"{self.path} is damaged: its config has no layer {tensor.layer!r}; save the model again")
         return layer
 
-    def _is_state(self, tensor: Tensor) -> bool:
-        return 1 <= tensor.output < len(_STATES) and self._layer(tensor).kind in _RECURRENT
+    def _state(self, tensor: Tensor) -> str:
+        """ "h" or "c" where the tensor is a recurrent layer's state, "" where it is a layer's output."""
+        layer = self._layer(tensor)
+        kinds = ("", *_STATES.get(layer.kind, ()))
+        if not 0 <= tensor.output < len(kinds):
+            raise EdgernnError(f"{self.path}: the {layer.kind} layer {layer.name!r} has no output {tensor.output}")
+        return kinds[tensor.output]
 
     def _width(self, source: Tensor | None) -> Any:
         """The features that an input declares."""
@@ -164,7 +169,7 @@ class _Graph:
         if layer.kind == "InputLayer":
             return None
         read = list(_tensors(layer.inbound[tensor.call])) if 0 <= tensor.call < len(layer.inbound) else []
-        data, states = (read[:1], read[1:]) if layer.kind in _RECURRENT else (read, [])
+        data, states = (read[:1], read[1:]) if layer.kind in _STATES else (read, [])
         if len(data) != 1:
             came = ", ".join(repr(t.layer) for t in data) or "nothing"
             raise EdgernnError(
