@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +49,7 @@ def test_the_rate_rises_linearly_and_falls_as_a_cosine_to_a_hundredth() -> None:
     assert rates[19] == rates[20] == 1.0
     assert rates[60] == pytest.approx(0.01 + 0.99 / 2)
     assert rates[100] == pytest.approx(0.01) == training.warm_cosine(150, 100, 0.2)
-    assert all(a > b for a, b in zip(rates[20:], rates[21:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(rates[20:]))
     assert training.warm_cosine(0, 0, 0.0) == 1.0
 
 
@@ -181,7 +182,7 @@ def test_nothing_but_tensors_and_plain_values_is_ever_loaded(tmp_path: Path, mon
     with pytest.raises(EdgernnError, match="is damaged"):
         training.load_progress(tmp_path / "progress.pt", lambda _: True, CPU, {})
     optimization = training.Optimization(layer(1.0), settings(), 1)
-    with pytest.raises(Exception, match="(?i)weights"):
+    with pytest.raises(Exception, match=r"(?i)weights"):
         optimization.start_from(tmp_path / "progress.pt", CPU)
     assert not (tmp_path / "ran").exists()
 
