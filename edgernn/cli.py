@@ -229,6 +229,27 @@ def build(
 
 
 @app.command()
+def flash(
+    where: Where,
+    board: BoardName,
+    drive: Annotated[Path | None, typer.Option(help="The bootloader's drive; default: found by its INFO_UF2.TXT.")] = None,
+    serial: Annotated[str, typer.Option(help="Serial port to ask the self-test on, such as /dev/ttyACM0.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done.")] = False,
+    scheme: Scheme = None,
+    as_json: Json = False,
+) -> None:
+    """Write the application to a board, and hear its self-test.
+
+    By a copy to the board's UF2 drive, or by pyocd, OpenOCD or st-flash, as the board's file says. Reads what `edgernn build`
+    wrote.
+    """
+    from edgernn import pipeline
+
+    result = pipeline.flash_board(where, board, _beside(where), drive, serial, scheme, dry_run)
+    printed(result, as_json, show.flashed)
+
+
+@app.command()
 def run(
     where: Where,
     board: BoardName = "mps2-an386",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgernn.artifacts import made_folder, write_json
+from edgernn.artifacts import made_folder, read_json, write_json
 from edgernn.data.paths import expanded
 from edgernn.data.sources import prepare
 from edgernn.errors import EdgernnError, needs_extra
@@ -247,6 +247,27 @@ def build_board(
     result = make_application(graph, board, out / board.name, toolchain, optimize, audio)
     write_json(out / f"build-{board.name}.json", result)
     return result
+
+
+def flash_board(
+    where: Path, board_name: str, out: Path, drive: Path | None = None, serial: str = "", scheme: str | None = None,
+    dry: bool = False, seconds: float = 30.0,
+) -> dict[str, Any]:  # fmt: skip
+    """Write what `build_board` built to the board, and ask its self-test over a serial port. dry: only say how."""
+    from targets import flash, load_board
+
+    graph, board = load_graph(find_graph(where, scheme)), load_board(board_name)
+    folder = out / board.name
+    result = {"board": board.name, "graph": graph.id, "console": board.device.console if board.device else ""}
+    if dry:
+        return {**result, "ways": [str(way) for way in flash.all_ways(board, folder)], "written": "", "self_test": ""}
+    way = flash.find_ways(board, folder, drive)[0]
+    built = read_json(out / f"build-{board.name}.json")
+    if built.get("graph") != graph.id:
+        raise EdgernnError(f"{folder} holds the program of another graph; run `edgernn build` for {board.name} again")
+    flash.write(way)
+    answer = flash.self_test_answer(serial, graph.id, seconds) if serial else ""
+    return {**result, "ways": [], "written": str(way), "self_test": answer}
 
 
 def run_board(

@@ -154,6 +154,14 @@ def built(r: dict[str, Any]) -> Shown:
     yield from (f"wrote {path}" for path in r["files"])
 
 
+def flashed(r: dict[str, Any]) -> Shown:
+    """`edgernn flash`."""
+    yield from r["ways"]
+    if r["written"]:
+        yield f"done: {r['written']}"
+        yield r["self_test"] or f"the board tells its self-test on {r['console']}; --serial PORT asks it"
+
+
 def emulated(r: dict[str, Any]) -> Shown:
     """`edgernn run`."""
     columns = ["board", "core", "flash", "RAM", "of it state", "stack", "steps", "bits differing", "instructions/step",

@@ -84,10 +84,14 @@ class Device:
 
 @dataclass(frozen=True)
 class Uf2:
-    """The drive that a board's bootloader shows: its family number, and the Board-ID in its INFO_UF2.TXT."""
+    """The drive that a board's bootloader shows: its family number, the Board-ID in its INFO_UF2.TXT begins with board_id.
+
+    enter: how to make the drive appear, in words.
+    """
 
     family: int
     board_id: str
+    enter: str
 
 
 @dataclass(frozen=True)
