@@ -10,18 +10,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgernn.artifacts import write_json
+from edgernn.artifacts import made_folder, write_json
 from edgernn.data.paths import expanded
 from edgernn.data.sources import prepare
 from edgernn.errors import EdgernnError, needs_extra
 from edgernn.notes import note
 from edgernn.runs import (
     CHECKPOINT,
-    claimed,
     find_graph,
     find_recipe,
+    keep_recipe,
     load_data,
+    locked,
     one_at_a_time,
+    refuse_another,
     run_checkpoint,
     run_recipe,
     run_task,
@@ -69,12 +71,16 @@ def prepare_data(recipe: Recipe, folder: Path, progress: Progress, strict: bool 
     strict: a recording that cannot be used is an error; else it is passed over and named.
     """
     task = find_task(recipe.task, recipe.name)
-    with claimed(recipe, folder):
-        task.check_data(recipe)
-        if (folder / "data" / "index.json").is_file():
-            return load_data(folder)
-        tables = [expanded(table) for table in recipe.sources]
-        return prepare(tables, recipe.keywords, folder / "data", recipe.seed, task.clip_seconds(recipe), progress, strict)
+    refuse_another(recipe, folder)
+    task.check_data(recipe)
+    if (folder / "data" / "index.json").is_file():
+        keep_recipe(recipe, folder)
+        return load_data(folder)
+    tables = [expanded(table) for table in recipe.sources]
+    with made_folder(folder), locked(folder):  # a folder is claimed by data that stands, not by data that could not be read
+        dataset = prepare(tables, recipe.keywords, folder / "data", recipe.seed, task.clip_seconds(recipe), progress, strict)
+        keep_recipe(recipe, folder)
+    return dataset
 
 
 @one_at_a_time

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from edgernn.artifacts import lock, made_folder, read_json, write_json
+from edgernn.artifacts import lock, read_json, write_json
 from edgernn.data.corpus import Dataset
 from edgernn.errors import EdgernnError
 from edgernn.recipe import Recipe, read_recipe
@@ -82,27 +82,17 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-@contextmanager
-def claimed(recipe: Recipe, folder: Path) -> Iterator[None]:
-    """The run folder of a recipe, made and locked for the block; if it fails before there is data, nothing is left behind."""
+def refuse_another(recipe: Recipe, folder: Path) -> None:
+    """A run folder of another recipe is refused."""
     path = folder / "recipe.json"
-    new = not path.exists()
-    with made_folder(folder), locked(folder):
-        keep_recipe(recipe, folder)
-        try:
-            yield
-        except BaseException:
-            if new and not (folder / "data").exists():
-                path.unlink(missing_ok=True)
-            raise
+    if path.exists() and make_recipe(_values(path), str(path)) != recipe:
+        raise EdgernnError(f"{folder} holds a run of another recipe; choose another folder or delete it")
 
 
 def keep_recipe(recipe: Recipe, folder: Path) -> None:
     """Write the resolved recipe into the run folder; a folder of another recipe is refused."""
-    path = folder / "recipe.json"
-    if path.exists() and make_recipe(_values(path), str(path)) != recipe:
-        raise EdgernnError(f"{folder} holds a run of another recipe; choose another folder or delete it")
-    write_json(path, recipe.to_dict())
+    refuse_another(recipe, folder)
+    write_json(folder / "recipe.json", recipe.to_dict())
 
 
 def run_recipe(folder: Path) -> Recipe:

@@ -21,7 +21,7 @@ TORCH = re.compile(r"edgernn/core/(net|training)\.py|edgernn/cells/.*|edgernn/ta
 
 #: from left to right; a file imports only what stands in its own row or above. The last row that matches counts.
 LAYERS: tuple[tuple[str, str], ...] = (
-    ("ground", r"edgernn(\.(errors|ranges|artifacts|notes|hostcc|extensions|show))?"),
+    ("ground", r"edgernn(\.(errors|ranges|artifacts|notes|output|hostcc|extensions|show))?"),
     ("core", r"edgernn\.core(\..*)?"),
     ("signal", r"edgernn\.signal(\..*)?"),
     ("cells", r"edgernn\.cells(\..*)?"),

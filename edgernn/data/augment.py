@@ -203,7 +203,7 @@ def _fill_noise(
     """Noise recordings end to end, each at an SNR of its own."""
     noise = [dataset.pcm(row) for row in dataset.noise(rows[0].split)]
     if not noise:
-        raise EdgernnError(f"there is no {rows[0].split} noise; add a noise source, or use noise_snr_db = None")
+        raise EdgernnError(f"there is no {rows[0].split} noise; add a noise source")
     sample = [rows[index] for index in rng.integers(len(rows), size=min(len(rows), 100))]
     speech = float(np.median([active_power(to_float(dataset.pcm(row))) for row in sample]))
     start = 0

@@ -34,6 +34,10 @@ def _check(r: DenoiseRequest) -> None:
     """Refuse what contradicts itself."""
     if r.live == bool(r.audio and r.out):
         raise EdgernnError("give a sound file (or -) and where to write (or -), or --live; exactly one of them")
+    if r.out not in ("", "-") and Path(r.out).suffix.lower() not in (".wav", ".wave", ""):
+        raise EdgernnError(
+            f"{r.out}: denoised sound is written as WAV; name it {Path(r.out).with_suffix('.wav')}, or pipe - on"
+        )
     if r.report and (r.live or "-" in (r.audio, r.out)):
         raise EdgernnError("a report needs files; leave --report out, or give a file to read and one to write")
     if r.reference and not r.report:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -40,6 +39,7 @@ class Spot(Task):
     whole = Whole("kws", "demo", "run/kws", "A keyword spotter in one command: words in, firmware out.")
     options = (
         Option("keywords", str, 'Comma-separated words instead of the recipe\'s: "hey robin,stop".', ("data", "whole")),
+        Option("language", str, "Language of the made-up voices, an espeak-ng code such as de or ru.", ("data", "whole")),
         Option("teacher", Path, "Run folder of a trained net that teaches; repeatable.", ("train", "whole"), many=True),
     )
     gated: ClassVar[Mapping[str, Figure]] = {
@@ -70,12 +70,11 @@ class Spot(Task):
         return SpotGraph
 
     def adapted(self, recipe: Any, options: Values) -> SpotRecipe:
-        """With the user's own words."""
-        found: SpotRecipe = recipe
-        words = [w.strip() for w in options.get("keywords", "").split(",") if w.strip()]
-        if "keywords" in options and not words:
-            raise EdgernnError(f"--keywords {options['keywords']!r} names no word; give some with commas between them")
-        return replace(found, data=replace(found.data, keywords=tuple(words))) if words else found
+        """With the user's own words, in the user's language."""
+        from edgernn.tasks.spot.recipe import with_language, with_words
+
+        found: SpotRecipe = with_words(recipe, options["keywords"]) if "keywords" in options else recipe
+        return with_language(found, options["language"]) if "language" in options else found
 
     def check_recipe(self, recipe: Any, where: str) -> None:
         """Recordings are kept at one rate, and what they do not hold cannot be learnt."""
@@ -85,8 +84,11 @@ class Spot(Task):
 
     def check_data(self, recipe: Any) -> None:
         """Words to learn, and what says them."""
+        from edgernn.tasks.spot.recipe import check_voices
+
         if not recipe.keywords or not recipe.sources:
             raise EdgernnError("the recipe names no data: give data.keywords and at least one [[data.sources]] table")
+        check_voices(recipe)
 
     def clip_seconds(self, recipe: Any) -> float | None:
         """The recipe's."""

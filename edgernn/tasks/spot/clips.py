@@ -15,6 +15,7 @@ from edgernn.artifacts import replacing
 from edgernn.data.augment import Augmenter, Span, StreamConfig, cut, make_stream
 from edgernn.data.corpus import Dataset, Row
 from edgernn.errors import EdgernnError
+from edgernn.notes import note
 from edgernn.signal import native
 from edgernn.signal.audio import SAMPLE_RATE, resampled, to_int16
 from edgernn.signal.log_mel import FrontEndTables, Int16
@@ -57,7 +58,9 @@ def clip_samples(dataset: Dataset, rate: int) -> int:
 def stream_pcm(
     dataset: Dataset, rows: Sequence[Row], rng: np.random.Generator, seconds: float, rate: int, config: StreamConfig
 ) -> tuple[Int16, list[Span]]:
-    """As `make_stream`, at `rate` Hz: int16 [n] and the spans in its samples."""
+    """As `make_stream`, at `rate` Hz: int16 [n] and the spans in its samples. Without noise where the split has none."""
+    if not dataset.noise(rows[0].split):
+        config = replace(config, noise_snr_db=None)
     pcm, spans = make_stream(rows, dataset, rng, seconds, config)
     moved = [(round(a * rate / SAMPLE_RATE), round(b * rate / SAMPLE_RATE), label) for a, b, label in spans]
     return resampled(pcm, SAMPLE_RATE, rate), moved
@@ -229,6 +232,8 @@ def calibration_streams(dataset: Dataset, recipe: SpotRecipe, tables: FrontEndTa
     rows = dataset.clips("train")
     seconds = max(q.stream_seconds, 3 * dataset.clip_seconds)
     config = StreamConfig(keyword_fraction=0.5)
+    if not dataset.noise("train"):
+        note("the data holds no noise: the integers are calibrated on clean speech; add a noise source for noisy places")
     rate = recipe.frontend.sample_rate
     pcm = np.stack([stream_pcm(dataset, rows, rng, seconds, rate, config)[0] for _ in range(q.streams)])
     return native.log_mels(pcm, recipe.frontend, tables)
