@@ -172,7 +172,7 @@ def _costs(s: Mapping[str, Any]) -> list[list[Any]]:
         core = f"{r['cpu']}: "
         rows += [
             [core + "flash, RAM, stack", f"{r['flash_bytes']}, {r['ram_bytes']}, {r['stack_bytes']} bytes"],
-            [core + "RAM of the model's state", f"{r['state_bytes']} bytes; the rest is the test firmware's"],
+            [core + "model's state", f"{r['state_bytes']} bytes of that RAM"],
             [core + "instructions", f"{r['instructions_per_second'] / 1e6:.2f} M a second of audio"],
             [core + "bits differing", f"{r['bits_differing']} of {r['entries']} entries in {r['steps']} steps"],
         ]

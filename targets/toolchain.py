@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 
-from edgernn.errors import EdgernnError, extra_command
+from edgernn.errors import EdgernnError
 from edgernn.hostcc import run_tool
 from targets.board import Board
 
@@ -76,7 +76,7 @@ def _zig_command() -> tuple[str, ...] | None:
 
 def _ways(board: Board) -> str:
     gcc = f"install {board.gcc.command} from your system's packages" if board.gcc else ""
-    zig = extra_command("zig") if board.zig else ""
+    zig = f"`pip install {ZIG_PACKAGE}`" if board.zig else ""
     return " or ".join(way for way in (zig, gcc) if way) or "its board file has flags for none"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixture_runs import ROOT
 from nets import quantized, random_net, recurrent_cells
 
 from edgernn.core.primitives import SCHEMES
@@ -22,6 +23,7 @@ from firmware_export.golden import GOLDEN_STEPS, golden_signal
 from targets import available_toolchains, find_toolchain, list_boards, load_board
 
 RUNTIME_SOURCES = TASK.c.sources
+README = ROOT / "firmware_export" / "runtime" / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -237,3 +239,28 @@ def test_the_runtime_tests_itself_without_python(file: str, right: str, wrong: s
         (folder / file).write_text(text.replace(right, wrong))
     done = call(["make", "test"], cwd=folder)
     assert (done.returncode == 0) == (not file), done.stdout.decode() + done.stderr.decode()
+
+
+@pytest.mark.parametrize(("board", "optimize", "count"), [
+    ("microbit", "-O2", 3), ("microbit", "-Os", 6), ("riscv32-virt", "-Os", 3), ("riscv32-virt", "-O2", 0),
+    ("mps2-an386", "-Os", 0),
+])  # fmt: skip
+def test_the_readme_names_the_helpers_that_gcc_calls(
+    graph: SpotGraph, tmp_path: Path, board: str, optimize: str, count: int
+) -> None:
+    """What the objects leave undefined: functions of the compiler's own library that a firmware must link."""
+    gcc = load_board(board).gcc
+    if gcc is None or shutil.which(gcc.command) is None or shutil.which("nm") is None:
+        pytest.skip(f"no GCC for {board}")
+    files = export_c(graph, tmp_path)
+    (tmp_path / "t.c").write_text('#define KWS_IMPLEMENTATION\n#include "model.h"\n')
+    objects = []
+    for source in [tmp_path / "t.c", *(f for f in files if f.suffix == ".c" and f.parent == tmp_path)]:
+        objects.append(source.with_suffix(".o"))
+        compiled([gcc.command, *gcc.flags, "-std=c99", "-ffreestanding", optimize, "-c", str(source), "-o", str(objects[-1])])
+    told = subprocess.run(["nm", "-u", *objects], capture_output=True, check=True).stdout.decode().split()
+    called = {name for name in told if name.startswith("__")}
+    page = README.read_text(encoding="utf-8")
+    assert {name for name in called if f"`{name}`" not in page} == set() and len(called) <= count
+    if "12." in subprocess.run([gcc.command, "-dumpfullversion"], capture_output=True, check=True).stdout.decode():
+        assert len(called) == count
