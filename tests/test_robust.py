@@ -14,12 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fixture_runs import ROOT, fixture_run
 
 from edgernn import artifacts, hostcc, pipeline, runs, show
 from edgernn.console import _table_text
 from edgernn.errors import EdgernnError, needs_extra
+from edgernn.signal.audio import write_wav
+from edgernn.tasks.base import Question
 
 PACKAGES = ("edgernn", "targets", "firmware_export", "tools")
 
@@ -110,6 +113,34 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(run: Path, tmp_path: Path,
     assert "File too large" in said or "cannot write" in said or "failed" in said
     after = [p for p in where.rglob("*") if p not in before and not (p.is_dir() and verb == "build")]
     assert after == [] and not (tmp_path / "c").exists()
+
+
+def test_sound_on_a_full_disk(tmp_path: Path) -> None:
+    sound = tmp_path / "in.wav"
+    write_wav(sound, np.random.default_rng(0).integers(-9000, 9000, 48000).astype(np.int16))
+    graph = ROOT / "tests" / "fixtures" / "old" / "sound.ern"
+    environment = {**os.environ, "EDGERNN_CACHE": str(tmp_path / "cache")}
+    for arguments in (["denoise", sound, tmp_path / "out.wav"], ["denoise", sound, "/dev/full"]):
+        edgernn(*arguments[:2], tmp_path / "warm.wav", "--graph", graph, env=environment)  # compiled before the disk is full
+        done = edgernn(*arguments, "--graph", graph, env=environment, preexec_fn=small_files(8192))
+        assert "cannot write" in sentence(done)
+    record = edgernn("record", "--label", "yes", "--out", tmp_path / "r", "--from", sound, preexec_fn=small_files(8192))
+    assert "cannot write" in sentence(record)
+    assert not (tmp_path / "out.wav").exists() and not (tmp_path / "r").exists()
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")] and Path("/dev/full").is_char_device()
+
+
+def test_simulate_on_a_full_disk(tmp_path: Path) -> None:
+    folder = fixture_run(tmp_path / "run")
+    pipeline.quantize_model(folder, "int8x16")
+    before = sorted(folder.iterdir())
+    assert "cannot write" in sentence(
+        edgernn("simulate", folder, "--seconds", 5, "--runtime", "numpy", preexec_fn=small_files(512))
+    )
+    assert sorted(folder.iterdir()) == before
+    assert edgernn("simulate", folder, "--seconds", "nan").returncode == 2
+    with pytest.raises(EdgernnError, match="seconds = nan"):
+        Question(seconds=float("nan"))
 
 
 def test_torch_on_a_full_disk(tmp_path: Path) -> None:
