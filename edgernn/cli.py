@@ -211,18 +211,20 @@ def boards(as_json: Json = False) -> None:
 def build(
     where: Where,
     board: BoardName = "mps2-an386",
+    audio: Annotated[Path | None, typer.Option(help="Your C file that defines device_audio: the microphone.")] = None,
     toolchain: Compiler = "auto",
     optimize: Optimize = "-O2",
     scheme: Scheme = None,
     as_json: Json = False,
 ) -> None:
-    """Compile for a board: flash and RAM, before flashing.
+    """Make the application for a board: ELF, BIN, HEX, UF2.
 
-    Reads a run folder or graph file, writes a folder named like the board beside it.
+    Self-test, then the microphone; what is heard goes to the console and to a pin. Tells whether it fits and whether the core
+    keeps up; refuses what does not. Reads a run folder or graph file, writes a folder named like the board beside it.
     """
     from edgernn import pipeline
 
-    result = pipeline.build_board(where, board, _beside(where), toolchain, optimize, scheme)
+    result = pipeline.build_board(where, board, _beside(where), toolchain, optimize, scheme, audio)
     printed(result, as_json, show.built)
 
 

@@ -236,14 +236,15 @@ def _export_onnx(graph: NetGraph, where: Path, out: Path, options: ExportOptions
 
 
 def build_board(
-    where: Path, board_name: str, out: Path, toolchain: str = "auto", optimize: str = "-O2", scheme: str | None = None
-) -> dict[str, Any]:
-    """Compile the graph and the test firmware for a board."""
-    from edgernn.firmware import build_firmware
+    where: Path, board_name: str, out: Path, toolchain: str = "auto", optimize: str = "-O2", scheme: str | None = None,
+    audio: Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Build the graph's application for a board; audio: the user's C file that reads the microphone."""
+    from edgernn.application import make_application
     from targets import load_board
 
     graph, board = load_graph(find_graph(where, scheme)), load_board(board_name)
-    result = build_firmware(graph, board, out / board.name, toolchain, optimize)[1].to_dict()
+    result = make_application(graph, board, out / board.name, toolchain, optimize, audio)
     write_json(out / f"build-{board.name}.json", result)
     return result
 
@@ -259,9 +260,8 @@ def run_board(
 
     graph, board = load_graph(find_graph(where, scheme)), load_board(board_name)
     pcm = read_audio(wav, graph.sample_rate) if wav else _test_sound(where, graph)
-    firmware, built = build_firmware(graph, board, out / board.name, toolchain, optimize)
+    firmware, built = build_firmware(graph, board, out / board.name / "test", toolchain, optimize)
     result = {**built.to_dict(), **run_firmware(graph, firmware, board, pcm, emulator).to_dict()}
-    write_json(out / f"build-{board.name}.json", built.to_dict())
     write_json(out / f"run-{board.name}.json", result)
     return result
 

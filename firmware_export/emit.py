@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn.artifacts import text_bytes, write_all
+from edgernn.artifacts import text_bytes, write_all, write_text
 from edgernn.core.graph import NetGraph
 from edgernn.core.graph_file import FORMAT_VERSION
 from edgernn.core.primitives import LINEAR_CONSTANTS
@@ -197,6 +197,15 @@ def export_c(g: NetGraph, folder: Path, prefix: str = "") -> list[Path]:
         text = template(task, f"{name}.jinja").render(_names(task, g, prefix))
         contents[folder / "examples" / name] = text_bytes(text)
     return write_all({**contents, **runtime_files(folder)})
+
+
+def export_app(g: NetGraph, folder: Path) -> Path:
+    """Write the graph's C and the application around it (`targets/device/device.h`) into `folder`; returns its C file."""
+    task = task_of(g)
+    export_c(g, folder)
+    path = folder / "app.c"
+    write_text(path, template(task, "app.c.jinja").render(_names(task, g, task.c.prefix)))
+    return path
 
 
 def runtime_files(folder: Path) -> dict[Path, bytes]:

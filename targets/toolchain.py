@@ -65,7 +65,7 @@ def _zig(board: Board) -> Toolchain:
     # -g: at -Os, zig would strip the symbols that emulators need.
     command = (*zig, "cc", *board.zig.flags, "-fno-sanitize=undefined", "-g")
     # zig brings its own runtime library, and asks its linker for _start unless told otherwise.
-    return Toolchain("zig", command, ("-Wl,--entry=board_reset",), f"zig {version}")
+    return Toolchain("zig", command, ("-Wl,--entry=board_reset", "-Wl,-z,max-page-size=4096"), f"zig {version}")
 
 
 def _zig_command() -> tuple[str, ...] | None:
