@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from edgernn.errors import extra_command
+
 
 class Table(NamedTuple):
     """A title, column heads, and rows of anything that str() takes."""
@@ -147,7 +149,7 @@ def built(r: dict[str, Any]) -> Shown:
             f"{load['cycles_percent'] / 100:g} cycles an instruction"
         )
     else:
-        yield "keeps up: unknown; nothing here counts instructions (pip install 'edgernn[emulate]')"
+        yield f"keeps up: unknown; nothing here counts instructions: {extra_command('emulate')}"
     yield f"console: {r['console']}; pin: {r['pin']}"
     if r["audio"] is None:
         yield f"microphone: {r['microphone']}; give its C with --audio FILE (it defines device_audio, see app/device.h)"
