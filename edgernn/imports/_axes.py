@@ -24,13 +24,14 @@ class AxesError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Atom:
-    """One indivisible axis: a name for messages and its size, None where it is open."""
+    """One indivisible axis: a name for messages, its size (None where it is open), and which axis of an input it was."""
 
     name: str
     size: int | None = None
+    place: int | None = None
 
     def __str__(self) -> str:
-        return self.name if self.size is None else f"{self.name} {self.size}"
+        return self.name if self.size is None else f"{self.name} ({self.size})"
 
 
 Axis = tuple[Atom, ...]
@@ -74,7 +75,7 @@ def core(axis: Axis) -> Axis:
 
 
 def describe(axes: Axes) -> str:
-    """For messages: [batch, time 9, features 40]."""
+    """For messages: [batch, time (9), features (40)]."""
     return "[" + ", ".join("·".join(map(str, axis)) or "1" for axis in axes) + "]"
 
 
@@ -172,6 +173,8 @@ def span(axis: Axis, start: Any, stop: Any, step: Any) -> int | None:
             return kept[0]
     elif step == 1 and start == -1 and (stop == size or (isinstance(stop, int) and stop >= OPEN_END)):
         return -1
+    end = "" if isinstance(stop, int) and abs(stop) >= OPEN_END else stop if isinstance(stop, int) else "?"
     raise AxesError(
-        f"keeps {start}:{stop}:{step} of the axis {describe((axis,))[1:-1]}; edgernn takes the whole sequence or its last step"
+        f"keeps {start}:{end}" + (f":{step}" if step != 1 else "") + f" of {describe((axis,))[1:-1]}; edgernn takes all"
+        " features, and of time the whole sequence or its last step"
     )

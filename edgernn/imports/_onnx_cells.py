@@ -64,7 +64,7 @@ def usable(file: File, node: Node, x: Signal) -> Signal:
 def _one_step(x: Signal) -> str:
     atom, index = x.partial or x.picks[0]
     return (
-        f"works on element {index} of the axis {atom} alone; give it the whole sequence, and if a recurrence is written out"
+        f"works on element {index} of {atom} alone; give it the whole sequence, and if a recurrence is written out"
         " step by step here, export it with dynamo=False, which keeps it in one node"
     )
 

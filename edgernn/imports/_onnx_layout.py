@@ -66,13 +66,8 @@ def _dropout(file: File, node: Node, args: Arguments) -> Sequence[Value]:
     mode = args[2] if len(args) > 2 else None
     if mode is not None and not (isinstance(mode, Known) and not mode.array.any()):
         raise file.refuse(node, "is in training mode; call model.eval() and export again")
-    mask = [file_unread(file, node, "its mask")] if len(node.outputs) > 1 else []
-    return [*_same(file, node, args), *mask]
-
-
-def file_unread(file: File, node: Node, what: str) -> Value:
-    """An output that edgernn has not, an error only where it is used."""
-    return Unknown(file.refuse(node, f"gives {what}, which edgernn has not; export the model without"))
+    mask = Unknown(file.refuse(node, "gives its mask, which edgernn has not; export the model without"))
+    return [*_same(file, node, args), mask]
 
 
 def _transpose(file: File, node: Node, args: Arguments) -> Sequence[Value]:
@@ -152,6 +147,7 @@ def select(x: Signal, axis: int, index: int, keep: bool) -> Signal:
     return replace(x, axes=axes, state="h" if ends else x.state)
 
 
+_CELL = "a cell that is written out, such as nn.GRUCell, is not read: build it with nn.GRU, nn.LSTM or nn.RNN"
 _WHERE = "with batch_first=True the last step is y[:, -1], without it y[-1]"
 
 
@@ -183,7 +179,7 @@ def _split(file: File, node: Node, args: Arguments) -> Sequence[Value]:
     x, axis = signal(file, node, args), node.attributes.get("axis", 0)
     pieces = integers(file, node, args, 1, "split") or [1] * len(node.outputs)
     if size_of(x.axes[position(axis, len(x.axes))]) != len(pieces) or any(n != 1 for n in pieces):
-        raise file.refuse(node, f"splits axis {axis} of {describe(x.axes)}; edgernn takes it whole")
+        raise file.refuse(node, f"splits axis {axis} of {describe(x.axes)}; {_CELL}")
     return [_piece(file, node, x, axis, i) for i in range(len(pieces))]
 
 

@@ -129,12 +129,10 @@ def _unreadable(path: Path, error: Exception, torch: Any) -> EdgernnError:
 
 
 def _is_script(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
     try:
         with zipfile.ZipFile(path) as archive:
             return any(re.search(r"(^|/)code/", name) for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return False
 
 

@@ -73,6 +73,13 @@ def read(path: Path) -> Imported:
     """The model of a .keras or .h5 file."""
     packed = path.suffix.lower() == ".keras"
     config, stored = _archive(path) if packed else _whole_file(path)
+    with decoding(path, "Keras file"):
+        chain = _read_chain(path, config, stored, packed)
+    return assemble(str(path), chain.parts, chain.output, chain.notes, chain.half)
+
+
+def _read_chain(path: Path, config: Any, stored: Stored, packed: bool) -> _Chain:
+    """Every layer from input to output; in an archive, weights are found by class and number."""
     layers = model_layers(path, config)
     taken = set[str]()
     places = {layer.name: _unique(_snake(layer.kind), taken) if packed else layer.name for layer in layers}
@@ -80,7 +87,7 @@ def read(path: Path) -> Imported:
     chain = _Chain(path, notes=notes)
     for call in calls:
         _read_call(chain, call, stored.get(places[call.layer.name], []))
-    return assemble(str(path), chain.parts, chain.output, chain.notes, chain.half)
+    return chain
 
 
 # Containers -----------------------------------------------------------------------

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edgernn.errors import EdgernnError
 from edgernn.imports._axes import Atom, Axes, AxesError, describe, sizes
-from edgernn.imports._base import Imported, assemble
+from edgernn.imports._base import Imported, assemble, decoding
 from edgernn.imports._onnx_cells import CELLS, recurrent_node
 from edgernn.imports._onnx_dense import DENSE
 from edgernn.imports._onnx_file import File, Node, Shape, foldable, folded, load
@@ -43,10 +43,11 @@ _HANDLERS: Mapping[str, Handler] = {**LAYOUT, **DENSE, **dict.fromkeys(CELLS, re
 def read(path: Path) -> Imported:
     """The model of an ONNX file; tensors in files beside it are read too."""
     file = load(path)
-    values = _evaluated(file)
+    with decoding(path, "ONNX file"):
+        values = _evaluated(file)
     name, answer, states = _answer(file, {name: values.get(name) for name in file.outputs})
     _check_answer(file, answer, file.outputs[name])
-    notes = check_states(path, answer, states)
+    notes = [*_time_note(file, answer), *check_states(path, answer, states)]
     return assemble(str(path), answer.parts, answer.output, notes)
 
 
@@ -59,23 +60,28 @@ def _evaluated(file: File) -> dict[str, Value]:
     values |= {name: Signal(name, _input_axes(shape)) for name, shape in file.inputs.items()}
     for node in file.nodes:
         try:
-            made = _outputs(file, node, [values[n] if n else None for n in node.inputs])
+            made = _outputs(file, node, [_read(file, node, values, name) for name in node.inputs])
         except AxesError as error:
             made = [Unknown(file.refuse(node, str(error)))] * len(node.outputs)
         except EdgernnError as error:
             made = [Unknown(error)] * len(node.outputs)
-        except KeyError as error:
-            made = [Unknown(file.refuse(node, f"reads {error}, which nothing makes; export the model again"))] * len(
-                node.outputs
-            )
         values |= dict(zip(node.outputs, made, strict=False))
     return values
+
+
+def _read(file: File, node: Node, values: Mapping[str, Value], name: str) -> Value | None:
+    if name and name not in values:
+        raise file.refuse(node, f"reads {name!r}, which nothing makes; export the model again")
+    return values[name] if name else None
 
 
 def _input_axes(shape: Shape) -> Axes:
     """An input's axes; one without a shape is taken as three of open size."""
     declared = ("", "", "") if shape is None else shape
-    return tuple((Atom(d or f"axis {i}") if isinstance(d, str) else Atom(f"axis {i} of", d),) for i, d in enumerate(declared))
+    names = [d if isinstance(d, str) and d else f"axis {i}" for i, d in enumerate(declared)]
+    return tuple(
+        (Atom(name, d if isinstance(d, int) else None, i),) for i, (name, d) in enumerate(zip(names, declared, strict=True))
+    )
 
 
 def _outputs(file: File, node: Node, args: Arguments) -> list[Value]:
@@ -124,6 +130,15 @@ def _answer(file: File, outputs: Mapping[str, Value | None]) -> tuple[str, Signa
         raise EdgernnError(f"{file.path} has the outputs {shown}; export it with one, the logits, beside its layers' states")
     (name,) = answers
     return name, answers[name], {n: x for n, x in states.items() if n != name}
+
+
+def _time_note(file: File, answer: Signal) -> list[str]:
+    """Which axis of the input the layers run over: a model that was meant to run over the other one looks the same."""
+    axes = len(file.inputs[answer.source] or (0, 0, 0))
+    place = answer.time.place if answer.time is not None else None
+    if place is None:
+        return []
+    return [f"time is axis {place} of the {axes} of the input {answer.source!r}"]
 
 
 def _check_answer(file: File, answer: Signal, declared: Shape) -> None:
