@@ -17,6 +17,7 @@ from edgernn.firmware import COUNTED_STEPS, build_firmware, count_instructions
 from edgernn.tasks import task_of
 from firmware_export.emit import export_app
 from firmware_export.golden import golden_signal
+from firmware_export.plan import make_plan, state_bytes
 from targets import Board, available_toolchains, find_toolchain, load_board, usable_emulators
 from targets.application import build_application, device_of
 from targets.board import DEVICE_DIR
@@ -67,6 +68,7 @@ def make_application(
     return {
         "board": board.name, "cpu": board.cpu, "graph": g.id, "scheme": g.scheme, "toolchain": firmware.toolchain,
         "optimize": optimize, "flash_bytes": firmware.flash_bytes, "ram_bytes": firmware.ram_bytes,
+        "state_bytes": state_bytes(g, make_plan(g), task.members(g)),
         "flash_size": board.flash.size, "ram_size": board.ram.size, "weight_bytes": g.weight_bytes,
         "files": [str(path) for path in kept], "clock_hz": board.clock_hz, "console": device_of(board).console,
         "pin": device_of(board).pin, "microphone": device_of(board).microphone, "audio": str(audio) if audio else None,

@@ -140,7 +140,11 @@ def built(r: dict[str, Any]) -> Shown:
     yield Table(
         f"{r['board']} ({r['cpu']}), {r['toolchain']} {r['optimize']}",
         ["", "takes", "of"],
-        [["flash, bytes", r["flash_bytes"], r["flash_size"]], ["RAM without stack, bytes", r["ram_bytes"], r["ram_size"]]],
+        [
+            ["flash, bytes", r["flash_bytes"], r["flash_size"]],
+            ["RAM without stack, bytes", r["ram_bytes"], r["ram_size"]],
+            ["of it the model's state", r["state_bytes"], ""],
+        ],
     )
     if load := r["load"]:
         yield (

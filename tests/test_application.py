@@ -150,7 +150,9 @@ def test_a_new_board_is_one_file(words: Path, tmp_path: Path) -> None:
         cli.app, ["build", str(words / "graph-int8x16.ern"), "--board", str(tmp_path / "mine.toml"), "--json"]
     )
     assert result.exit_code == 0, result.output
-    assert {Path(f).name for f in json.loads(result.stdout)["files"]} == {f"mine.{x}" for x in ("elf", "bin", "hex", "uf2")}
+    made = json.loads(result.stdout)
+    assert 2000 < made["state_bytes"] < made["ram_bytes"] < made["ram_size"]
+    assert {Path(f).name for f in made["files"]} == {f"mine.{x}" for x in ("elf", "bin", "hex", "uf2")}
 
 
 # Images ---------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from edgernn.errors import EdgernnError, needs_extra
 from edgernn.notes import note
 from edgernn.signal import pipe
 from edgernn.signal.condition import FULL_SCALE, Block, Condition
-from edgernn.signal.containers import check_rate, opened
+from edgernn.signal.containers import MOST_RATE, check_rate, opened
 
 Int16 = NDArray[np.int16]
 Float32 = NDArray[np.float32]
@@ -32,6 +32,7 @@ Blocks = Iterator[Block]
 SAMPLE_RATE = 16000
 #: endings of files that are taken for sound, in any case; `edgernn/data/recordings.py` applies them
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".rf64")
+MOST_CHANNELS = 1024  #: of raw sound
 _BLOCK_FRAMES = 65536
 
 
@@ -96,9 +97,9 @@ def stream_audio(
     `condition` is filled with what was found; without one it is said at the end.
     """
     name = pipe.NAME if str(source) == "-" else str(source)
-    if rate < 1 or raw_rate < 1 or channels < 1:
+    if not (1 <= rate <= MOST_RATE and 1 <= raw_rate <= MOST_RATE and 1 <= channels <= MOST_CHANNELS):
         raise EdgernnError(
-            f"cannot read {name}: sample rates and channels must be positive, "
+            f"cannot read {name}: sample rates must lie in 1..{MOST_RATE} and channels in 1..{MOST_CHANNELS}, "
             f"got rate {rate}, raw rate {raw_rate}, channels {channels}"
         )
     found = condition or Condition(name)
