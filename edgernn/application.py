@@ -1,4 +1,4 @@
-"""A graph to an application for a board: built, weighed, and told whether the core keeps up. What `edgernn build` does."""
+"""A graph on a real board: an application built and weighed, the test firmware run through a debugger, whether it keeps up."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ import numpy as np
 from edgernn.artifacts import made_folder
 from edgernn.core.graph import NetGraph
 from edgernn.errors import EdgernnError
-from edgernn.firmware import COUNTED_STEPS, build_firmware, count_instructions
+from edgernn.firmware import COUNTED_STEPS, build_firmware, count_instructions, emulated_trace
+from edgernn.runtimes import make_runtime
+from edgernn.signal.audio import Int16
 from edgernn.tasks import task_of
 from firmware_export.emit import export_app
 from firmware_export.golden import golden_signal
 from firmware_export.plan import make_plan, state_bytes
-from targets import Board, available_toolchains, find_toolchain, load_board, usable_emulators
+from targets import Board, Firmware, available_toolchains, find_toolchain, load_board, usable_emulators
 from targets.application import build_application, device_of
 from targets.board import DEVICE_DIR
+from targets.run_gdb import PREFIX
 
 TIGHT = 0.7  #: share of the clock above which a core keeps up tightly: interrupts and the microphone want some too
 
@@ -79,6 +82,28 @@ def make_application(
 def _moved(path: Path, folder: Path) -> Path:
     path.replace(folder / path.name)
     return folder / path.name
+
+
+def run_on_device(g: NetGraph, firmware: Firmware, board: Board, pcm: Int16, server: str, optimize: str) -> dict[str, Any]:
+    """The test firmware on the board behind a gdb server (HOST:PORT): bits compared, cycles read; instructions of its twin.
+
+    pcm: int16 [n], whole steps of it are run. cycles_per_step is None where the core has no counter.
+    """
+    pcm = pcm[: len(pcm) // g.step_samples * g.step_samples]
+    if not len(pcm):
+        raise EdgernnError(f"the recording is shorter than one step of {g.step_samples} samples; give a longer one")
+    trace, total = emulated_trace(g, firmware, board, pcm, PREFIX + server)
+    counted = pcm[: COUNTED_STEPS * g.step_samples]
+    cycles, name = count_instructions(g, firmware, board, counted, PREFIX + server)
+    load = measure_load(g, board, optimize)
+    a_step = load.instructions_per_second / g.steps_per_second if load else None
+    return {
+        "board": board.name, "graph": g.id, "emulator": name, "steps": total[1], "events": total[2],
+        "entries": sum(a.size for _, a in trace.arrays()),
+        "bits_differing": sum(make_runtime("numpy", g).run(pcm).differing(trace).values()),
+        "stack_bytes": total[3], "counted_steps": len(cycles), "cycles_per_step": float(np.mean(cycles)) if cycles else None,
+        "instructions_per_step": a_step, "instructions_per_second": load.instructions_per_second if load else None,
+    }  # fmt: skip
 
 
 def measure_load(g: NetGraph, board: Board, optimize: str = "-O2") -> Load | None:

@@ -256,18 +256,19 @@ def run(
     wav: Annotated[Path | None, typer.Option(help="Sound to run; default: some seconds of the test split.")] = None,
     toolchain: Compiler = "auto",
     emulator: Annotated[str, typer.Option(help="qemu, unicorn, or auto: the first that is installed.")] = "auto",
+    gdb: Annotated[str, typer.Option(help="HOST:PORT of a gdb server that has the board itself.")] = "",
     optimize: Optimize = "-O2",
     scheme: Scheme = None,
     as_json: Json = False,
 ) -> None:
-    """Run on an emulated core: bits, instructions, stack.
+    """Run on an emulated core, or on the board: bits, cost.
 
-    Bits are compared with the simulator's; exits 1 when they differ. Reads a run folder or graph file, writes run-*.json
-    beside it.
+    Bits are compared with the simulator's; exits 1 when they differ. With --gdb the board behind OpenOCD, pyocd, J-Link or
+    another gdb server runs them, and its cycles are read. Reads a run folder or graph file, writes run-*.json beside it.
     """
     from edgernn import pipeline
 
-    result = pipeline.run_board(where, board, _beside(where), wav, toolchain, emulator, optimize, scheme)
+    result = pipeline.run_board(where, board, _beside(where), wav, toolchain, emulator, optimize, scheme, gdb)
     printed(result, as_json, show.emulated)
     if result["bits_differing"]:
         raise typer.Exit(1)

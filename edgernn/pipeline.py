@@ -272,9 +272,13 @@ def flash_board(
 
 def run_board(
     where: Path, board_name: str, out: Path, wav: Path | None = None, toolchain: str = "auto", emulator: str = "auto",
-    optimize: str = "-O2", scheme: str | None = None,
+    optimize: str = "-O2", scheme: str | None = None, gdb: str = "",
 ) -> dict[str, Any]:  # fmt: skip
-    """Build, run on an emulated core, compare every bit with the definition and count instructions."""
+    """Build, run, compare every bit with the definition and count instructions.
+
+    On an emulated core; or, with gdb = HOST:PORT of a gdb server, on the board itself, whose cycles are counted too.
+    """
+    from edgernn.application import run_on_device
     from edgernn.firmware import build_firmware, run_firmware
     from edgernn.signal.audio import read_audio
     from targets import load_board
@@ -282,7 +286,10 @@ def run_board(
     graph, board = load_graph(find_graph(where, scheme)), load_board(board_name)
     pcm = read_audio(wav, graph.sample_rate) if wav else _test_sound(where, graph)
     firmware, built = build_firmware(graph, board, out / board.name / "test", toolchain, optimize)
-    result = {**built.to_dict(), **run_firmware(graph, firmware, board, pcm, emulator).to_dict()}
+    if gdb:
+        result = {**built.to_dict(), **run_on_device(graph, firmware, board, pcm, gdb, optimize)}
+    else:
+        result = {**built.to_dict(), **run_firmware(graph, firmware, board, pcm, emulator).to_dict()}
     write_json(out / f"run-{board.name}.json", result)
     return result
 

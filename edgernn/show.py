@@ -172,9 +172,14 @@ def emulated(r: dict[str, Any]) -> Shown:
     """`edgernn run`."""
     columns = ["board", "core", "flash", "RAM", "of it state", "stack", "steps", "bits differing", "instructions/step",
                "instr./s of audio"]  # fmt: skip
+    counted = r["instructions_per_step"] is not None
     row = [r["board"], r["cpu"], r["flash_bytes"], r["ram_bytes"], r["state_bytes"], r["stack_bytes"], r["steps"],
-           r["bits_differing"], f"{r['instructions_per_step']:.0f}", f"{r['instructions_per_second'] / 1e6:.2f} M"]  # fmt: skip
+           r["bits_differing"], f"{r['instructions_per_step']:.0f}" if counted else "unknown",
+           f"{r['instructions_per_second'] / 1e6:.2f} M" if counted else "unknown"]  # fmt: skip
     yield Table(f"{r['emulator']}, {r['toolchain']}", columns, [row])
+    if "cycles_per_step" in r:
+        cycles = r["cycles_per_step"]
+        yield f"cycles a step, by the core's counter: {f'{cycles:.0f}' if cycles else 'none; this core has no counter'}"
 
 
 def summary(s: Mapping[str, Any], quality: list[list[Any]], next_steps: list[str], header: str) -> Shown:
