@@ -51,7 +51,7 @@ def run(
     _check(board, firmware, args, workdir)
     if count and not {COUNT_START, COUNT_STOP} <= firmware.symbols.keys():
         raise EdgernnError(f"{firmware.elf} never calls {COUNT_START} and {COUNT_STOP}: nothing to count.")
-    name = _choose(board, emulator, count)
+    name = choose_emulator(board, emulator, count)
     return _EMULATORS[name].run(Job(firmware, board, tuple(args), workdir, count, timeout_s))
 
 
@@ -65,7 +65,8 @@ def _check(board: Board, firmware: Firmware, args: Sequence[str], workdir: Path)
             raise EdgernnError(f"The firmware argument {arg!r} is empty or holds a blank: give it without.")
 
 
-def _choose(board: Board, emulator: str, count: bool) -> str:
+def choose_emulator(board: Board, emulator: str = "auto", count: bool = False) -> str:
+    """The emulator of that name, or the first that can run the board here (and count); an error says what is missing."""
     if emulator != "auto" and emulator not in _EMULATORS:
         raise EdgernnError(f"Unknown emulator {emulator!r}: use auto, {' or '.join(_EMULATORS)}.")
     wanted = list(_EMULATORS) if emulator == "auto" else [emulator]

@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, str], ...] = (
     ("runs", r"edgernn\.(runs|console)"),
     ("backends", r"edgernn\.(runtimes|exports)(\..*)?|edgernn\.inspect|firmware_export(\..*)?"),
     ("targets", r"targets(\..*)?"),
-    ("judging", r"edgernn\.(drift|compare|firmware|gate)"),
+    ("judging", r"edgernn\.(drift|compare|firmware|application|gate)"),
     ("tasks", r"edgernn\.tasks\.\w+\..*|edgernn\.tasks\._\w+|edgernn\.tasks\.(?!base$)\w+"),
     ("pipeline", r"edgernn\.pipeline"),
     ("command line", r"edgernn\.(cli|__main__|face)"),

@@ -192,7 +192,7 @@ def main() -> None:
         row["differing_from_first"] = {k: round(float(np.mean(v != first)), 5) for k, v in outputs.items()}
         print(json.dumps(row), flush=True)
     (out / "tf.json").write_text(
-        json.dumps({"recipe": net.recipe.name, "tensorflow": tf.__version__, "rows": results}, indent=1)
+        json.dumps({"recipe": net.recipe.name, "tensorflow": tf.__version__, "rows": results}, indent=1), encoding="utf-8"
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.core.cell import Floats, LayerSpec
-from edgernn.errors import EdgernnError
+from edgernn.errors import EdgernnError, needs_extra
 
 Arrays = Mapping[str, NDArray[Any]]
 MOST_VALUES = 1 << 26  #: in one constant; far above any microcontroller, bounds what a small file can make us compute
@@ -158,7 +158,7 @@ def package(name: str, extra: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise EdgernnError(f"reading this file needs {name} ({error}): `pip install edgernn[{extra}]`") from None
+        raise needs_extra(f"reading this file needs {name}", extra, error) from None
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgernn.errors import EdgernnError
+from edgernn.errors import EdgernnError, needs_extra
 from edgernn.notes import note
 from edgernn.signal.audio import Int16, stream_audio
 
@@ -42,7 +42,7 @@ def sound_device() -> Any:
     try:
         import sounddevice
     except ImportError as error:
-        raise EdgernnError(f"live sound needs sounddevice ({error}): pip install 'edgernn[live]', or pipe raw PCM") from None
+        raise needs_extra("live sound needs sounddevice, or pipe raw PCM", "live", error) from None
     except OSError as error:
         raise EdgernnError(
             f"live sound needs PortAudio ({error}): on Debian and Raspberry Pi OS `apt install libportaudio2`, or pipe raw PCM"
