@@ -525,9 +525,16 @@ def test_states_must_come_out_as_they_go_in(tmp_path: Path) -> None:
             y, two = self.b(y, h[1:])
             return self.head(y), torch.cat([two, one])
 
-    path, _ = exported(tmp_path / "m.onnx", Crossed().eval(), (needed(False), torch.zeros(2, 2, UNITS)), False)
-    with pytest.raises(EdgernnError, match="another order of layers"):
-        read_model(path)
+    class Shared(Crossed):
+        def forward(self, x: Any, h: Any) -> Any:
+            y, _ = self.a(x, h[:1])
+            y, two = self.b(y, h[:1])
+            return self.head(y), two
+
+    for model, words in ((Crossed(), "another order of layers"), (Shared(), "two states from the same input")):
+        path, _ = exported(tmp_path / "m.onnx", model.eval(), (needed(False), torch.zeros(2, 2, UNITS)), False)
+        with pytest.raises(EdgernnError, match=words):
+            read_model(path)
 
 
 def test_functions_of_the_file_are_unfolded(tmp_path: Path) -> None:

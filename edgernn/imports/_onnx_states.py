@@ -13,6 +13,7 @@ Layers = list[tuple[int, str]]  #: (place of the layer in the chain, "h" or "c")
 
 def check_states(path: Path, answer: Signal, outputs: Mapping[str, Signal]) -> list[str]:
     """Notes on the states; raises where those that come out are not those that go in, or are of another chain."""
+    _check_apart(path, answer)
     given = {name: _given(answer, name) for name in sorted({s.source for s in answer.starts})}
     for name, value in outputs.items():
         back = [_place(path, name, answer, x) for x in value.members or (value,)]
@@ -22,6 +23,14 @@ def check_states(path: Path, answer: Signal, outputs: Mapping[str, Signal]) -> l
                     f"{path} takes the states {source!r} in another order of layers than it gives {name!r}; stack them alike"
                 )
     return [f"the state {name!r}, an input of the graph, is carried by edgernn and starts at zero" for name in given]
+
+
+def _check_apart(path: Path, answer: Signal) -> None:
+    """Each state is of one layer: shared ones would run together with the second call."""
+    places = [(s.source, s.index) for s in answer.starts]
+    shared = next((place for place in places if places.count(place) > 1), None)
+    if shared is not None:
+        raise EdgernnError(f"{path} starts two states from the same input {shared[0]!r}; give each layer and state its own")
 
 
 def _given(answer: Signal, source: str) -> Layers:

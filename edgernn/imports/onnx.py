@@ -78,10 +78,8 @@ def _read(file: File, node: Node, values: Mapping[str, Value], name: str) -> Val
 def _input_axes(shape: Shape) -> Axes:
     """An input's axes; one without a shape is taken as three of open size."""
     declared = ("", "", "") if shape is None else shape
-    names = [d if isinstance(d, str) and d else f"axis {i}" for i, d in enumerate(declared)]
-    return tuple(
-        (Atom(name, d if isinstance(d, int) else None, i),) for i, (name, d) in enumerate(zip(names, declared, strict=True))
-    )
+    named = [(d, None) if isinstance(d, str) else ("", d) for d in declared]
+    return tuple((Atom(name or f"axis {i}", size, i),) for i, (name, size) in enumerate(named))
 
 
 def _outputs(file: File, node: Node, args: Arguments) -> list[Value]:
