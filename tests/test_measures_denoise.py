@@ -281,3 +281,47 @@ def test_no_gain_lies_below_the_floor() -> None:
         heard = denoised(make_runtime("numpy", replace(g, floor=floor)), x)
         ratio = np.sqrt(np.mean(heard.astype(float) ** 2) / np.mean(x.astype(float) ** 2))
         assert ratio == pytest.approx(floor / 32768, rel=0.02)
+
+
+# Losses ---------------------------------------------------------------------------
+
+
+def test_the_loss_is_the_recipes_sum() -> None:
+    torch = pytest.importorskip("torch")
+    from edgernn.tasks.denoise.losses import Losses
+    from edgernn.tasks.denoise.recipe import DenoiseTrain
+
+    p = DenoiseTrain(magnitude_loss=1, complex_loss=10, sdr_loss=100, intelligibility_loss=1000)
+    parts = (torch.tensor(float(x)) for x in (1, 2, -3, 4))
+    assert float(Losses(*parts).weighted(p)) == 1 + 20 - 300 + 4000
+
+
+def test_each_loss_grows_with_what_it_measures() -> None:
+    """Noise, a wrong level and a wrong phase; the waveform's loss is minus its ratio in dB; silent pairs do not count."""
+    torch = pytest.importorskip("torch")
+    from edgernn.tasks.denoise.losses import _sdr, measure, overlap_added
+
+    p, rng = recipe().stft, np.random.default_rng(0)
+    sound = noisy_sound(64 * 80).astype(np.float32) / 32768
+    frames = np.lib.stride_tricks.sliding_window_view(np.concatenate([np.zeros(64), sound]), 128)[::64]
+    taper = np.sin(np.pi * (np.arange(128) + 0.5) / 128)
+    clean = torch.from_numpy(np.fft.rfft(frames * taper).astype(np.complex64))[None]
+    target = torch.from_numpy(sound[None, : (len(frames) - 1) * 64])
+    assert torch.allclose(overlap_added(clean, p), target, atol=1e-5), "the spectra give their sound back"
+    right = measure(clean, clean, target, p)
+    assert float(right.magnitude) == float(right.complex) == 0
+    assert float(right.intelligibility) < 0.01 and float(right.sdr) < -30
+    half = measure(clean * 0.5, clean, target, p)
+    assert float(half.sdr) == pytest.approx(-6.02, abs=0.1), "half of the sound is missing"
+    assert float(half.magnitude) > 0 and float(half.intelligibility) < 0.01, "a level is no loss of intelligibility"
+    turned = measure(clean * 1j, clean, target, p)
+    assert float(turned.magnitude) < 1e-9 < float(turned.complex)
+    noise = (
+        torch.from_numpy((rng.normal(size=clean.shape) + 1j * rng.normal(size=clean.shape)).astype(np.complex64))
+        * clean.abs().mean()
+    )
+    worse = measure(clean + noise, clean, target, p)
+    assert float(worse.intelligibility) > 0.05 and float(worse.sdr) > float(half.sdr) - 10
+    silent = torch.cat([target, target * 0])
+    assert float(_sdr(silent * 0.5, silent)) == pytest.approx(6.02, abs=0.01)
+    assert float(_sdr(torch.cat([target * 0.5, target]), silent)) == pytest.approx(6.02, abs=0.01)
