@@ -29,7 +29,7 @@ def small_corpus(folder: Path, words: tuple[str, ...] = ("stop",), rooms: tuple[
     rng, clips = np.random.default_rng(0), []
     for split in SPLITS:
         for label in (*words, "cat"):
-            for n in range(3):
+            for n in range(4 if split == "train" else 3):
                 clips.append(Clip(Item(f"{split}/{label}{n}", label, f"{split} {n}", split), _sound(rng, 4000, 3000)))
         for n in range(2):
             clips.append(Clip(Item(f"{split}/talk{n}", SPEECH, f"{split} {n}", split), _sound(rng, 32000, 2000)))

@@ -67,6 +67,12 @@ def test_a_runtime_that_forgets_its_reset_differs(monkeypatch: pytest.MonkeyPatc
     assert rows(monkeypatch, made)[1]["differing"] == 2 * (5 + 20), "all but the first clip"
 
 
+def test_the_stream_begins_from_reset_too() -> None:
+    material = Material(np.arange(20, dtype=np.int16), "test", [np.arange(5, dtype=np.int16)])
+    found = compare._run(Made("x"), material)  # type: ignore[arg-type]
+    assert found.stream.logits[0] == found.clips[0].logits[0] == 0
+
+
 def test_the_definition_comes_first_and_once() -> None:
     assert compare._wanted("c, numpy,c") == ["numpy", "c"]
     assert compare._wanted("all")[0] == "numpy"

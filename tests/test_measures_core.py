@@ -61,6 +61,7 @@ def test_what_is_missing_or_of_another_shape_counts_whole() -> None:
     empty = trace(logits=np.zeros((0, 2), np.int16))
     assert empty.differing(trace())["logits"] == 1, "of no entries at all, one"
     assert "output" not in trace(output=None).differing(trace())
+    assert trace().differing(trace(posteriors=trace().posteriors + np.int16(1)))["posteriors"] == 12, "each entry counts"
 
 
 def test_the_earliest_difference_is_told_and_of_equals_the_first_array() -> None:
@@ -81,6 +82,7 @@ def test_snr_is_the_references_power_over_the_errors() -> None:
     assert snr_db(np.array([1.0]), np.array([3.0])) == pytest.approx(-6.0206, abs=1e-4)
     assert snr_db(np.array([3.0]), np.array([1.0])) == pytest.approx(3.5218, abs=1e-4)
     assert snr_db(reference, reference) == 200.0
+    assert snr_db(reference, -reference) == pytest.approx(-6.0206, abs=1e-4), "nor do their differences wrap"
     assert snr_db(np.zeros(3), np.ones(3)) < -100, "of nothing, noise is infinitely more"
 
 
@@ -125,8 +127,9 @@ def test_the_float_trace_carries_its_state_from_step_to_step() -> None:
         return total[:, 0], {"gru0": {"h": total}}, {}
 
     net = SimpleNamespace(frames_per_step=2, step=step, zero_state=lambda n: {"gru0": {"h": np.zeros((n, 1, 1))}})
-    found = drifting.float_trace(net, np.ones((7, 3)))  # type: ignore[arg-type]
-    assert found["gru0.h"].ravel().tolist() == found["logits"].ravel().tolist() == [6, 12, 18]
+    for frames in (6, 7):
+        found = drifting.float_trace(net, np.ones((frames, 3)))  # type: ignore[arg-type]
+        assert found["gru0.h"].ravel().tolist() == found["logits"].ravel().tolist() == [6, 12, 18]
 
 
 def test_the_best_time_is_the_least(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,13 +214,13 @@ def test_features_are_centred_scaled_and_saturated_by_hand() -> None:
     logs = np.array([[99], [100], [101], [102], [32767], [-32768]], np.int16)
     assert a.apply(logs).ravel().tolist() == [-1, 0, 2, 3, 32767, -32768]
     assert replace(a, bits=8).apply(logs).ravel().tolist() == [-1, 0, 2, 3, 127, -128]
-    flat = Affine(np.array([-1], np.int16), np.array([1], np.int16), 1, 12, 16)
+    flat = Affine(np.array([-32768], np.int16), np.array([1], np.int16), 1, 12, 16)
     assert flat.apply(np.array([[32767]], np.int16)).item() == 16384, "the difference saturates before it is scaled"
 
 
 def test_a_dead_band_is_no_noise_at_full_scale() -> None:
-    fitted = fit_affine(np.array([1000.0, 1000.0, 1000.4]), np.array([0.0, 8.0, 512.0]))
+    fitted = fit_affine(np.array([1000.0, 1000.4, 1000.6]), np.array([0.0, 8.0, 512.0]))
     assert fitted.gain[0] == fitted.gain[1] > 60 * fitted.gain[2] > 0
-    assert fitted.offset.tolist() == [1000, 1000, 1000]
+    assert fitted.offset.tolist() == [1000, 1000, 1001]
     assert fitted.gain.max() / 2**fitted.shift == pytest.approx(2**12 / 8, rel=1e-3)
     assert fit_affine(np.zeros(1), np.full(1, 1e12)).gain.tolist() == [1], "never 0"

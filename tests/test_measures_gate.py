@@ -55,6 +55,32 @@ def test_the_baselines_own_tolerance_decides_at_its_edge(
     assert judged(tmp_path, name, before, better, tolerance), "better is never worse"
 
 
+def test_one_differing_bit_fails(tmp_path: Path) -> None:
+    folder = write(tmp_path / "run", results())
+    gate.write_baseline(folder, tmp_path / "b.json")
+    run = results()
+    run["run-microbit"]["bits_differing"] = 1
+    write(folder, run)
+    worse = [row["metric"] for row in gate.check(folder, tmp_path / "b.json")["rows"] if not row["ok"]]
+    assert worse == ["microbit.bits_differing"]
+
+
+def test_graphs_are_compared_to_the_last_digit(tmp_path: Path) -> None:
+    run = results()
+    last = SIMULATED["graph"][-1]
+    run["run-microbit"]["graph"] = SIMULATED["graph"][:-1] + ("0" if last != "0" else "1")
+    with pytest.raises(EdgernnError, match="its figures are of graph"):
+        gate.collect(write(tmp_path / "run", run))
+
+
+@pytest.mark.parametrize("value", [1.0001, -0.0001, 1.5])
+def test_a_share_that_is_none_is_refused(value: float, tmp_path: Path) -> None:
+    run = results()
+    run["simulate-int8"]["clips"]["agreement"] = value
+    with pytest.raises(EdgernnError, match=r"agreement = .* cannot be judged"):
+        gate.collect(write(tmp_path / "run", run))
+
+
 def test_a_figure_that_is_gone_fails(tmp_path: Path) -> None:
     folder = write(tmp_path / "run", results())
     base = json.loads(gate.write_baseline(folder, tmp_path / "b.json").read_text())

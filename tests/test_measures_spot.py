@@ -188,7 +188,7 @@ def test_float_and_integer_streams_are_scored_each_by_its_own_posteriors(
 def test_clips_inside_a_stream_are_scored_from_the_step_after_they_begin() -> None:
     """A word from 330 on begins in step 2; its clip is three steps; the last two decide."""
     x = np.zeros((10, 3), np.int16)
-    x[2:5], x[5], x[1] = (0, 0, 9000), (9000, 0, 0), (0, 30000, 0)
+    x[2], x[4], x[5] = (0, 9000, 0), (0, 0, 9000), (20000, 0, 0)
     runtime: Any = SimpleNamespace(graph=one_keyword(), reset=lambda: None, run=lambda pcm: SimpleNamespace(logits=x))
     spans = [(330, 960, "silence"), (960, 1600, "stop")]
     found = judge.embedded_accuracy(runtime, np.zeros(3200, np.int16), spans, 3 * STEP)

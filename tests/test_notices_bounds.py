@@ -149,6 +149,7 @@ OUTSIDE: Mapping[str, tuple[Change, str]] = {
     "a state assigned": (op("t", output="h"), "op h: assigned twice"),
     "without a type": (op("t", output="nowhere"), "op nowhere: assigned twice or without a type"),
     "read too early": (op("t", inputs=("kept",)), "op t: reads a value before it is computed"),
+    "one of two read too early": (op("h_next", inputs=("kept", "c_next")), "op h_next: reads a value before it is computed"),
     "an operand too many": (op("t", inputs=("fx", "fx")), "tanh takes 1 operands, not 2"),
     "an operand too few": (op("h_next", inputs=("kept",)), "add takes 2 operands, not 1"),
     "one row to concatenate": (op("h_next", kind="concat", inputs=("kept",)), "concat takes None operands, not 1"),
@@ -256,7 +257,8 @@ def test_a_state_that_is_written_from_a_view_of_itself_is_refused() -> None:
 SHAPES = [
     ("add", [(2, 3), (2, 3)], {}, None, (2, 3)), ("add", [(2, 3), (3, 2)], {}, None, None),
     ("matvec", [(2, 3)], {}, (5, 3), (2, 5)), ("matvec", [(2, 3)], {}, (5, 6), None),
-    ("conv", [(2, 3)], {}, (5, 6), (1, 5)), ("conv", [(2, 3)], {}, (5, 3), None),
+    ("matvec", [(2, 3)], {}, (5, 2), None),
+    ("conv", [(2, 3)], {}, (5, 6), (1, 5)), ("conv", [(2, 3)], {}, (5, 3), None), ("conv", [(2, 3)], {}, (5, 7), None),
     ("depthwise", [(2, 3)], {}, (6, 2), (1, 6)), ("depthwise", [(2, 3)], {}, (6, 3), None),
     ("depthwise", [(2, 3)], {}, (5, 2), None),
     ("row_conv", [(7, 3)], {}, (5, 9), (7, 5)), ("row_conv", [(7, 3)], {}, (5, 3), (7, 5)),

@@ -173,8 +173,9 @@ def test_c_and_numpy_tell_speech_alike_on_exact_thresholds(gate: Gate, tmp_path:
     c = shared_library([tmp_path / "gate.c"], [tmp_path], ("-O1",))
     rng = np.random.default_rng(gate.on + gate.hold)
     p = np.repeat(rng.integers(96, 105, 4000), rng.integers(1, 9, 4000))
-    # longer than any counter may count: 30,000 steps for and 70,000 against, twice
-    long = np.concatenate([np.full(n, level) for n, level in ((30001, 32767), (70000, 0), (30005, 32767), (100, 0))])
+    # longer than any counter counts: 30,000 steps for and 70,000 against, then for as long as 16 bits hold and some more
+    spans = ((30001, 32767), (70000, 0), (30005, 32767), (70000, 0), (65546, 32767), (100, 0))
+    long = np.concatenate([np.full(n, level) for n, level in spans])
     p = np.concatenate([p, [gate.off - 1, gate.off, gate.on - 1, gate.on] * 50, long]).astype(np.int16)
     out, numbers = np.zeros(len(p), np.uint8), np.array((gate.on, gate.off, gate.attack, gate.hold, gate.release), np.int32)
     c.run(numbers.ctypes, p.ctypes, len(p), out.ctypes)

@@ -64,7 +64,9 @@ def test_a_spotter_learns_from_the_train_split_and_stops_by_the_validation_split
     from edgernn.tasks.spot.train import _validation, train
 
     recipe, (own, heard) = spot_recipe(), listening(replace(data, path=tmp_path / "data"))
-    clips.training_set(own, recipe, random_net("gru", 4, bands=20).tables, QUIET)
+    found = clips.training_set(own, recipe, random_net("gru", 4, bands=20).tables, QUIET)
+    assert found.label.tolist() == [0] * 4 + [1] * 4 + [2] * 8 + [1] * 8, "words, then silence and running speech"
+    assert len(found.label) == found.log_mel.shape[1]
     assert heard == {("train", label) for label in ("stop", "unknown", NOISE, SPEECH)}
     heard.clear()
     _validation(own, recipe, np.zeros(20), np.ones(20))
@@ -96,7 +98,7 @@ def test_a_spotter_is_judged_on_the_split_that_was_asked_for(data: Dataset, spli
     assert heard == {(split, label) for label in ("stop", "unknown", NOISE)}
     heard.clear()
     found = judge.material(g, own, split, 4.0)
-    assert (splits(heard), found.split, len(found.clips)) == ({split}, split, 6)
+    assert (splits(heard), found.split, len(found.clips)) == ({split}, split, 8 if split == "train" else 6)
 
 
 def test_a_stream_takes_its_noise_from_its_own_split(data: Dataset) -> None:
