@@ -129,6 +129,20 @@ def test_a_sealed_onnx_file_without_its_checksum_is_refused(tmp_path: Path) -> N
             read(path)
 
 
+def test_a_sealed_onnx_file_with_another_number_is_refused(tmp_path: Path) -> None:
+    import onnx
+
+    from edgernn.exports._onnx_file import read
+
+    path = tmp_path / "m.onnx"
+    path.write_bytes(integer_model(quantized(random_net("gru", 3, bands=8), "int8")))
+    model = onnx.load(path)
+    model.graph.initializer[0].raw_data = bytes(len(model.graph.initializer[0].raw_data))
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    with pytest.raises(EdgernnError, match="checksum differs"):
+        read(path)
+
+
 def test_qdq_rows_have_the_steps_of_the_graph() -> None:
     """A row's integer weights times its step are the float weights; of seven bits half as many at twice the step."""
     net = random_net("gru", 4)

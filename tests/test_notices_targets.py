@@ -181,6 +181,7 @@ def test_instructions_are_counted_by_their_lengths() -> None:
     arm, riscv = _ISAS["arm"], _ISAS["riscv"]
     assert _instructions(bytes.fromhex("ffe700e8ffff00f000000047"), arm) == 4, "0xE800 and up are two half-words"
     assert _instructions(bytes.fromhex("0145130000000100ef008000"), riscv) == 4
+    assert _instructions(bytes.fromhex("13000000") * 3, riscv) == 3 and _instructions(bytes.fromhex("0145") * 4, riscv) == 4
     assert _instructions(b"", arm) == 0
 
 
