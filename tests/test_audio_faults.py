@@ -139,6 +139,8 @@ def test_a_few_samples_at_full_scale_are_no_clipping(tmp_path: Path) -> None:
 def test_opposite_channels_are_said(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.stack([TONE, -TONE], 1), 16000)
     assert "channels cancel" in found(tmp_path / "a.wav").silence
+    soundfile.write(tmp_path / "a.wav", np.stack([TONE, -(TONE * 0.95).astype(np.int16)], 1), 16000)
+    assert found(tmp_path / "a.wav").silent and found(tmp_path / "a.wav").peak > 0.005  # next to nothing, not nothing
     soundfile.write(tmp_path / "a.wav", np.stack([TONE, TONE // 2], 1), 16000)
     assert not found(tmp_path / "a.wav").silent
     soundfile.write(tmp_path / "a.wav", np.stack([TONE, np.zeros_like(TONE)], 1), 16000)
