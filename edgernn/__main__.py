@@ -6,6 +6,7 @@ import os
 import sys
 
 from edgernn.errors import EdgernnError
+from edgernn.output import close_output
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
         print("interrupted; a training goes on where it was when the same command is run again", file=sys.stderr)
         sys.exit(130)
     finally:
-        _flush()
+        close_output()  # what is left is written here, where a closed pipe or a full disk is no traceback
 
 
 def one_line(text: str) -> str:
@@ -38,13 +39,6 @@ def _speak_utf8() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # names that are no UTF-8 keep their bytes where they are copied to a file or a pipe
             stream.reconfigure(errors="backslashreplace" if stream.isatty() else "surrogateescape")
-
-
-def _flush() -> None:
-    """What is left is written here, where a pipe that was closed or a full disk is no traceback."""
-    from edgernn.console import close_output
-
-    close_output()
 
 
 if __name__ == "__main__":

@@ -128,10 +128,16 @@ def _clear_left(path: Path) -> None:
                 os.close(handle)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Write a file in one piece."""
     with replacing(path) as scratch:
         scratch.write_bytes(data)
+
+
+def check_file_name(what: str, name: str) -> None:
+    """Refuse a name that would leave its folder, hide in it, or be no name on some system."""
+    if not re.fullmatch(r'[^./\\<>:"|?*\x00-\x1f\x7f][^/\\<>:"|?*\x00-\x1f\x7f]{0,99}', name) or name != name.strip():
+        raise EdgernnError(f"{what} {name!r} cannot name a folder or a file; use the word itself, without / and a leading dot")
 
 
 def write_all(contents: Mapping[Path, bytes]) -> list[Path]:

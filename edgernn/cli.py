@@ -211,19 +211,42 @@ def boards(as_json: Json = False) -> None:
 def build(
     where: Where,
     board: BoardName = "mps2-an386",
+    audio: Annotated[Path | None, typer.Option(help="Your C file that defines device_audio: the microphone.")] = None,
     toolchain: Compiler = "auto",
     optimize: Optimize = "-O2",
     scheme: Scheme = None,
     as_json: Json = False,
 ) -> None:
-    """Compile for a board: flash and RAM, before flashing.
+    """Make the application for a board: ELF, BIN, HEX, UF2.
 
-    Reads a run folder or graph file, writes a folder named like the board beside it.
+    Self-test, then the microphone; what is heard goes to the console and to a pin. Tells whether it fits and whether the core
+    keeps up; refuses what does not. Reads a run folder or graph file, writes a folder named like the board beside it.
     """
     from edgernn import pipeline
 
-    result = pipeline.build_board(where, board, _beside(where), toolchain, optimize, scheme)
+    result = pipeline.build_board(where, board, _beside(where), toolchain, optimize, scheme, audio)
     printed(result, as_json, show.built)
+
+
+@app.command()
+def flash(
+    where: Where,
+    board: BoardName,
+    drive: Annotated[Path | None, typer.Option(help="The bootloader's drive; default: found by its INFO_UF2.TXT.")] = None,
+    serial: Annotated[str, typer.Option(help="Serial port to ask the self-test on, such as /dev/ttyACM0.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done.")] = False,
+    scheme: Scheme = None,
+    as_json: Json = False,
+) -> None:
+    """Write the application to a board, and hear its self-test.
+
+    By a copy to the board's UF2 drive, or by pyocd, OpenOCD or st-flash, as the board's file says. Reads what `edgernn build`
+    wrote.
+    """
+    from edgernn import pipeline
+
+    result = pipeline.flash_board(where, board, _beside(where), drive, serial, scheme, dry_run)
+    printed(result, as_json, show.flashed)
 
 
 @app.command()
@@ -233,18 +256,19 @@ def run(
     wav: Annotated[Path | None, typer.Option(help="Sound to run; default: some seconds of the test split.")] = None,
     toolchain: Compiler = "auto",
     emulator: Annotated[str, typer.Option(help="qemu, unicorn, or auto: the first that is installed.")] = "auto",
+    gdb: Annotated[str, typer.Option(help="HOST:PORT of a gdb server that has the board itself.")] = "",
     optimize: Optimize = "-O2",
     scheme: Scheme = None,
     as_json: Json = False,
 ) -> None:
-    """Run on an emulated core: bits, instructions, stack.
+    """Run on an emulated core, or on the board: bits, cost.
 
-    Bits are compared with the simulator's; exits 1 when they differ. Reads a run folder or graph file, writes run-*.json
-    beside it.
+    Bits are compared with the simulator's; exits 1 when they differ. With --gdb the board behind OpenOCD, pyocd, J-Link or
+    another gdb server runs them, and its cycles are read. Reads a run folder or graph file, writes run-*.json beside it.
     """
     from edgernn import pipeline
 
-    result = pipeline.run_board(where, board, _beside(where), wav, toolchain, emulator, optimize, scheme)
+    result = pipeline.run_board(where, board, _beside(where), wav, toolchain, emulator, optimize, scheme, gdb)
     printed(result, as_json, show.emulated)
     if result["bits_differing"]:
         raise typer.Exit(1)

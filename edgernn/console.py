@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +15,7 @@ from typer.core import TyperGroup
 
 from edgernn import show
 from edgernn.errors import EdgernnError
+from edgernn.output import close_output
 from edgernn.tasks import declared_options
 from edgernn.tasks.base import Option, Task
 
@@ -62,16 +62,6 @@ def quiet_pipe() -> Iterator[None]:
     except BrokenPipeError:
         close_output()
         raise typer.Exit(0) from None
-
-
-def close_output() -> None:
-    """Send what is still to be printed nowhere; the interpreter's last flush would fail otherwise."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            with suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from edgernn.core.graph import NetGraph
 from edgernn.runs import find_graph
 from edgernn.runtimes import fast_runtime, make_runtime
 from edgernn.signal.audio import Int16, to_int16
+from edgernn.signal.condition import in_other_units
 from edgernn.tasks import load_graph, task_of
 from edgernn.tasks.base import Question
 
@@ -131,6 +132,8 @@ def _as_int16(sound: Sound) -> Int16:
     if x.dtype == np.int16:
         return x
     if np.issubdtype(x.dtype, np.floating):
+        if units := in_other_units(float(np.abs(x).max(initial=0.0))):
+            raise ValueError(f"the sound holds {units}")
         return to_int16(x)
     raise ValueError(f"sound of dtype {x.dtype}; push int16, or float in -1..1")
 

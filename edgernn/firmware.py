@@ -19,7 +19,7 @@ from edgernn.signal.audio import Int16, write_wav
 from edgernn.tasks import task_of
 from firmware_export.emit import BOARD_DRIVER, STACK_BYTES, export_c
 from firmware_export.plan import make_plan, split_states, state_bytes
-from targets import Board, Firmware, build, find_toolchain, run
+from targets import Board, Firmware, build, choose_emulator, find_toolchain, load_board, run
 
 COUNTED_STEPS = 50
 
@@ -71,6 +71,13 @@ class EmulationReport:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
         return asdict(self)
+
+
+def check_board(name: str) -> None:
+    """Refuse a board that this machine cannot build for and emulate, before an hour of training."""
+    board = load_board(name)
+    find_toolchain(board)
+    choose_emulator(board, count=True)
 
 
 def build_firmware(

@@ -79,9 +79,10 @@ def shared_library(sources: Sequence[Path], include: Sequence[Path], flags: Sequ
     sources: C files; include: folders whose headers they use (all headers there count for the cache key).
     """
     key = _content_key(sources, include, flags)
-    library = cache_dir() / f"ern-{key}.so"
+    kept = next((p for place in _cache_places() if (p := place / f"ern-{key}.so").is_file()), None)
+    library = kept or cache_dir() / f"ern-{key}.so"  # a full cache still holds what it holds
     if not library.exists():
-        _compile_shared(library, sources, include, flags)
+        library = _compile_shared(library, sources, include, flags)
     try:
         return ctypes.CDLL(str(library))
     except OSError as error:
@@ -98,14 +99,21 @@ def _content_key(sources: Sequence[Path], include: Sequence[Path], flags: Sequen
     return digest.hexdigest()[:24]
 
 
-def _compile_shared(library: Path, sources: Sequence[Path], include: Sequence[Path], flags: Sequence[str]) -> None:
+def _compile_shared(library: Path, sources: Sequence[Path], include: Sequence[Path], flags: Sequence[str]) -> Path:
+    """Compile; returns where the library lies: in a temporary folder if the cache has no room for it."""
     with tempfile.TemporaryDirectory() as scratch:
         built = Path(scratch) / library.name
         run_compiler(
             [*host_compiler(), *WARNINGS, *flags, "-fPIC", "-shared", *(f"-I{i}" for i in include),
              *map(str, sources), "-o", str(built)]
         )  # fmt: skip
-        write_bytes(library, built.read_bytes())
+        data = built.read_bytes()
+        try:
+            write_bytes(library, data)
+        except EdgernnError:
+            library = _own_folder() / library.name
+            write_bytes(library, data)
+    return library
 
 
 def run_tool(command: Sequence[str]) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgernn.errors import EdgernnError
+from edgernn.errors import EdgernnError, needs_extra
 from edgernn.exports._onnx_file import metadata_of, read, text
 from edgernn.exports.metadata import CHECKSUM_KEY, PREFIX, input_ports, metadata, output_ports
 from edgernn.tasks import graph_from_bytes
@@ -182,9 +182,7 @@ def _tflite(data: bytes, path: Path) -> dict[str, Any]:
     try:
         from ai_edge_litert import schema_py_generated as schema
     except ImportError:
-        raise EdgernnError(
-            "the Python package ai-edge-litert is missing; install it with `pip install 'edgernn[tflite]'`"
-        ) from None
+        raise needs_extra("the Python package ai-edge-litert is missing", "tflite") from None
     try:
         return _tflite_parts(data, schema)
     except EdgernnError as error:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgernn.artifacts import write_json
+from edgernn.artifacts import made_folder, read_json, write_json
 from edgernn.data.paths import expanded
 from edgernn.data.sources import prepare
-from edgernn.errors import EdgernnError
+from edgernn.errors import EdgernnError, needs_extra
 from edgernn.notes import note
 from edgernn.runs import (
     CHECKPOINT,
@@ -21,6 +21,9 @@ from edgernn.runs import (
     find_recipe,
     keep_recipe,
     load_data,
+    locked,
+    one_at_a_time,
+    refuse_another,
     run_checkpoint,
     run_recipe,
     run_task,
@@ -68,30 +71,43 @@ def prepare_data(recipe: Recipe, folder: Path, progress: Progress, strict: bool 
     strict: a recording that cannot be used is an error; else it is passed over and named.
     """
     task = find_task(recipe.task, recipe.name)
-    keep_recipe(recipe, folder)
+    refuse_another(recipe, folder)
     task.check_data(recipe)
     if (folder / "data" / "index.json").is_file():
+        keep_recipe(recipe, folder)
         return load_data(folder)
     tables = [expanded(table) for table in recipe.sources]
-    return prepare(tables, recipe.keywords, folder / "data", recipe.seed, task.clip_seconds(recipe), progress, strict)
+    with made_folder(folder), locked(folder):  # a folder is claimed by data that stands, not by data that could not be read
+        dataset = prepare(tables, recipe.keywords, folder / "data", recipe.seed, task.clip_seconds(recipe), progress, strict)
+        keep_recipe(recipe, folder)
+    return dataset
 
 
+@one_at_a_time
 def train_model(folder: Path, progress: Progress, device: str = "auto", options: Values = NONE) -> dict[str, Any]:
     """Train on the run folder's data; resumes what was interrupted. options: what the task's `train` takes."""
     recipe, task = run_recipe(folder), run_task(folder)
     given = checked_options(task, "train", options)
+    check_device(device)
     task.before_training(recipe, given)
     dataset = load_data(folder)
-    try:
-        net = task.train(recipe, dataset, folder, progress, device, given)
-    except ImportError as error:
-        raise EdgernnError(f"training needs PyTorch ({error}): pip install 'edgernn[train]'") from None
+    net = task.train(recipe, dataset, folder, progress, device, given)
     return {"checkpoint": str(folder / CHECKPOINT), "parameters": net.parameters, "labels": list(net.labels)}
+
+
+def check_device(name: str) -> None:
+    """Refuse to train without PyTorch, or on a device that is not here, before anything is read."""
+    try:
+        from edgernn.core.training import find_device
+    except ImportError as error:
+        raise needs_extra("training needs PyTorch", "train", error) from None
+    find_device(name)
 
 
 # Quantizing and judging ---------------------------------------------------------------------------
 
 
+@one_at_a_time
 def quantize_model(folder: Path, scheme: str | None = None) -> dict[str, Any]:
     """Checkpoint to graph, calibrated on streams of training audio."""
     net = run_checkpoint(folder)
@@ -140,9 +156,10 @@ def compare_model(
     from edgernn.compare import compare_runtimes
     from edgernn.signal.audio import read_audio
 
+    question = Question(split, seconds)  # whose numbers are checked
     task, graph = run_task(folder), load_graph(find_graph(folder, scheme))
     net, dataset = run_checkpoint(folder), load_data(folder)
-    material: Material = task.material(net, graph, dataset, split, seconds)
+    material: Material = task.material(net, graph, dataset, split, question.seconds)
     if wav:
         material = replace(material, stream=read_audio(wav, graph.sample_rate))
     result = {**compare_runtimes(graph, names, material, progress), "dataset": dataset.id}
@@ -219,32 +236,60 @@ def _export_onnx(graph: NetGraph, where: Path, out: Path, options: ExportOptions
 
 
 def build_board(
-    where: Path, board_name: str, out: Path, toolchain: str = "auto", optimize: str = "-O2", scheme: str | None = None
-) -> dict[str, Any]:
-    """Compile the graph and the test firmware for a board."""
-    from edgernn.firmware import build_firmware
+    where: Path, board_name: str, out: Path, toolchain: str = "auto", optimize: str = "-O2", scheme: str | None = None,
+    audio: Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Build the graph's application for a board; audio: the user's C file that reads the microphone."""
+    from edgernn.application import make_application
     from targets import load_board
 
     graph, board = load_graph(find_graph(where, scheme)), load_board(board_name)
-    result = build_firmware(graph, board, out / board.name, toolchain, optimize)[1].to_dict()
+    result = make_application(graph, board, out / board.name, toolchain, optimize, audio)
     write_json(out / f"build-{board.name}.json", result)
     return result
 
 
+def flash_board(
+    where: Path, board_name: str, out: Path, drive: Path | None = None, serial: str = "", scheme: str | None = None,
+    dry: bool = False, seconds: float = 30.0,
+) -> dict[str, Any]:  # fmt: skip
+    """Write what `build_board` built to the board, and ask its self-test over a serial port. dry: only say how."""
+    from targets import flash, load_board
+
+    graph, board = load_graph(find_graph(where, scheme)), load_board(board_name)
+    folder = out / board.name
+    result = {"board": board.name, "graph": graph.id, "console": board.device.console if board.device else ""}
+    if dry:
+        return {**result, "ways": [str(way) for way in flash.all_ways(board, folder)], "written": "", "self_test": ""}
+    way = flash.find_ways(board, folder, drive)[0]
+    built = read_json(out / f"build-{board.name}.json")
+    if built.get("graph") != graph.id:
+        raise EdgernnError(f"{folder} holds the program of another graph; run `edgernn build` for {board.name} again")
+    flash.write(way)
+    answer = flash.self_test_answer(serial, graph.id, seconds) if serial else ""
+    return {**result, "ways": [], "written": str(way), "self_test": answer}
+
+
 def run_board(
     where: Path, board_name: str, out: Path, wav: Path | None = None, toolchain: str = "auto", emulator: str = "auto",
-    optimize: str = "-O2", scheme: str | None = None,
+    optimize: str = "-O2", scheme: str | None = None, gdb: str = "",
 ) -> dict[str, Any]:  # fmt: skip
-    """Build, run on an emulated core, compare every bit with the definition and count instructions."""
+    """Build, run, compare every bit with the definition and count instructions.
+
+    On an emulated core; or, with gdb = HOST:PORT of a gdb server, on the board itself, whose cycles are counted too.
+    """
+    from edgernn.application import run_on_device
     from edgernn.firmware import build_firmware, run_firmware
     from edgernn.signal.audio import read_audio
     from targets import load_board
 
     graph, board = load_graph(find_graph(where, scheme)), load_board(board_name)
     pcm = read_audio(wav, graph.sample_rate) if wav else _test_sound(where, graph)
-    firmware, built = build_firmware(graph, board, out / board.name, toolchain, optimize)
-    result = {**built.to_dict(), **run_firmware(graph, firmware, board, pcm, emulator).to_dict()}
-    write_json(out / f"build-{board.name}.json", built.to_dict())
+    firmware, built = build_firmware(graph, board, out / board.name / "test", toolchain, optimize)
+    if gdb:
+        result = {**built.to_dict(), **run_on_device(graph, firmware, board, pcm, gdb, optimize)}
+    else:
+        result = {**built.to_dict(), **run_firmware(graph, firmware, board, pcm, emulator).to_dict()}
     write_json(out / f"run-{board.name}.json", result)
     return result
 
@@ -261,13 +306,19 @@ def _test_sound(where: Path, graph: NetGraph) -> Any:
 # All of it ---------------------------------------------------------------------------
 
 
+@one_at_a_time
 def whole(
     recipe: Recipe, folder: Path, boards: Sequence[str], progress: Progress, device: str = "auto", options: Values = NONE
 ) -> dict[str, Any]:
     """Every verb in turn, from data to the emulated board; returns the summary that the table shows."""
+    from edgernn.firmware import check_board
+
     task = find_task(recipe.task, recipe.name)
     training = {o.name: options[o.name] for o in task.options_of("train") if options.get(o.name)}
     task.before_training(recipe, training)
+    check_device(device)
+    for board in boards:
+        check_board(board)
     prepare_data(recipe, folder, progress)
     train_model(folder, progress, device, training)
     progress("quantizing", 0, 0)

@@ -11,11 +11,15 @@ graph-<scheme>.ern     quantized graph                  summary.json            
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from edgernn.artifacts import read_json, write_json
+from edgernn.artifacts import lock, read_json, write_json
 from edgernn.data.corpus import Dataset
 from edgernn.errors import EdgernnError
 from edgernn.recipe import Recipe, read_recipe
@@ -43,20 +47,63 @@ def find_recipe(name_or_path: str) -> Recipe:
     return make_recipe(*recipe_values(name_or_path))
 
 
-def keep_recipe(recipe: Recipe, folder: Path) -> None:
-    """Write the resolved recipe into the run folder; a folder of another recipe is refused."""
+P = ParamSpec("P")
+R = TypeVar("R")
+_held: set[Path] = set()  #: run folders that this process has locked
+
+
+def one_at_a_time(verb: Callable[P, R]) -> Callable[P, R]:
+    """A verb that changes its argument `folder`, a run folder: another process that wants to meanwhile is told so."""
+    signature = inspect.signature(verb)
+
+    @functools.wraps(verb)
+    def alone(*args: P.args, **kwargs: P.kwargs) -> R:
+        with locked(signature.bind(*args, **kwargs).arguments["folder"]):
+            return verb(*args, **kwargs)
+
+    return alone
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """The folder for this process alone; the lock is the system's and ends with its process. No folder, no lock."""
+    key = folder.resolve()
+    if key in _held or not folder.is_dir() or os.name != "posix":
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if not lock(handle):
+            raise EdgernnError(f"another edgernn is working in {folder}; wait for it, or choose another folder")
+        _held.add(key)
+        yield
+    finally:
+        _held.discard(key)
+        os.close(handle)
+
+
+def refuse_another(recipe: Recipe, folder: Path) -> None:
+    """A run folder of another recipe is refused."""
     path = folder / "recipe.json"
     if path.exists() and make_recipe(_values(path), str(path)) != recipe:
         raise EdgernnError(f"{folder} holds a run of another recipe; choose another folder or delete it")
-    write_json(path, recipe.to_dict())
+
+
+def keep_recipe(recipe: Recipe, folder: Path) -> None:
+    """Write the resolved recipe into the run folder; a folder of another recipe is refused."""
+    refuse_another(recipe, folder)
+    write_json(folder / "recipe.json", recipe.to_dict())
 
 
 def run_recipe(folder: Path) -> Recipe:
     """The recipe a run folder was made with."""
     path = folder / "recipe.json"
     if not path.is_file():
+        what = "is not a run folder (no recipe.json)"
+        if not folder.is_dir():
+            what = "is a file, not a run folder" if folder.exists() else "does not exist, so it is not a run folder"
         makers = " or ".join(f"`edgernn {verb}`" for verb in ("data", *(t.whole.verb for t in all_tasks().values())))
-        raise EdgernnError(f"{folder} is not a run folder (no recipe.json); make one with {makers}")
+        raise EdgernnError(f"{folder} {what}; make one with {makers}")
     return make_recipe(_values(path), str(path))
 
 
@@ -79,6 +126,8 @@ def load_data(folder: Path) -> Dataset:
 
 def run_checkpoint(folder: Path) -> FloatNet[Any]:
     """The trained float net of a run folder."""
+    if not folder.is_dir():
+        raise EdgernnError(f"no checkpoint at {folder}: there is no such folder; make a run folder with `edgernn data`")
     return load_checkpoint(folder / CHECKPOINT)
 
 
@@ -86,6 +135,8 @@ def find_graph(where: Path, scheme: str | None = None) -> Path:
     """A graph file: `where` itself, or that of a run folder (of its recipe's scheme unless another is asked for)."""
     if where.is_file():
         return where
+    if not where.exists():
+        raise EdgernnError(f"{where} does not exist: it is not a run folder, nor a graph file (.ern)")
     scheme = scheme or run_recipe(where).quantize.scheme
     path = where / f"graph-{scheme}.ern"
     if not path.is_file():

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from edgernn.errors import extra_command
+
 
 class Table(NamedTuple):
     """A title, column heads, and rows of anything that str() takes."""
@@ -135,19 +137,49 @@ def boards(found: list[dict[str, Any]]) -> Shown:
 
 def built(r: dict[str, Any]) -> Shown:
     """`edgernn build`."""
-    yield (
-        f"{r['board']} ({r['cpu']}): {r['flash_bytes']} bytes of flash, {r['ram_bytes']} of RAM, of which the model's state "
-        f"takes {r['state_bytes']} and the test firmware the rest; {r['toolchain']} {r['optimize']}"
+    yield Table(
+        f"{r['board']} ({r['cpu']}), {r['toolchain']} {r['optimize']}",
+        ["", "takes", "of"],
+        [
+            ["flash, bytes", r["flash_bytes"], r["flash_size"]],
+            ["RAM without stack, bytes", r["ram_bytes"], r["ram_size"]],
+            ["of it the model's state", r["state_bytes"], ""],
+        ],
     )
+    if load := r["load"]:
+        yield (
+            f"keeps up: {r['keeps_up']}; {load['instructions_per_second'] / 1e6:.2f} million instructions a second of audio "
+            f"(counted on {load['counted_on']}) take {100 * load['share']:.1f} % of {r['clock_hz'] / 1e6:g} MHz, assuming "
+            f"{load['cycles_percent'] / 100:g} cycles an instruction"
+        )
+    else:
+        yield f"keeps up: unknown; nothing here counts instructions: {extra_command('emulate')}"
+    yield f"console: {r['console']}; pin: {r['pin']}"
+    if r["audio"] is None:
+        yield f"microphone: {r['microphone']}; give its C with --audio FILE (it defines device_audio, see app/device.h)"
+    yield from (f"wrote {path}" for path in r["files"])
+
+
+def flashed(r: dict[str, Any]) -> Shown:
+    """`edgernn flash`."""
+    yield from r["ways"]
+    if r["written"]:
+        yield f"done: {r['written']}"
+        yield r["self_test"] or f"the board tells its self-test on {r['console']}; --serial PORT asks it"
 
 
 def emulated(r: dict[str, Any]) -> Shown:
     """`edgernn run`."""
     columns = ["board", "core", "flash", "RAM", "of it state", "stack", "steps", "bits differing", "instructions/step",
                "instr./s of audio"]  # fmt: skip
+    counted = r["instructions_per_step"] is not None
     row = [r["board"], r["cpu"], r["flash_bytes"], r["ram_bytes"], r["state_bytes"], r["stack_bytes"], r["steps"],
-           r["bits_differing"], f"{r['instructions_per_step']:.0f}", f"{r['instructions_per_second'] / 1e6:.2f} M"]  # fmt: skip
+           r["bits_differing"], f"{r['instructions_per_step']:.0f}" if counted else "unknown",
+           f"{r['instructions_per_second'] / 1e6:.2f} M" if counted else "unknown"]  # fmt: skip
     yield Table(f"{r['emulator']}, {r['toolchain']}", columns, [row])
+    if "cycles_per_step" in r:
+        cycles = r["cycles_per_step"]
+        yield f"cycles a step, by the core's counter: {f'{cycles:.0f}' if cycles else 'none; this core has no counter'}"
 
 
 def summary(s: Mapping[str, Any], quality: list[list[Any]], next_steps: list[str], header: str) -> Shown:
@@ -172,7 +204,7 @@ def _costs(s: Mapping[str, Any]) -> list[list[Any]]:
         core = f"{r['cpu']}: "
         rows += [
             [core + "flash, RAM, stack", f"{r['flash_bytes']}, {r['ram_bytes']}, {r['stack_bytes']} bytes"],
-            [core + "RAM of the model's state", f"{r['state_bytes']} bytes; the rest is the test firmware's"],
+            [core + "model's state", f"{r['state_bytes']} bytes of that RAM"],
             [core + "instructions", f"{r['instructions_per_second'] / 1e6:.2f} M a second of audio"],
             [core + "bits differing", f"{r['bits_differing']} of {r['entries']} entries in {r['steps']} steps"],
         ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import keyword
+import itertools
 import re
-import shutil
+import unicodedata
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn.artifacts import write_text
+from edgernn.artifacts import text_bytes, write_all, write_text
 from edgernn.core.graph import NetGraph
 from edgernn.core.graph_file import FORMAT_VERSION
 from edgernn.core.primitives import LINEAR_CONSTANTS
@@ -24,7 +24,7 @@ from edgernn.errors import EdgernnError
 from edgernn.tasks import Task, task_of
 from edgernn.tasks.base import Member
 from firmware_export.golden import golden_checksums
-from firmware_export.plan import c_name, make_plan, state_bytes
+from firmware_export.plan import C_WORDS, c_name, make_plan, state_bytes
 
 API_VERSION = 1
 #: bound on the stack of one step on any supported core; the emulated batteries assert it
@@ -32,9 +32,6 @@ STACK_BYTES = 512
 #: what turns a task's harness into a program of the host, and into a test firmware
 HOST_DRIVER, BOARD_DRIVER = (Path(str(files("firmware_export"))) / "harness" / x for x in ("host", "board"))
 _CTYPES = {name: f"{name}_t" for name in ("int8", "int16", "int32", "uint8", "uint16", "uint32")}
-_C_WORDS = frozenset(keyword.kwlist) | {"auto", "case", "char", "const", "default", "do", "double", "enum", "extern", "float"}
-_C_WORDS |= {"goto", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static"}
-_C_WORDS |= {"struct", "switch", "typedef", "union", "unsigned", "void", "volatile"}
 
 
 @dataclass(frozen=True)
@@ -115,14 +112,14 @@ def c_string(text: str) -> str:
     """A C string literal; non-ASCII as octal escapes, which unlike hex ones end after three digits."""
     return (
         '"'
-        + "".join(c if " " <= c <= "~" and c not in '"\\?' else "".join(f"\\{b:03o}" for b in c.encode()) for c in text)
+        + "".join(c if " " <= c <= "~" and c not in '"\\?' else "".join(f"\\{b:03o}" for b in text_bytes(c)) for c in text)
         + '"'
     )
 
 
 def check_prefix(prefix: str) -> None:
     """Refuse a prefix that C names cannot start with."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", prefix) or prefix in _C_WORDS or prefix == "ern":
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", prefix) or prefix in C_WORDS or prefix == "ern":
         raise EdgernnError(f"prefix {prefix!r} must be a lower-case C identifier that is not a keyword or `ern`, like `kws`")
 
 
@@ -131,7 +128,6 @@ def render_header(g: NetGraph, prefix: str = "") -> str:
     task, plan, golden = task_of(g), make_plan(g), golden_checksums(g)
     prefix = prefix or task.c.prefix
     check_prefix(prefix)
-    task.check_c(g)
     members = task.members(g)
     others = [Array(name, array, "other") for name, array in task.arrays(g).items()]
     others.append(Array("golden", np.array(golden, np.uint32), "other"))
@@ -148,13 +144,25 @@ def _names(task: Task, g: NetGraph, prefix: str) -> dict[str, Any]:
     """What every template of a task is given."""
     return {
         "g": g, "p": prefix, "P": prefix.upper(), "header": task.c.header, "sources": task.c.sources,
-        "task_template": task.template().name,
+        "task_template": task.template().name, "macros": c_macros(g.labels),
     }  # fmt: skip
 
 
-def c_macro(text: str) -> str:
-    """Part of a macro's name."""
-    return re.sub(r"\W", "_", text, flags=re.ASCII).upper()
+def c_macros(labels: Iterable[str]) -> list[str]:
+    """The part of a macro's name that stands for each label: in any script, and numbered where two would be the same."""
+    taken: list[str] = []
+    for label in labels:
+        plain = re.sub(r"\W", "_", _without_marks(label), flags=re.ASCII)
+        base = plain if plain.strip("_") else "WORD"
+        names = itertools.chain([base], (f"{base}_{n}" for n in itertools.count(2)))
+        taken.append(next(x for x in names if x not in taken))
+    return taken
+
+
+def _without_marks(text: str) -> str:
+    """Capitals, those of Latin script without their accents."""
+    apart = unicodedata.normalize("NFKD", text.upper())
+    return "".join(c for c in apart if not unicodedata.combining(c))
 
 
 def comment(text: str) -> str:
@@ -174,28 +182,33 @@ def template(task: Task, name: str) -> Any:
     loader = jinja2.FileSystemLoader([skeletons, task.template().parent])
     environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     environment.filters.update(
-        macro=c_macro, cstring=c_string, comment=comment, member=_member,
+        cstring=c_string, comment=comment, member=_member,
         numbers=lambda array: wrapped(str(int(v)) for v in array),
     )  # fmt: skip
     return environment.get_template(name)
 
 
 def export_c(g: NetGraph, folder: Path, prefix: str = "") -> list[Path]:
-    """Write the task's header, the runtime and the examples into `folder`; returns the files written."""
+    """Write the task's header, the runtime and the examples into `folder`, all or none; returns the files written."""
     task = task_of(g)
     prefix = prefix or task.c.prefix
-    written = [folder / task.c.header]
-    write_text(written[0], render_header(g, prefix))
+    contents = {folder / task.c.header: text_bytes(render_header(g, prefix))}
     for name in task.c.examples:
-        written.append(folder / "examples" / name)
-        write_text(written[-1], template(task, f"{name}.jinja").render(_names(task, g, prefix)))
-    return [*written, *copy_runtime(folder)]
+        text = template(task, f"{name}.jinja").render(_names(task, g, prefix))
+        contents[folder / "examples" / name] = text_bytes(text)
+    return write_all({**contents, **runtime_files(folder)})
 
 
-def copy_runtime(folder: Path) -> list[Path]:
-    """The C99 runtime into `folder`; returns the files written."""
-    runtime, written = Path(str(files("firmware_export") / "runtime")), []
-    for source in sorted(runtime.glob("ern_*.[ch]")):
-        written.append(folder / source.name)
-        shutil.copyfile(source, written[-1])
-    return written
+def export_app(g: NetGraph, folder: Path) -> Path:
+    """Write the graph's C and the application around it (`targets/device/device.h`) into `folder`; returns its C file."""
+    task = task_of(g)
+    export_c(g, folder)
+    path = folder / "app.c"
+    write_text(path, template(task, "app.c.jinja").render(_names(task, g, task.c.prefix)))
+    return path
+
+
+def runtime_files(folder: Path) -> dict[Path, bytes]:
+    """The C99 runtime as it is to lie in `folder`."""
+    runtime = Path(str(files("firmware_export") / "runtime"))
+    return {folder / source.name: source.read_bytes() for source in sorted(runtime.glob("ern_*.[ch]"))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,14 @@ from edgernn.core.graph import NetGraph
 from edgernn.core.structure import Op
 from edgernn.tasks.base import StateMembers
 
+#: no identifier of C or C++ may be one of these
+C_WORDS = frozenset(keyword.kwlist) | {
+    "auto", "case", "char", "const", "default", "do", "double", "enum", "extern", "float", "goto", "inline", "int",
+    "long", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef",
+    "union", "unsigned", "void", "volatile", "bool", "true", "false", "and", "or", "not", "xor", "new", "delete",
+    "this", "class", "private", "public", "protected", "template", "typename", "namespace", "using", "virtual",
+    "operator", "friend", "export", "mutable", "explicit", "throw", "try", "catch",
+}  # fmt: skip
 _ALIGN = 4
 _WIDTH = {"int8": 1, "int16": 2}
 
@@ -37,8 +46,9 @@ class Plan:
 
 
 def c_name(value: str) -> str:
-    """A value's name as a C identifier."""
-    return re.sub(r"\W", "_", value)
+    """A value's name as a C identifier, to stand behind a prefix or in a struct of its own."""
+    plain = re.sub(r"\W", "_", value, flags=re.ASCII)
+    return f"{plain}_" if plain in C_WORDS else plain
 
 
 def make_plan(g: NetGraph) -> Plan:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from targets.board import Board, list_boards, load_board
 from targets.build import Firmware, build
 from targets.elf import Section
-from targets.emulate import run, usable_emulators
+from targets.emulate import choose_emulator, run, usable_emulators
 from targets.run_types import RunResult
 from targets.toolchain import Toolchain, available_toolchains, find_toolchain
 
@@ -21,6 +21,7 @@ __all__ = [
     "Toolchain",
     "available_toolchains",
     "build",
+    "choose_emulator",
     "find_toolchain",
     "list_boards",
     "load_board",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from edgernn.extensions import folders
 
 PACKAGE_DIR = Path(__file__).parent
 BOARDS_DIR = PACKAGE_DIR / "boards"
+DEVICE_DIR = PACKAGE_DIR / "device"
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,45 @@ class Unicorn:
 
 
 @dataclass(frozen=True)
+class Device:
+    """What an application needs of a real board.
+
+    chip: file of `device/chips`; boot: file of `device/boot`, for chips whose ROM asks for more than vectors; defines: what
+    the chip's file wants to know; console, pin, microphone: in words, for people; twin: the emulated board on which
+    instructions are counted; cycles_percent: cycles assumed for 100 instructions.
+    """
+
+    chip: str
+    console: str
+    pin: str
+    microphone: str
+    twin: str
+    cycles_percent: int
+    boot: str = ""
+    defines: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Uf2:
+    """The drive that a board's bootloader shows: its family number, the Board-ID in its INFO_UF2.TXT begins with board_id.
+
+    enter: how to make the drive appear, in words.
+    """
+
+    family: int
+    board_id: str
+    enter: str
+
+
+@dataclass(frozen=True)
+class Flasher:
+    """A program that writes an image: {elf}, {hex}, {bin} and {uf2} in its command name the files. install: how to get it."""
+
+    command: tuple[str, ...]
+    install: str
+
+
+@dataclass(frozen=True)
 class Board:
     """A machine: what its code is compiled with, where it lies, and what can run it.
 
@@ -81,6 +122,9 @@ class Board:
     zig: Zig | None = None
     qemu: Qemu | None = None
     unicorn: Unicorn | None = None
+    device: Device | None = None
+    uf2: Uf2 | None = None
+    flashers: tuple[Flasher, ...] = ()
 
     @property
     def startup(self) -> Path:
@@ -102,33 +146,81 @@ def list_boards() -> list[str]:
 def load_board(name_or_path: str | Path) -> Board:
     """A board of the package by name, or a user's own by the path of its TOML file.
 
-    Raises EdgernnError when there is none, or when a key is unknown, missing or of a wrong type.
+    Raises EdgernnError when there is none, or when a key is unknown, missing or of a wrong type; it names the line.
     """
     path = Path(name_or_path)
     if path.suffix != ".toml":
         if str(name_or_path) not in list_boards():
             raise EdgernnError(_unknown("board", str(name_or_path), list_boards()))
         path = _board_files()[str(name_or_path)]
-    board = _parse(_read(path), Board, str(path))
-    assert isinstance(board, Board)
-    _check(board, path)
+    try:
+        board = _parse(_read(path), Board, ())
+        assert isinstance(board, Board)
+        _check(board)
+    except _BoardError as wrong:
+        raise EdgernnError(f"{path}{_line_of(path, wrong.keys)}: {wrong.message}") from None
     return board
+
+
+class _BoardError(Exception):
+    """What is wrong in a board file, and the keys that lead there."""
+
+    def __init__(self, keys: tuple[str, ...], message: str) -> None:
+        super().__init__(message)
+        self.keys, self.message = keys, message
+
+
+def _line_of(path: Path, keys: tuple[str, ...]) -> str:
+    """ ", line N, key": where the innermost key that the file has is written."""
+    lines, found, begin = path.read_text(encoding="utf-8-sig").splitlines(), 0, 0
+    for key in keys:
+        written = re.compile(rf"\s*(\[+\s*{re.escape(key)}\s*\]+|(.*[{{,]\s*)?\"?{re.escape(key)}\"?\s*=)")
+        at = next((i for i in range(begin, len(lines)) if written.match(lines[i])), None)
+        if at is None:
+            break
+        found, begin = at + 1, at
+    return (f", line {found}" if found else "") + "".join(f", {key}" for key in keys)
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise EdgernnError(f"Cannot read the board file {path}: {error}.") from error
 
 
-def _check(board: Board, path: Path) -> None:
+def _check(board: Board) -> None:
+    for key, name in (("name", board.name), ("family", board.family)):  # they name files
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+            raise _BoardError((key,), f"{key} = {name!r} must be letters, digits, dots, dashes and underscores.")
     if not board.startup.is_file():
         families = sorted(file.stem.replace("_", "-") for file in board.startup.parent.glob("*.S"))
-        raise EdgernnError(f"{path}: {_unknown('family', board.family, families)}")
-    numbers = (board.clock_hz, board.stack_bytes, board.flash.size, board.ram.size)
-    if min(numbers) <= 0 or min(board.flash.origin, board.ram.origin) < 0:
-        raise EdgernnError(f"{path}: clock_hz, stack_bytes and sizes must be positive, origins not negative.")
+        raise _BoardError(("family",), _unknown("family", board.family, families))
+    numbers = {"clock_hz": board.clock_hz, "stack_bytes": board.stack_bytes, "flash": board.flash.size, "ram": board.ram.size}
+    for key, number in numbers.items():
+        if number <= 0:
+            raise _BoardError((key,), "clock_hz, stack_bytes and sizes must be positive.")
+        if number > 10**11:
+            raise _BoardError((key,), "clock_hz, stack_bytes and sizes end at 10^11.")
+    for key, memory in (("flash", board.flash), ("ram", board.ram)):
+        if memory.origin < 0 or memory.origin + memory.size > 1 << 32:
+            raise _BoardError((key,), f"origin and size must lie within 32 bits, not {memory.origin:#x} and {memory.size:#x}.")
+    if board.flash.origin < board.ram.origin + board.ram.size and board.ram.origin < board.flash.origin + board.flash.size:
+        raise _BoardError(("ram",), "flash and ram overlap; correct their origins and sizes.")
+    if board.device:
+        _check_device(board.device)
+
+
+def _check_device(device: Device) -> None:
+    for key, value, known in (
+        ("chip", device.chip, [file.stem for file in (DEVICE_DIR / "chips").glob("*.c")]),
+        ("boot", device.boot, ["", *(file.stem for file in (DEVICE_DIR / "boot").glob("*.S"))]),
+        ("twin", device.twin, list_boards()),
+    ):
+        if value not in known:
+            raise _BoardError(("device", key), _unknown(key, value, sorted(filter(None, known))))
+    if not 50 <= device.cycles_percent <= 1000:
+        raise _BoardError(("device", "cycles_percent"), f"{device.cycles_percent} must lie in 50..1000.")
 
 
 def _unknown(what: str, value: str, known: list[str]) -> str:
@@ -137,27 +229,34 @@ def _unknown(what: str, value: str, known: list[str]) -> str:
     return f"Unknown {what} {value!r}: {hint}Known: {', '.join(known)}."
 
 
-def _parse(table: object, kind: Any, where: str) -> object:
-    """`table` as `kind`: a dataclass, tuple[str, ...], str or int; `X | None` reads as X."""
+def _parse(table: object, kind: Any, keys: tuple[str, ...]) -> object:
+    """`table` as `kind`: a dataclass, a tuple or dict of something, str or int; `X | None` reads as X."""
     if get_origin(kind) is UnionType:
         kind = get_args(kind)[0]
     if dataclasses.is_dataclass(kind) and isinstance(table, dict):
-        return _parse_fields(table, kind, where)
-    if get_origin(kind) is tuple and isinstance(table, list) and all(isinstance(item, str) for item in table):
-        return tuple(table)
+        return _parse_fields(table, kind, keys)
+    if get_origin(kind) is tuple and isinstance(table, list) and _list_of(table, get_args(kind)[0]):
+        return tuple(_parse(item, get_args(kind)[0], keys) for item in table)
+    if get_origin(kind) is dict and isinstance(table, dict):
+        return {key: _parse(value, get_args(kind)[1], (*keys, key)) for key, value in table.items()}
     if kind in (str, int) and type(table) is kind:
         return table
-    raise EdgernnError(f"{where}: {table!r} is not {_SHAPES.get(kind, 'a table')}.")
+    raise _BoardError(keys, f"{table!r} is not {_SHAPES.get(kind, 'a table')}.")
 
 
-_SHAPES = {str: "a string", int: "an integer", tuple[str, ...]: "a list of strings"}
+_SHAPES = {str: "a string", int: "an integer", tuple[str, ...]: "a list of strings", tuple[Flasher, ...]: "a list of tables"}
 
 
-def _parse_fields(table: dict[str, Any], kind: Any, where: str) -> object:
-    types = get_type_hints(kind)
-    required = {field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING}
-    problems = [_unknown("key", key, list(types)) for key in table if key not in types]
+def _list_of(table: list[Any], kind: Any) -> bool:
+    return all(isinstance(item, dict if dataclasses.is_dataclass(kind) else kind) for item in table)
+
+
+def _parse_fields(table: dict[str, Any], kind: Any, keys: tuple[str, ...]) -> object:
+    types, missing = get_type_hints(kind), dataclasses.MISSING
+    required = {f.name for f in dataclasses.fields(kind) if f.default is missing and f.default_factory is missing}
+    unknown = [key for key in table if key not in types]
+    problems = [_unknown("key", key, list(types)) for key in unknown]
     problems += [f"The key {key!r} is missing." for key in sorted(required - set(table))]
     if problems:
-        raise EdgernnError(f"{where}: {' '.join(problems)}")
-    return kind(**{key: _parse(value, types[key], f"{where}, {key}") for key, value in table.items()})
+        raise _BoardError((*keys, *unknown[:1]), " ".join(problems))
+    return kind(**{key: _parse(value, types[key], (*keys, key)) for key, value in table.items()})

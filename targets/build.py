@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgernn.artifacts import write_bytes
 from edgernn.errors import EdgernnError
+from edgernn.hostcc import run_tool
 from targets.board import PACKAGE_DIR, Board, Memory
 from targets.elf import Section, read_elf
 from targets.toolchain import Toolchain, find_toolchain
@@ -57,8 +57,7 @@ def build(
     first message when the sources do not compile, and with the numbers when they do not fit.
     """
     chosen = toolchain or find_toolchain(board)
-    out_elf.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out_elf.parent, prefix=".build-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="edgernn-build-") as scratch:
         script, linked = Path(scratch) / "link.ld", Path(scratch) / "firmware.elf"
         script.write_text(_linker_script(board), encoding="utf-8")
         options = [f"-D{name}={value}" for name, value in (defines or {}).items()]
@@ -66,10 +65,10 @@ def build(
         files = [*sources, *sorted(STARTUP_DIR.glob("*.c")), board.startup]
         link = ["-nostdlib", f"-T{script}", "-Wl,--gc-sections", *chosen.link_flags, "-o", str(linked)]
         command = [*chosen.command, *COMPILE_FLAGS, optimize, *options, *map(str, files), *link]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = run_tool(command)
         if done.returncode != 0:
             raise EdgernnError(_explain(done.stderr, board, chosen))
-        os.replace(linked, out_elf)
+        write_bytes(out_elf, linked.read_bytes())
     return _measure(out_elf, board, chosen)
 
 

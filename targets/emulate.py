@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgernn.errors import EdgernnError
-from targets import run_qemu, run_unicorn
+from targets import run_gdb, run_qemu, run_unicorn
 from targets.board import Board
 from targets.build import Firmware
 from targets.run_types import COUNT_START, COUNT_STOP, Job, RunResult
@@ -44,15 +44,27 @@ def run(
 ) -> RunResult:
     """Runs `firmware` until main returns; its files are relative to `workdir`.
 
-    `args` reach it joined by single spaces, so none may be empty or hold a blank. Raises EdgernnError
+    `emulator` may be gdb:HOST:PORT, a gdb server that has the board; `count` then gives cycles by the core's own counter, none
+    where it has none. `args` reach it joined by single spaces, so none may be empty or hold a blank. Raises EdgernnError
     when no emulator can do it, when time runs out, or when the emulator itself fails; an exit code
     other than 0 is a result, not an error.
     """
     _check(board, firmware, args, workdir)
+    if emulator.startswith(run_gdb.PREFIX):
+        return _behind_gdb(Job(firmware, board, tuple(args), workdir, count, timeout_s, emulator.removeprefix(run_gdb.PREFIX)))
     if count and not {COUNT_START, COUNT_STOP} <= firmware.symbols.keys():
         raise EdgernnError(f"{firmware.elf} never calls {COUNT_START} and {COUNT_STOP}: nothing to count.")
-    name = _choose(board, emulator, count)
+    name = choose_emulator(board, emulator, count)
     return _EMULATORS[name].run(Job(firmware, board, tuple(args), workdir, count, timeout_s))
+
+
+def _behind_gdb(job: Job) -> RunResult:
+    """The board itself; with `count` its cycles take the place of instructions."""
+    if obstacle := run_gdb.obstacle_of(job.server, job.board.family):
+        raise EdgernnError(f"Board {job.board.name!r} cannot be reached by gdb: {obstacle}.")
+    if job.count:
+        return RunResult(0, "", run_gdb.cycles(job), f"gdb {job.server}")
+    return run_gdb.run(job)
 
 
 def _check(board: Board, firmware: Firmware, args: Sequence[str], workdir: Path) -> None:
@@ -65,7 +77,8 @@ def _check(board: Board, firmware: Firmware, args: Sequence[str], workdir: Path)
             raise EdgernnError(f"The firmware argument {arg!r} is empty or holds a blank: give it without.")
 
 
-def _choose(board: Board, emulator: str, count: bool) -> str:
+def choose_emulator(board: Board, emulator: str = "auto", count: bool = False) -> str:
+    """The emulator of that name, or the first that can run the board here (and count); an error says what is missing."""
     if emulator != "auto" and emulator not in _EMULATORS:
         raise EdgernnError(f"Unknown emulator {emulator!r}: use auto, {' or '.join(_EMULATORS)}.")
     wanted = list(_EMULATORS) if emulator == "auto" else [emulator]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -11,8 +10,9 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from edgernn.artifacts import write_bytes
 from edgernn.errors import EdgernnError
-from edgernn.hostcc import host_compiler
+from edgernn.hostcc import cache_dir, host_compiler, run_tool
 from targets.board import PACKAGE_DIR, Board
 from targets.run_types import COUNT_START, COUNT_STOP, Job, RunResult, timed_out
 
@@ -49,7 +49,7 @@ def run(job: Job) -> RunResult:
         except subprocess.TimeoutExpired as error:
             raise timed_out(job, emulator) from error
         _check(done, job, emulator)
-        instructions = [int(line) for line in counts.read_text().split()] if job.count else []
+        instructions = [int(line) for line in counts.read_text(encoding="ascii").split()] if job.count else []
     return RunResult(done.returncode, done.stdout.decode(errors="replace"), instructions, emulator)
 
 
@@ -89,7 +89,7 @@ def _check(done: subprocess.CompletedProcess[bytes], job: Job, emulator: str) ->
 
 @cache
 def _version(binary: str) -> str:
-    text = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
+    text = run_tool([binary, "--version"]).stdout
     found = re.search(r"version (\S+)", text)
     return found.group(1) if found else "of unknown version"
 
@@ -98,15 +98,12 @@ def _plugin() -> Path:
     """The compiled plugin, from the user's cache: built once per source and compiler."""
     command = [*host_compiler(), *_PLUGIN_FLAGS]
     key = hashlib.sha256(_PLUGIN_SOURCE.read_bytes() + " ".join(command).encode()).hexdigest()[:16]
-    cache_dir = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgernn"
-    plugin = cache_dir / f"count_plugin-{key}.so"
+    plugin = cache_dir() / f"count_plugin-{key}.so"
     if not plugin.is_file():
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache_dir) as scratch:
+        with tempfile.TemporaryDirectory() as scratch:
             built = Path(scratch) / "plugin.so"
-            compile_it = [*command, str(_PLUGIN_SOURCE), "-o", str(built)]
-            done = subprocess.run(compile_it, capture_output=True, text=True)
+            done = run_tool([*command, str(_PLUGIN_SOURCE), "-o", str(built)])
             if done.returncode != 0:
                 raise EdgernnError(f"{command[0]} cannot build QEMU's counting plugin: {done.stderr.strip()}")
-            os.replace(built, plugin)
+            write_bytes(plugin, built.read_bytes())
     return plugin

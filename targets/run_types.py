@@ -15,7 +15,10 @@ COUNT_STOP = "board_count_stop"
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a firmware: its files are relative to `workdir`, its time limit is in host seconds."""
+    """One run of a firmware: its files are relative to `workdir`, its time limit is in host seconds.
+
+    server: HOST:PORT of the gdb server that has the board; empty on an emulator.
+    """
 
     firmware: Firmware
     board: Board
@@ -23,6 +26,7 @@ class Job:
     workdir: Path
     count: bool
     timeout_s: float
+    server: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from edgernn.errors import EdgernnError
+from edgernn.errors import EdgernnError, extra_command
 from targets.board import Board
 from targets.elf import Elf, read_elf
 from targets.run_types import COUNT_START, COUNT_STOP, Job, RunResult, timed_out
@@ -53,7 +53,7 @@ def obstacle(board: Board, count: bool) -> str | None:
     if board.unicorn.arch not in _ISAS:
         return f"Unicorn's {board.unicorn.arch!r} is none of {', '.join(_ISAS)}"
     if importlib.util.find_spec("unicorn") is None:
-        return "the Python package unicorn is not installed (`pip install unicorn`)"
+        return f"the Python package unicorn is not installed: {extra_command('emulate')}"
     return None
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
 
 from edgernn.errors import EdgernnError
+from edgernn.hostcc import run_tool
 from targets.board import Board
 
 NAMES = ("gcc", "zig")
@@ -53,7 +53,7 @@ def available_toolchains(board: Board) -> list[str]:
 def _gcc(board: Board) -> Toolchain:
     assert board.gcc is not None
     command = (board.gcc.command, *board.gcc.flags)
-    version = _output(board.gcc.command, "--version").splitlines()[0]
+    version = (_output(board.gcc.command, "--version").splitlines() or ["unknown"])[0]
     return Toolchain("gcc", command, ("-Wl,--no-warn-rwx-segments", "-lgcc"), version)
 
 
@@ -65,7 +65,7 @@ def _zig(board: Board) -> Toolchain:
     # -g: at -Os, zig would strip the symbols that emulators need.
     command = (*zig, "cc", *board.zig.flags, "-fno-sanitize=undefined", "-g")
     # zig brings its own runtime library, and asks its linker for _start unless told otherwise.
-    return Toolchain("zig", command, ("-Wl,--entry=board_reset",), f"zig {version}")
+    return Toolchain("zig", command, ("-Wl,--entry=board_reset", "-Wl,-z,max-page-size=4096"), f"zig {version}")
 
 
 def _zig_command() -> tuple[str, ...] | None:
@@ -82,4 +82,7 @@ def _ways(board: Board) -> str:
 
 @cache
 def _output(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    done = run_tool(command)
+    if done.returncode:
+        raise EdgernnError(f"{command[0]} does not work: {(done.stderr.splitlines() or ['no message'])[0]}")
+    return done.stdout

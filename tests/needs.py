@@ -23,6 +23,11 @@ def need_module(name: str) -> None:
         _absent(f"Python module {name}")
 
 
+def need_program(name: str) -> None:
+    if shutil.which(name) is None:
+        _absent(name)
+
+
 def need_older_cpu() -> list[str]:
     """Command words that run an x86-64 program on an emulated CPU with AVX2 and without VNNI."""
     if platform.machine() not in ("x86_64", "AMD64"):

@@ -21,7 +21,7 @@ TORCH = re.compile(r"edgernn/core/(net|training)\.py|edgernn/cells/.*|edgernn/ta
 
 #: from left to right; a file imports only what stands in its own row or above. The last row that matches counts.
 LAYERS: tuple[tuple[str, str], ...] = (
-    ("ground", r"edgernn(\.(errors|ranges|artifacts|notes|hostcc|extensions|show))?"),
+    ("ground", r"edgernn(\.(errors|ranges|artifacts|notes|output|hostcc|extensions|show))?"),
     ("core", r"edgernn\.core(\..*)?"),
     ("signal", r"edgernn\.signal(\..*)?"),
     ("cells", r"edgernn\.cells(\..*)?"),
@@ -31,7 +31,7 @@ LAYERS: tuple[tuple[str, str], ...] = (
     ("runs", r"edgernn\.(runs|console)"),
     ("backends", r"edgernn\.(runtimes|exports)(\..*)?|edgernn\.inspect|firmware_export(\..*)?"),
     ("targets", r"targets(\..*)?"),
-    ("judging", r"edgernn\.(drift|compare|firmware|gate)"),
+    ("judging", r"edgernn\.(drift|compare|firmware|application|gate)"),
     ("tasks", r"edgernn\.tasks\.\w+\..*|edgernn\.tasks\._\w+|edgernn\.tasks\.(?!base$)\w+"),
     ("pipeline", r"edgernn\.pipeline"),
     ("command line", r"edgernn\.(cli|__main__|face)"),

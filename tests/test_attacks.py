@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
+import sys
 import tomllib
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -11,14 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fixture_runs import ROOT
+from nets import quantized, random_net
 
 from edgernn.cells import all_cells
+from edgernn.core.graph_file import METADATA_KEY, seal
 from edgernn.data import sources
 from edgernn.data.options import SourceOptions, parse
 from edgernn.data.paths import expanded
 from edgernn.errors import EdgernnError
 from edgernn.extensions import found_module
-from edgernn.tasks import all_tasks, make_recipe, recipe_paths
+from edgernn.hostcc import WARNINGS, host_compiler, run_compiler
+from edgernn.tasks import all_tasks, graph_from_bytes, make_recipe, recipe_paths
+from edgernn.tasks.spot.graph import SpotGraph
+from firmware_export.emit import export_c
+
+sys.path.insert(0, str(ROOT / "tools"))
+import fuzz_loaders
 
 NAN, INF = float("nan"), float("inf")
 BAD_FLOATS = (NAN, INF, -INF, -1e9, 1e12, 10**400, "0.5", True, None, [], {}, [0.5, 0.5])
@@ -148,3 +159,99 @@ def test_only_paths_are_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SECRET")
     with pytest.raises(EdgernnError, match="SECRET"):
         expanded(table)
+
+
+# Damaged texts, names in C, files with the wrong kind of number ------------------------------------------------------------
+
+
+def test_odd_texts_are_refused_with_a_sentence(tmp_path: Path) -> None:
+    names = set()
+    for name, data, load in fuzz_loaders.texts(tmp_path):
+        load(data)
+        assert fuzz_loaders.attack_text(data, load, 200) == [], name
+        names.add(name)
+    assert {"board", "recipe demo", "recipe.json", "data/index.json", "baseline.json", "run-microbit.json"} <= names
+
+
+def test_odd_names_in_c() -> None:
+    assert fuzz_loaders.attack_c(400) == []
+
+
+def sealed_again(g: SpotGraph, change: Callable[[dict[str, Any]], None]) -> bytes:
+    """The graph's file with another description and the right checksum: only the loader's own checks are left."""
+    from safetensors.numpy import load, save
+
+    data = g.to_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    description = json.loads(header["__metadata__"][METADATA_KEY])
+    del description["crc32_json"]
+    change(description)
+    return save(load(data), {METADATA_KEY: seal(description)})
+
+
+def integers(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every integer of a description."""
+    if type(value) is int:
+        yield at
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from integers(inner, (*at, key))
+
+
+def test_the_loader_takes_integers_only() -> None:
+    """1.0 and true pass for 1 in Python, and mean something else in C."""
+    g = quantized(random_net("gru", 8), "int8")
+    data = g.to_bytes()
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    description = json.loads(header["__metadata__"][METADATA_KEY])
+    found = [place for place in integers(description) if place != ("crc32_json",)]
+    assert len(found) > 60
+    assert graph_from_bytes(sealed_again(g, lambda d: None)).id == g.id
+    for place in found:
+        for kind in (float, bool, str):
+
+            def change(d: Any, place: tuple[Any, ...] = place, kind: type = kind) -> None:
+                for key in place[:-1]:
+                    d = d[key]
+                d[place[-1]] = kind(d[place[-1]])
+
+            refused(f"{place} as {kind.__name__}", lambda change=change: graph_from_bytes(sealed_again(g, change)))
+
+
+@pytest.mark.parametrize("name", ["a b", "9", "", "a-b", "größe", "a\\\n", "features.x*/", "logits__", "\ud800", "x" * 200])
+def test_values_of_a_graph_have_names_that_c_takes(name: str) -> None:
+    g = quantized(random_net("gru", 8), "int8")
+    state = g.states[0].read
+
+    def renamed(x: str) -> str:
+        return name if x == state else x
+
+    if name == "logits__":  # two that become one in C
+        name = state.replace(".", "_")
+        values = {**g.values, name: g.values[state]}
+        refused("two values of one name", lambda: dataclasses.replace(g, values=values))
+        return
+    ops = tuple(dataclasses.replace(op, inputs=tuple(map(renamed, op.inputs))) for op in g.ops)
+    states = tuple(dataclasses.replace(s, read=renamed(s.read)) for s in g.states)
+    values = {renamed(x): v for x, v in g.values.items()}
+    said = refused(f"value {name!r}", lambda: dataclasses.replace(g, ops=ops, states=states, values=values))
+    assert "is no name" in said
+
+
+def test_a_value_may_be_called_like_a_word_of_c(tmp_path: Path) -> None:
+    g = quantized(random_net("gru", 8), "int8")
+    state = g.states[0].read
+    ops = tuple(dataclasses.replace(op, inputs=tuple("int" if x == state else x for x in op.inputs)) for op in g.ops)
+    states = tuple(dataclasses.replace(s, read="int" if s.read == state else s.read) for s in g.states)
+    values = {"int" if x == state else x: v for x, v in g.values.items()}
+    export_c(dataclasses.replace(g, ops=ops, states=states, values=values), tmp_path)
+    (tmp_path / "t.c").write_text('#define KWS_IMPLEMENTATION\n#include "model.h"\n', encoding="utf-8")
+    run_compiler([*host_compiler(), *WARNINGS, f"-I{tmp_path}", "-c", str(tmp_path / "t.c"), "-o", str(tmp_path / "t.o")])
+
+
+def test_int_of_16_bits_is_refused(tmp_path: Path) -> None:
+    text = (ROOT / "firmware_export" / "runtime" / "ern_math.h").read_text(encoding="utf-8")
+    assert "ern_assert_int_of_32_bits[sizeof(int) * 8 >= 32 ? 1 : -1]" in text
+    (tmp_path / "m.h").write_text(text.replace("sizeof(int)", "sizeof(short)"), encoding="utf-8")
+    (tmp_path / "t.c").write_text('#include "m.h"\n', encoding="utf-8")
+    with pytest.raises(EdgernnError, match="ern_assert_int_of_32_bits"):
+        run_compiler([*host_compiler(), f"-I{tmp_path}", "-c", str(tmp_path / "t.c"), "-o", str(tmp_path / "t.o")])

@@ -16,6 +16,7 @@ from edgernn.errors import EdgernnError
 from edgernn.signal import pipe
 from edgernn.signal.audio import read_audio, resampled, stream_audio, to_float, to_int16
 from edgernn.signal.condition import Condition
+from edgernn.signal.live import in_steps
 
 TONE = (8000 * np.sin(np.arange(32000) * 0.2)).astype(np.int16)
 CONTAINERS = {
@@ -167,6 +168,12 @@ def test_a_lower_rate_is_said_once_and_a_higher_one_is_not(tmp_path: Path, caplo
             assert len(read_audio(tmp_path / "a.wav")) == 48000
         assert len(caplog.messages) == said
         assert all("a.wav has 8000 Hz, 16000 are wanted: nothing above 4 kHz" in m for m in caplog.messages)
+
+
+def test_sound_of_less_than_a_step_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    assert not list(in_steps(iter([TONE[:100], TONE[:219]]), 320)) and "319 samples of the 320" in caplog.text
+    caplog.clear()
+    assert len(list(in_steps(iter([TONE[:100], TONE[:220]]), 320))) == 1 and not caplog.text
 
 
 # Standard input ---------------------------------------------------------------------------

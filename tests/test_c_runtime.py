@@ -10,19 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixture_runs import ROOT
 from nets import quantized, random_net, recurrent_cells
 
 from edgernn.core.primitives import SCHEMES
-from edgernn.errors import EdgernnError
 from edgernn.hostcc import WARNINGS, host_compiler
 from edgernn.runtimes import make_runtime
 from edgernn.tasks.spot import TASK
 from edgernn.tasks.spot.graph import SpotGraph
-from firmware_export.emit import export_c
+from firmware_export.emit import c_macros, export_c
 from firmware_export.golden import GOLDEN_STEPS, golden_signal
 from targets import available_toolchains, find_toolchain, list_boards, load_board
 
 RUNTIME_SOURCES = TASK.c.sources
+README = ROOT / "firmware_export" / "runtime" / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -192,15 +193,16 @@ def test_header_is_deterministic_and_names_its_graph(graph: SpotGraph, tmp_path:
     assert f"#define KWS_WEIGHT_BYTES {graph.weight_bytes} " in texts[0]
 
 
-def test_labels_that_collide_in_c_are_refused(graph: SpotGraph, tmp_path: Path) -> None:
+def test_labels_of_any_script_have_macros_of_their_own(graph: SpotGraph, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    with pytest.raises(EdgernnError, match="labels 'a b' and 'a_b' give the same C name A_B"):
-        export_c(replace(graph, labels=("a b", "a_b", "c", "unknown", "silence")), tmp_path)
-    odd = replace(graph, labels=('"\\ü', "*/b", "??/ccc", "unknown", "silence"), name="x */ y")
-    export_c(odd, tmp_path)
-    (tmp_path / "t.c").write_text('#define KWS_IMPLEMENTATION\n#include "model.h"\n')
-    compiled([*host_compiler(), *WARNINGS, f"-I{tmp_path}", "-c", str(tmp_path / "t.c"), "-o", str(tmp_path / "t.o")])
+    assert c_macros(["hey robin", "größe", "привет", "你好", "a b", "a_b", "A-B", "a_b_2"]) == [
+        "HEY_ROBIN", "GROSSE", "WORD", "WORD_2", "A_B", "A_B_2", "A_B_3", "A_B_2_2",
+    ]  # fmt: skip
+    for labels in (("a b", "a_b", "a_b_2", "unknown", "silence"), ('"\\ü', "*/b", "??/ccc\\", "привет", "你好")):
+        export_c(replace(graph, labels=labels, name="x */ y \\\n#error"), tmp_path)
+        (tmp_path / "t.c").write_text('#define KWS_IMPLEMENTATION\n#include "model.h"\n')
+        compiled([*host_compiler(), *WARNINGS, f"-I{tmp_path}", "-c", str(tmp_path / "t.c"), "-o", str(tmp_path / "t.o")])
 
 
 def test_budgets_are_checked_by_the_compiler(graph: SpotGraph, tmp_path: Path) -> None:
@@ -237,3 +239,28 @@ def test_the_runtime_tests_itself_without_python(file: str, right: str, wrong: s
         (folder / file).write_text(text.replace(right, wrong))
     done = call(["make", "test"], cwd=folder)
     assert (done.returncode == 0) == (not file), done.stdout.decode() + done.stderr.decode()
+
+
+@pytest.mark.parametrize(("board", "optimize", "count"), [
+    ("microbit", "-O2", 3), ("microbit", "-Os", 6), ("riscv32-virt", "-Os", 3), ("riscv32-virt", "-O2", 0),
+    ("mps2-an386", "-Os", 0),
+])  # fmt: skip
+def test_the_readme_names_the_helpers_that_gcc_calls(
+    graph: SpotGraph, tmp_path: Path, board: str, optimize: str, count: int
+) -> None:
+    """What the objects leave undefined: functions of the compiler's own library that a firmware must link."""
+    gcc = load_board(board).gcc
+    if gcc is None or shutil.which(gcc.command) is None or shutil.which("nm") is None:
+        pytest.skip(f"no GCC for {board}")
+    files = export_c(graph, tmp_path)
+    (tmp_path / "t.c").write_text('#define KWS_IMPLEMENTATION\n#include "model.h"\n')
+    objects = []
+    for source in [tmp_path / "t.c", *(f for f in files if f.suffix == ".c" and f.parent == tmp_path)]:
+        objects.append(source.with_suffix(".o"))
+        compiled([gcc.command, *gcc.flags, "-std=c99", "-ffreestanding", optimize, "-c", str(source), "-o", str(objects[-1])])
+    told = subprocess.run(["nm", "-u", *objects], capture_output=True, check=True).stdout.decode().split()
+    called = {name for name in told if name.startswith("__")}
+    page = README.read_text(encoding="utf-8")
+    assert {name for name in called if f"`{name}`" not in page} == set() and len(called) <= count
+    if "12." in subprocess.run([gcc.command, "-dumpfullversion"], capture_output=True, check=True).stdout.decode():
+        assert len(called) == count

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,3 +154,23 @@ def test_confusion_and_per_class() -> None:
     assert score.accuracy == 0.75
     assert score.confusion.tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
     assert score.per_class() == {"a": 1.0, "b": 1.0, "c": 0.5}
+
+
+def test_the_report_chooses_thresholds_on_validation_and_reports_test() -> None:
+    from fixture_runs import ROOT  # it puts tools/ on the path
+
+    assert ROOT
+    import bench_kws
+
+    class Heard:
+        def __init__(self, rates: list[float]) -> None:
+            self.rates = rates
+
+        def curve(self, runtime: object, smoothing: int) -> list[dict[str, float]]:
+            return [{"threshold": i, "fa_per_hour": rate} for i, rate in enumerate(self.rates)]
+
+    runtime = SimpleNamespace(graph=SimpleNamespace(steps_per_second=50.0))
+    found: Any = bench_kws.spotting(runtime, {"validation": Heard([9, 2.1, 2.0, 0]), "test": Heard([8, 1.0, 3.0, 2.5])})
+    assert [f["chosen"] for f in found.values()] == [{"threshold": 2, "fa_per_hour": 3.0}] * 2
+    assert all(f["validation"]["fa_per_hour"] == 2.0 for f in found.values())
+    assert bench_kws.chosen([{"fa_per_hour": 5.0}, {"fa_per_hour": 4.0}]) == 1

@@ -117,7 +117,7 @@ def test_floats_are_the_same_sound_and_other_arrays_are_refused(tmp_path: Path) 
     model = edgernn.load(tmp_path / "g.ern")
     pcm = noisy_sound(8 * model.step_samples)
     assert np.array_equal(model(pcm), model(pcm.astype(np.float32) / 32768))
-    for wrong, said in ((pcm[None], "shape"), (pcm.astype(np.int32), "dtype")):
+    for wrong, said in ((pcm[None], "shape"), (pcm.astype(np.int32), "dtype"), (pcm.astype(float), "full scale is 1")):
         with pytest.raises(ValueError, match=said):
             model(wrong)
 

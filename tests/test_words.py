@@ -43,6 +43,15 @@ def test_they_say_latin_letters(word: str) -> None:
     SPOT.check_data(chosen_recipe("demo", "data", {"keywords": word}))
 
 
+def test_failed_data_claims_no_folder(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.toml"
+    source = '[[data.sources]]\nkind = "folder"\npath = "gone"\n'
+    recipe.write_text(f'[data]\nkeywords = ["stop"]\n{source}[[layers]]\ncell = "gru"\nunits = 8\n')
+    result = CliRunner().invoke(cli.app, ["data", str(tmp_path / "a" / "run"), "--recipe", str(recipe)])
+    assert isinstance(result.exception, EdgernnError) and "gone does not exist" in str(result.exception)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r.toml"]
+
+
 def test_a_language_without_voices_and_no_words_are_refused(tmp_path: Path) -> None:
     with pytest.raises(EdgernnError, match="makes no voices"):
         chosen_recipe("sc12-20k", "data", {"language": "de"})

@@ -25,7 +25,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def compared(python: str, run: Path, scheme: str) -> dict[str, Any]:
     """What `edgernn simulate --compare all` says in an environment."""
     command = [python, "-m", "edgernn", "simulate", str(run), "--scheme", scheme, "--compare", "all", "--json"]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, encoding="utf-8", check=False
+    )
     if done.returncode not in (0, 1):
         sys.exit(f"{' '.join(command)} failed with {done.returncode}")
     return json.loads(done.stdout)  # type: ignore[no-any-return]

@@ -37,6 +37,7 @@ OUT = Path(__file__).resolve().parent.parent / "docs" / "results" / "kws.json"
 FALSE_ACCEPTS_PER_HOUR = 2.0
 NEGATIVE_HOURS = 5.0
 SMOOTHING_MS = (200.0, 480.0)
+THRESHOLDS = [round(32768 * t / 100) for t in range(30, 100)]
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ def measure_one(root: Path, run: Run) -> dict[str, Any]:
     path = root / run.name / "report.json"
     if not path.is_file():
         dataset = Dataset.load(root / TEACHERS[0].name / "data", verify=False)
-        write_json(path, measure(root / run.name, run, dataset, negative_streams(dataset)))
+        splits = {split: Listening.of(dataset, split) for split in ("validation", "test")}
+        write_json(path, measure(root / run.name, run, dataset, splits))
     return dict(read_json(path))
 
 
@@ -132,14 +134,14 @@ def quantized(folder: Path, scheme: str) -> Runtime:
     return make_runtime("c", load_graph(folder / f"graph-{scheme}.ern"))
 
 
-def measure(folder: Path, run: Run, dataset: Dataset, negatives: list[Any]) -> dict[str, Any]:
+def measure(folder: Path, run: Run, dataset: Dataset, splits: dict[str, Listening]) -> dict[str, Any]:
     print(f"measuring {run.name}", flush=True)
     result: dict[str, Any] = {"recipe": run.recipe, "seed": run.seed, "schemes": {}}
     for scheme in SCHEMES:
         runtime = quantized(folder, scheme)
         figures = clip_figures(folder, dataset, runtime)
         figures["embedded"] = round(embedded(runtime, dataset), 5)
-        figures["spotting"] = spotting(runtime, dataset, negatives)
+        figures["spotting"] = spotting(runtime, splits)
         result["schemes"][scheme] = figures
     return result
 
@@ -167,28 +169,47 @@ def embedded(runtime: Runtime, dataset: Dataset) -> float:
     return embedded_accuracy(runtime, pcm, spans, dataset.clip_samples).accuracy
 
 
-def negative_streams(dataset: Dataset) -> list[Any]:
-    """Half-hour streams of unknown test words and running test speech in test noise, none of them a keyword."""
-    rows = [r for r in (*dataset.clips("test"), *dataset.speech("test")) if r.label in (UNKNOWN, SPEECH)]
-    count = round(2 * NEGATIVE_HOURS) + 1
-    return [make_stream(rows, dataset, np.random.default_rng([6, i]), 1800.0)[0] for i in range(count)]
+@dataclass(frozen=True)
+class Listening:
+    """What a split's nets are listened to with: a stream that has keywords and its spans, and streams that have none."""
+
+    positive: Any
+    spans: list[Any]
+    negatives: list[Any]
+
+    @classmethod
+    def of(cls, dataset: Dataset, split: str) -> Listening:
+        """Half-hour streams of unknown words and running speech in noise, and one of every clip, all of the split."""
+        rows = [r for r in (*dataset.clips(split), *dataset.speech(split)) if r.label in (UNKNOWN, SPEECH)]
+        count, offset = round(2 * NEGATIVE_HOURS) + 1, 0 if split == "test" else 100
+        negatives = [make_stream(rows, dataset, np.random.default_rng([6, offset + i]), 1800.0)[0] for i in range(count)]
+        return cls(*make_stream(dataset.clips(split), dataset, np.random.default_rng(7 + offset)), negatives)
+
+    def curve(self, runtime: Runtime, smoothing: int) -> list[dict[str, Any]]:
+        """False rejects and false accepts at each threshold."""
+        g = replace(runtime.graph, decision=replace(runtime.graph.decision, smoothing=smoothing))
+        scores, parts = posteriors(runtime, self.positive), [posteriors(runtime, n) for n in self.negatives]
+        positive = sweep_thresholds([scores], [self.spans], g, THRESHOLDS)
+        negative = sweep_thresholds(parts, [[]] * len(parts), g, THRESHOLDS)
+        return [point(t, p, n) for (t, p), (_, n) in zip(positive, negative, strict=True)]
 
 
-def spotting(runtime: Runtime, dataset: Dataset, negatives: list[Any]) -> dict[str, Any]:
-    """False rejects at the lowest threshold that keeps false accepts within the goal, for each smoothing."""
-    pcm, spans = make_stream(dataset.clips("test"), dataset, np.random.default_rng(7))
-    scores, parts = posteriors(runtime, pcm), [posteriors(runtime, n) for n in negatives]
-    thresholds, found = [round(32768 * t / 100) for t in range(30, 100)], {}
+def spotting(runtime: Runtime, splits: dict[str, Listening]) -> dict[str, Any]:
+    """For each smoothing the lowest threshold that keeps false accepts within the goal on validation, and its test figures."""
+    found = {}
     for milliseconds in SMOOTHING_MS:
-        g = runtime.graph
-        steps = max(1, round(milliseconds / 1000 * g.steps_per_second))
-        g = replace(g, decision=replace(g.decision, smoothing=steps))
-        positive = sweep_thresholds([scores], [spans], g, thresholds)
-        negative = sweep_thresholds(parts, [[]] * len(parts), g, thresholds)
-        curve = [point(t, p, n) for (t, p), (_, n) in zip(positive, negative, strict=True)]
-        chosen = next((c for c in curve if c["fa_per_hour"] <= FALSE_ACCEPTS_PER_HOUR), curve[-1])
-        found[f"{milliseconds:.0f}"] = {"chosen": chosen, "curve": curve[::5]}
+        steps = max(1, round(milliseconds / 1000 * runtime.graph.steps_per_second))
+        curves = {split: heard.curve(runtime, steps) for split, heard in splits.items()}
+        at = chosen(curves["validation"])
+        found[f"{milliseconds:.0f}"] = {
+            "chosen": curves["test"][at], "validation": curves["validation"][at], "curve": curves["test"][::5],
+        }  # fmt: skip
     return found
+
+
+def chosen(curve: list[dict[str, Any]]) -> int:
+    """The index of the lowest threshold within the goal; the highest of all where none is."""
+    return next((i for i, c in enumerate(curve) if c["fa_per_hour"] <= FALSE_ACCEPTS_PER_HOUR), len(curve) - 1)
 
 
 def posteriors(runtime: Runtime, pcm: Any) -> Any:
@@ -218,7 +239,7 @@ def rare_words(folder: Path, dataset: Dataset) -> dict[str, int]:
 def rejected(runtime: Runtime, dataset: Dataset, rows: list[Row]) -> int:
     """How many of the rows are taken for unknown or silence."""
     g = runtime.graph
-    logits = integer_clip_logits(runtime, clip_pcm(dataset, rows))
+    logits = integer_clip_logits(runtime, clip_pcm(dataset, rows, g.sample_rate))
     score = score_clips(logits, label_indices(dataset, rows), g.labels, g.decision.clip_steps)
     return int(np.sum(score.predicted >= len(g.decision.thresholds)))
 
@@ -253,7 +274,7 @@ def board_figures(folder: Path) -> dict[str, Any]:
         keys = ("cpu", "toolchain", "flash_bytes", "ram_bytes", "stack_bytes", "instructions_per_second")
         out[board] = {key: r[key] for key in (*keys, "bits_differing", "steps")}
     dataset, g = runs.load_data(folder), load_graph(folder / "graph-int8x16.ern")
-    pcm = clip_pcm(dataset, dataset.clips("test")).ravel()
+    pcm = clip_pcm(dataset, dataset.clips("test"), g.sample_rate).ravel()
     net = load_checkpoint(folder / "model.safetensors")
     out["host"] = speed(net, g, pcm, float_features(net, pcm[None, : 200 * g.step_samples])[0])
     return out

@@ -165,8 +165,8 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     net, dataset = load_checkpoint(folder / "model.safetensors"), runs.load_data(folder)
     rows = dataset.clips("test")
-    x = float_features(net, clip_pcm(dataset, rows))
-    sample = float_features(net, clip_pcm(dataset, dataset.clips("train")[::40]))
+    x = float_features(net, clip_pcm(dataset, rows, net.recipe.frontend.sample_rate))
+    sample = float_features(net, clip_pcm(dataset, dataset.clips("train")[::40], net.recipe.frontend.sample_rate))
     truth, steps = label_indices(dataset, rows), net.recipe.steps(net.recipe.decision.clip_ms)
     distance = float(np.abs(keras_model(net, x.shape[1], False).predict(x[:8], batch_size=1, verbose=0) - net.run(x[:8])).max())
     assert distance < 1e-3, f"the Keras net is not the same net: {distance}"
@@ -192,7 +192,7 @@ def main() -> None:
         row["differing_from_first"] = {k: round(float(np.mean(v != first)), 5) for k, v in outputs.items()}
         print(json.dumps(row), flush=True)
     (out / "tf.json").write_text(
-        json.dumps({"recipe": net.recipe.name, "tensorflow": tf.__version__, "rows": results}, indent=1)
+        json.dumps({"recipe": net.recipe.name, "tensorflow": tf.__version__, "rows": results}, indent=1), encoding="utf-8"
     )
 
 

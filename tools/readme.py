@@ -27,8 +27,8 @@ def keep_demo() -> None:
     """Run the commands of `make demo`, `make demo-denoise` and `make demo-vad` and keep their tables."""
     for verb, name in (("kws", "demo"), ("denoise-train", "demo-denoise"), ("vad-train", "demo-vad")):
         command = [sys.executable, "-m", "edgernn", verb, "--out", f"run/{name}"]
-        text = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
-        (RESULTS / f"{name}.txt").write_text(text)
+        text = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8", check=True).stdout
+        (RESULTS / f"{name}.txt").write_text(text, encoding="utf-8")
 
 
 # Tables ---------------------------------------------------------------------------
@@ -53,7 +53,7 @@ def mean(values: Sequence[float]) -> float:
 
 
 def results(name: str = "kws") -> dict[str, Any]:
-    return json.loads((RESULTS / f"{name}.json").read_text())  # type: ignore[no-any-return]
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
 def runs_of(recipe: str) -> list[dict[str, Any]]:
@@ -76,7 +76,7 @@ def interval(recipe: str, scheme: str, a: str, b: str) -> str:
 
 
 def demo() -> str:
-    return f"```\n{(RESULTS / 'demo.txt').read_text().rstrip()}\n```"
+    return f"```\n{(RESULTS / 'demo.txt').read_text(encoding='utf-8').rstrip()}\n```"
 
 
 def kws() -> str:
@@ -314,11 +314,11 @@ def dn() -> str:
 
 
 def demo_denoise() -> str:
-    return f"```\n{(RESULTS / 'demo-denoise.txt').read_text().rstrip()}\n```"
+    return f"```\n{(RESULTS / 'demo-denoise.txt').read_text(encoding='utf-8').rstrip()}\n```"
 
 
 def demo_vad() -> str:
-    return f"```\n{(RESULTS / 'demo-vad.txt').read_text().rstrip()}\n```"
+    return f"```\n{(RESULTS / 'demo-vad.txt').read_text(encoding='utf-8').rstrip()}\n```"
 
 
 def vad() -> str:
@@ -406,10 +406,10 @@ def filled(text: str) -> str:
 def main() -> int:
     if "--demo" in sys.argv:
         keep_demo()
-    stale = [page for page in PAGES if filled(page.read_text()) != page.read_text()]
+    stale = [page for page in PAGES if filled(page.read_text(encoding="utf-8")) != page.read_text(encoding="utf-8")]
     for page in stale:
         if "--check" not in sys.argv:
-            page.write_text(filled(page.read_text()))
+            page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
         print(f"{'stale' if '--check' in sys.argv else 'wrote'} {page.relative_to(ROOT)}")
     return 1 if stale and "--check" in sys.argv else 0
 

@@ -186,5 +186,5 @@ def build_graph(data: bytes, where: str, kind: Callable[[Any], type[NetGraph]]) 
         return graph
     except EdgernnError as error:
         raise EdgernnError(f"{where}: {error}") from None
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         raise EdgernnError(f"{where}: damaged graph description ({type(error).__name__}: {error}); export it again") from None

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+
 import numpy as np
 
 from edgernn.core.primitives import PREACT, PRIMITIVES, Shape
 from edgernn.core.structure import Op, Structure, Value
 from edgernn.errors import EdgernnError
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,99}")  #: of a value; section 11 makes C of it
+
+
+def is_int(x: object, low: int, high: int) -> bool:
+    """An integer between two ends; a truth value is none, nor is a float without a fraction."""
+    return type(x) is int and low <= x <= high
 
 
 def need(ok: bool, message: str) -> None:
@@ -17,6 +27,7 @@ def need(ok: bool, message: str) -> None:
 
 def check_structure(g: Structure, wanted: Value, output_shape: Shape) -> None:
     """Every bound a backend relies on in the net itself; wanted: the type of its input, output_shape: of its scores."""
+    _check_names(g)
     _check_affine(g, wanted.shape[1])
     _check_values(g, wanted)
     known = {g.input, *(s.read for s in g.states)}
@@ -26,18 +37,32 @@ def check_structure(g: Structure, wanted: Value, output_shape: Shape) -> None:
     _check_ends(g, known, output_shape)
 
 
+def _check_names(g: Structure) -> None:
+    texts = [g.name, *g.source, *g.source.values(), *g.values, *(x for r in g.regions for x in (r.kind, r.name))]
+    need(all(type(x) is str for x in texts), "name, source and the names of values and regions must be strings")
+    odd = [name for name in g.values if not _NAME.fullmatch(name)]
+    need(not odd, f"value {odd[:1]} is no name: letters, digits, dots and underscores, beginning with a letter")
+    plain = Counter(name.replace(".", "_") for name in g.values)
+    need(max(plain.values(), default=1) == 1, f"values of one name in C: {[x for x, n in plain.items() if n > 1][:1]}")
+
+
 def _check_affine(g: Structure, bands: int) -> None:
     a = g.affine
     need(a.offset.shape == a.gain.shape == (bands,), "the affine needs one offset and gain a band")
-    need(1 <= a.shift <= 24 and bool(np.all(a.gain >= 1)), f"affine shift {a.shift} or gain out of range")
-    need(a.bits == (8 if g.scheme == "int8" else 16), f"features of {a.bits} bits do not fit scheme {g.scheme}")
+    need(is_int(a.exponent, -8, 24), f"affine exponent {a.exponent!r} out of range")
+    need(is_int(a.shift, 1, 24) and bool(np.all(a.gain >= 1)), f"affine shift {a.shift} or gain out of range")
+    need(
+        type(a.bits) is int and a.bits == (8 if g.scheme == "int8" else 16),
+        f"features of {a.bits} bits do not fit scheme {g.scheme}",
+    )
 
 
 def _check_values(g: Structure, wanted: Value) -> None:
     for name, v in g.values.items():
         need(v.dtype in ("int8", "int16"), f"value {name}: dtype {v.dtype} is not int8 or int16")
-        need(all(1 <= n <= 65535 for n in v.shape), f"value {name}: shape {v.shape} out of range")
-        need(v.scale == PREACT or (isinstance(v.scale, int) and -8 <= v.scale <= 24), f"value {name}: scale {v.scale} unknown")
+        shape_fits = len(v.shape) == 2 and all(is_int(n, 1, 65535) for n in v.shape)
+        need(shape_fits, f"value {name}: shape {v.shape} out of range")
+        need(v.scale == PREACT or is_int(v.scale, -8, 24), f"value {name}: scale {v.scale} unknown")
     need(g.values[g.input] == wanted, f"input {g.input} must be {wanted}")
 
 
@@ -55,7 +80,7 @@ def _check_op(g: Structure, op: Op, known: set[str]) -> None:
     need(set(op.attrs) == set(spec.attrs), f"{where}: {op.kind} needs attributes {sorted(spec.attrs)}, not {sorted(op.attrs)}")
     for key, (low, high) in spec.attrs.items():
         value = op.attrs[key]
-        need(isinstance(value, int) and low <= value <= high, f"{where}: {key} = {value} must lie in {low}..{high}")
+        need(is_int(value, low, high), f"{where}: {key} = {value} must lie in {low}..{high}")
     shapes = [g.values[i].shape for i in op.inputs]
     constants = _check_constants(g, op, where)
     try:
@@ -147,7 +172,8 @@ def _check_ends(g: Structure, known: set[str], shape: Shape) -> None:
     used = {f"{op.output}.{key}" for op in g.ops for key in PRIMITIVES[op.kind].constants}
     need(used == set(g.constants), f"constants nobody reads, or missing: {sorted(used ^ set(g.constants))[:3]}")
     for r in g.regions:
-        need(r.first >= 0 and r.count >= 1 and r.first + r.count <= len(g.ops), f"region {r.name} lies outside the ops")
+        inside = is_int(r.first, 0, len(g.ops)) and is_int(r.count, 1, len(g.ops) - r.first)
+        need(inside, f"region {r.name} lies outside the ops")
 
 
 def _is_int16(g: Structure, name: str, shape: Shape, scale: int | str) -> bool:

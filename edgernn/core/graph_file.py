@@ -104,6 +104,7 @@ def parse(data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     if text is None:
         raise EdgernnError("a safetensors file, but not an edgernn graph; run `edgernn quantize` to make one")
     description = json.loads(text)
+    check_plain(description, "description")
     version = description["format"]
     if version != FORMAT_VERSION:
         raise EdgernnError(f"graph format {version}, this edgernn reads format {FORMAT_VERSION}; use a matching edgernn")
@@ -111,6 +112,18 @@ def parse(data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     need(checksum == zlib.crc32(canonical(description).encode()), "the description is damaged (checksum differs)")
     _check_crc(description["crc32"], tensors)
     return description, tensors
+
+
+def check_plain(value: Any, where: str) -> None:
+    """The description holds integers and strings alone: NumPy and C would read a float or a truth value differently."""
+    if isinstance(value, (dict, list)):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            check_plain(key, f"a name in {where}")
+            check_plain(inner, f"{where}.{key}")
+    else:
+        need(type(value) in (int, str), f"{where} is {value!r}, neither an integer nor a string")
+        if type(value) is str:
+            need(not any("\ud800" <= c <= "\udfff" for c in value), f"{where} is no text that UTF-8 can hold")
 
 
 def _check_crc(expected: Mapping[str, int], tensors: Mapping[str, NDArray[Any]]) -> None:

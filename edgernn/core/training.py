@@ -9,7 +9,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -17,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgernn.artifacts import replacing, write_text
+from edgernn.artifacts import write_bytes, write_text
 from edgernn.core.affine import FEATURE_LIMIT, LEAST_DEVIATION
 from edgernn.core.net import Net
 from edgernn.errors import EdgernnError
@@ -234,16 +233,26 @@ class Trainer(ABC):
         state = load_progress(folder / PROGRESS, same, self.device, self._depends)
         if state is None:
             return False
-        self.optimization.load(state)
-        self._epoch, self.history = state["epoch"], state["history"]
-        self.load(state)
+        try:
+            self.optimization.load(state)
+            self._epoch, self.history = state["epoch"], state["history"]
+            self.load(state)
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+            raise damaged_progress(folder / PROGRESS, error) from None
         return True
+
+
+def damaged_progress(path: Path, error: Exception) -> EdgernnError:
+    """The error of a file that was no training's."""
+    said = (str(error).splitlines() or [type(error).__name__])[0]
+    return EdgernnError(f"{path} is damaged ({said}); delete it to train from the beginning")
 
 
 def keep_progress(state: Mapping[str, Any], path: Path) -> None:
     """Write everything needed to go on, in one piece."""
-    with replacing(path) as scratch:
-        torch.save(dict(state), scratch)
+    data = io.BytesIO()  # torch's own writer tells of a full disk in words of its own
+    torch.save(dict(state), data)
+    write_bytes(path, data.getbuffer())
 
 
 def load_progress(
@@ -258,8 +267,8 @@ def load_progress(
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         recipe = state["recipe"]
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError) as error:
-        raise EdgernnError(f"{path} is damaged ({error}); delete it to train from the beginning") from None
+    except Exception as error:  # torch follows whatever the bytes say: whatever it raises means damage
+        raise damaged_progress(path, error) from None
     if not same(recipe):
         raise EdgernnError(f"{path} belongs to another recipe; choose another folder or delete it to start again")
     check_depends(state, depends, path)
@@ -283,7 +292,21 @@ def check_depends(state: Mapping[str, Any], depends: Mapping[str, str], path: Pa
 def training_device(name: str, threads: int) -> torch.device:
     """`cpu`, `cuda`, or with `auto` the better of what is there; torch then computes on so many threads."""
     torch.set_num_threads(threads)
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    return find_device(name)
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name, tried out; `auto`: the better of what is there."""
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    try:
+        device = torch.device(name)
+        if device.type == "meta":
+            raise RuntimeError("it holds no numbers")
+        torch.ones(1, device=device).sum().item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise EdgernnError(f"device {name!r} cannot be used here ({said}); use cpu or auto") from None
+    return device
 
 
 def normalised(log_energy: NDArray[np.int16], mean: NDArray[Any], deviation: NDArray[Any]) -> Tensor:

@@ -73,6 +73,12 @@ class Row:
     offset: int
     length: int
 
+    def fits(self, total: int) -> bool:
+        """Whether it is what it should be and lies within so many samples."""
+        texts = (self.source, self.label, self.word, self.speaker, self.split)
+        whole = type(self.offset) is type(self.length) is int and 0 <= self.offset < self.offset + self.length <= total
+        return whole and all(type(x) is str for x in texts) and self.split in SPLITS
+
 
 def reserved_label(noise: bool, speech: bool, room: bool = False) -> str:
     """The label of a source that is noise, running speech or rooms throughout; empty for one of words."""
@@ -251,23 +257,27 @@ class Dataset:
             raise EdgernnError(
                 f"{folder} is not a prepared dataset ({error.strerror}: {error.filename}); run `edgernn data` first"
             ) from error
-        except ValueError as error:
+        except (ValueError, EOFError, RecursionError) as error:
             raise EdgernnError(f"the dataset {folder} is damaged ({error}); prepare it again") from error
         dataset = cls._from_index(folder, content, index, samples)
-        if verify and hashlib.sha256(samples).hexdigest() != index["pcm_sha256"]:
+        if verify and hashlib.sha256(samples).hexdigest() != index.get("pcm_sha256"):
             raise EdgernnError(f"the samples of dataset {folder} do not match its index; prepare it again")
         return dataset
 
     @classmethod
     def _from_index(cls, folder: Path, content: bytes, index: dict[str, Any], samples: Int16) -> Dataset:
-        version = index.get("version")
+        version = index.get("version") if isinstance(index, dict) else None
         if version != VERSION:
             raise EdgernnError(f"the dataset {folder} has format version {version}, not {VERSION}; prepare it again")
         try:
             rows = tuple(Row(*row) for row in index["rows"])
             total = rows[-1].offset + rows[-1].length
             fields = (tuple(index["keywords"]), rows, index["clip_samples"], index["notes"])
-        except (KeyError, TypeError, IndexError) as error:
+            if not (all(row.fits(total) for row in rows) and all(type(word) is str for word in fields[0])):
+                raise TypeError("a row or a keyword")
+            if type(fields[2]) is not int or fields[2] < 1 or not isinstance(fields[3], dict):
+                raise TypeError("clip_samples or notes")
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
             raise EdgernnError(f"the index of {folder} is damaged ({error!r}); prepare it again") from error
         if samples.shape != (total,) or samples.dtype != np.int16:
             held = f"{samples.dtype} {list(samples.shape)}"

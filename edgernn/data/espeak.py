@@ -21,7 +21,7 @@ from typing import IO, Any
 import numpy as np
 
 import edgernn
-from edgernn.errors import EdgernnError
+from edgernn.errors import EdgernnError, needs_extra
 from edgernn.signal.audio import Int16
 
 RATE = 22050  # Hz, of everything espeak-ng synthesises
@@ -60,7 +60,7 @@ def _loader() -> Any:
     try:
         import espeakng_loader
     except ImportError as error:
-        raise EdgernnError("synthetic speech needs espeak-ng: pip install espeakng-loader") from error
+        raise needs_extra("synthetic speech needs espeak-ng", "synthetic") from error
     return espeakng_loader
 
 
@@ -69,7 +69,7 @@ def _run(task: str, jobs: list[Any]) -> Iterator[bytes]:
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(Path(edgernn.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
     }
-    with tempfile.TemporaryFile("w+") as work, tempfile.TemporaryFile() as errors:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as work, tempfile.TemporaryFile() as errors:
         json.dump(jobs, work)
         work.seek(0)
         process = subprocess.Popen(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgernn.errors import EdgernnError
+from edgernn.errors import EdgernnError, needs_extra
 from edgernn.exports.metadata import CHECKSUM_KEY, FORM_KEY, PREFIX
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def onnx_package() -> Any:
     try:
         import onnx
     except ImportError:
-        raise EdgernnError("the Python package onnx is missing; install it with `pip install 'edgernn[onnx]'`") from None
+        raise needs_extra("the Python package onnx is missing", "onnx") from None
     return onnx
 
 

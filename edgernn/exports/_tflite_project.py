@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn.artifacts import write_text
+from edgernn.artifacts import text_bytes, write_all
 from edgernn.core.graph import NetGraph
 from edgernn.tasks import task_of
-from firmware_export.emit import check_prefix, template
+from firmware_export.emit import check_prefix, runtime_files, template
 
 #: builtin operator -> its method of MicroMutableOpResolver
 RESOLVER_METHODS = {
@@ -51,13 +49,11 @@ def write_project(
         "operators": [RESOLVER_METHODS[name] for name in operators],
         "sources": [name for name in sources if name.endswith(".c")], "task_template": task.template().name,
     }  # fmt: skip
-    for name, skeleton in _TEXTS.items():
-        write_text(folder / name, template(task, f"tflm/{skeleton}.jinja").render(values))
-    runtime = Path(str(files("firmware_export") / "runtime"))
-    needed = (*sources, *_SHARED)
-    for name in needed:
-        shutil.copyfile(runtime / name, folder / name)
-    return [folder / name for name in (*_TEXTS, *needed)]
+    contents = {
+        folder / name: text_bytes(template(task, f"tflm/{skeleton}.jinja").render(values)) for name, skeleton in _TEXTS.items()
+    }
+    runtime = runtime_files(folder)
+    return write_all({**contents, **{folder / name: runtime[folder / name] for name in (*sources, *_SHARED)}})
 
 
 def _tables(g: NetGraph) -> dict[str, NDArray[Any]]:

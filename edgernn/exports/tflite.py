@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from edgernn.artifacts import write_bytes
 from edgernn.core.graph import NetGraph
 from edgernn.core.structure import Op, Value
-from edgernn.errors import EdgernnError
+from edgernn.errors import EdgernnError, needs_extra
 from edgernn.exports._arena import arena_bytes
 from edgernn.exports._tflite_file import AlignedBuffer, checksum_slot, pack, read_metadata, verify
 from edgernn.exports._tflite_project import write_project
@@ -44,7 +44,7 @@ def load_schema() -> Any:
     try:
         from ai_edge_litert import schema_py_generated
     except ImportError:
-        raise EdgernnError("TFLite export needs the package ai-edge-litert; pip install 'edgernn[tflite]'") from None
+        raise needs_extra("TFLite export needs the package ai-edge-litert", "tflite") from None
     return schema_py_generated
 
 

@@ -12,7 +12,8 @@ from edgernn.errors import EdgernnError
 from edgernn.imports._base import Imported
 
 SUFFIXES = {
-    ".pt": "torch", ".pth": "torch", ".safetensors": "torch", ".keras": "keras", ".h5": "keras", ".hdf5": "keras",
+    ".pt": "torch", ".pth": "torch", ".ckpt": "torch", ".safetensors": "torch",
+    ".keras": "keras", ".h5": "keras", ".hdf5": "keras",
     ".onnx": "onnx",
 }  # fmt: skip
 _PACKED = b"PK\x03\x04"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.core.cell import Floats, LayerSpec
-from edgernn.errors import EdgernnError
+from edgernn.errors import EdgernnError, needs_extra
 
 Arrays = Mapping[str, NDArray[Any]]
+MOST_VALUES = 1 << 26  #: in one constant; far above any microcontroller, bounds what a small file can make us compute
 _NO_SOFTMAX = (
     "the final softmax is left out: the largest output stays the largest, but a posterior is the sigmoid of its logit,"
     " so choose decision.threshold on recordings"
@@ -36,7 +38,7 @@ class Imported:
 
     layers: recipe layers without the head; weights: "<layer>.<name>" -> float32, the head's included, as `FloatNet` takes
     them; n_in, n_out: inputs a frame, outputs; output: what the file applies to its logits, a key of OUTPUTS; notes:
-    sentences on what was decided.
+    sentences on what was decided; half: the 16-bit type that the model stores or computes in, "" for none.
     """
 
     layers: tuple[LayerSpec, ...]
@@ -45,6 +47,7 @@ class Imported:
     n_out: int
     output: str = "logits"
     notes: tuple[str, ...] = ()
+    half: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,13 +87,20 @@ def dense(name: str, weight: NDArray[Any], bias: NDArray[Any] | None, relu: bool
     return Part(name, "dense", {"weight": weight[:, None], "bias": b}, relu)
 
 
+def scaled(part: Part, scale: NDArray[Any], shift: NDArray[Any]) -> Part:
+    """A dense part whose outputs, before ReLU, are multiplied by `scale` [O] and raised by `shift` [O]."""
+    weight, bias = part.weights["weight"], part.weights["bias"]
+    weights = {"weight": weight * scale[:, None, None], "bias": bias * scale + shift}
+    return replace(part, weights={key: value.astype(weight.dtype) for key, value in weights.items()})
+
+
 def reorder(stacked: NDArray[Any], order: Sequence[int]) -> NDArray[Any]:
     """Gates stacked over the first axis in another order: gate i of the result is gate order[i] of the input."""
     gates = np.split(stacked, len(order))
     return np.concatenate([gates[i] for i in order])
 
 
-def assemble(where: str, parts: Sequence[Part], output: str = "logits", notes: Sequence[str] = ()) -> Imported:
+def assemble(where: str, parts: Sequence[Part], output: str = "logits", notes: Sequence[str] = (), half: str = "") -> Imported:
     """The parts from input to output as one model; raises where they do not fit, are not finite, or lack a head."""
     if not parts:
         raise EdgernnError(f"{where} holds no layer; edgernn imports GRU, LSTM, RNN and dense layers")
@@ -109,7 +119,8 @@ def assemble(where: str, parts: Sequence[Part], output: str = "logits", notes: S
     weights = {f"{name}.{key}": value for name, part in _named(parts) for key, value in _checked(where, part).items()}
     layers = tuple(LayerSpec(p.cell, _options(p)) for p in parts[:-1])
     told = (*notes, OUTPUTS[output]) if OUTPUTS[output] else tuple(notes)
-    return Imported(layers, weights, parts[0].n_in, head.n_out, output, told)
+    stored = {str(w.dtype) for part in parts for w in part.weights.values() if w.dtype.itemsize == 2}
+    return Imported(layers, weights, parts[0].n_in, head.n_out, output, told, half or ", ".join(sorted(stored)))
 
 
 def _named(parts: Sequence[Part]) -> list[tuple[str, Part]]:
@@ -147,7 +158,7 @@ def package(name: str, extra: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise EdgernnError(f"reading this file needs {name} ({error}): `pip install edgernn[{extra}]`") from None
+        raise needs_extra(f"reading this file needs {name}", extra, error) from None
 
 
 @contextmanager
@@ -158,5 +169,14 @@ def decoding(path: Path, what: str) -> Iterator[None]:
     except EdgernnError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split())[:200]
+        text = printable(error)
         raise EdgernnError(f"{path} is damaged or no {what} ({type(error).__name__}: {text}); export it again") from None
+
+
+_TERMINAL = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|.)?")
+
+
+def printable(text: object, most: int = 200) -> str:
+    """A library's message on one line, short, without terminal codes or other control characters."""
+    plain = "".join(c for c in _TERMINAL.sub("", str(text)) if c.isprintable() or c.isspace())
+    return " ".join(plain.split())[:most]

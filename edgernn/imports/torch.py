@@ -17,17 +17,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.errors import EdgernnError
-from edgernn.imports._base import Arrays, Imported, Part, assemble, decoding, dense, package, recurrent
+from edgernn.imports._base import Arrays, Imported, Part, assemble, dense, recurrent
+from edgernn.imports._torch_file import load
 
 _RECURRENT = re.compile(r"(?:(?P<module>.*)\.)?(?P<kind>weight|bias)_(?P<of>ih|hh|hr)(?:_l(?P<layer>\d+))?(?P<back>_reverse)?")
-_FLOATS = ("F16", "F32", "F64")  #: what NumPy can hold
 _CELLS = {3: "gru", 4: "lstm"}
-#: keys under which training scripts keep the state dict
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
+#: what a tensor of no layer is, by its name, and what to do
+_OTHERS = (
+    (r"(^|\.)(criterion|\w*loss\w*)(\.|$)", "is of the loss, not of the model; leave it out of what you save"),
+    (r"parametrizations|original\d*$|weight_(g|v|orig|mask)$", "is of a parametrisation, such as weight norm or pruning; remove"
+     " that before saving, with torch.nn.utils.parametrize.remove_parametrizations or torch.nn.utils.prune.remove"),
+    (r"_packed_params|zero_point$|(^|\.)scale$", "is of a quantized module; save the float model: edgernn quantizes it itself"),
+    (r"lora_", "is of LoRA matrices; merge them into their layer and save again"),
+    (r"running_(mean|var)$|num_batches_tracked$", "is of a batch normalisation; fold that into the layer before it, or train"
+     " without it"),
+    (r"", "belongs to no GRU, LSTM, RNN or Linear; fold that module into its neighbours, or train without it; if it is not of"
+     " the model, leave it out of what you save"),
+)  # fmt: skip
 
 
 @dataclass
@@ -45,56 +54,13 @@ class _Module:
 
 def read(path: Path, layers: str = "") -> Imported:
     """The model of a state dict; see the module docstring for `layers`."""
-    tensors = _safetensors(path) if path.suffix.lower() == ".safetensors" else _pickled(path)
-    modules = _modules(path, tensors)
+    stored = load(path)
+    modules = _modules(path, stored.tensors)
     chain = _chain(path, modules, layers)
     parts = [part for name, follows in chain for part in _parts(path, name, modules[name], follows)]
     order = ", ".join(name for name, _ in chain)
     note = f"a state dict does not tell what lies between modules: taken as {order} with nothing else between and logits out"
-    return assemble(str(path), parts, notes=(note,))
-
-
-def _safetensors(path: Path) -> Arrays:
-    """Every tensor of the file, in alphabetical order."""
-    from safetensors import safe_open
-
-    with decoding(path, "safetensors file"), safe_open(path, framework="numpy") as file:
-        names = sorted(file.keys())
-        for name in names:
-            kind = file.get_slice(name).get_dtype()
-            if kind not in _FLOATS:
-                raise EdgernnError(f"{path}: tensor {name!r} is {kind}; save the float model as float32")
-        return {name: file.get_tensor(name) for name in names}
-
-
-def _pickled(path: Path) -> Arrays:
-    """Every tensor of a .pt file. Code in it is never run: torch refuses all but tensors and plain containers."""
-    torch = package("torch", "train")
-    try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # any kind: torch's reader raises as the bytes have it
-        first = " ".join(str(error).split("\n")[0].split())[:120]
-        problem = f"cannot read tensors alone from {path} ({type(error).__name__}: {first})"
-        raise EdgernnError(f"{problem}; save it again with torch.save(model.state_dict(), ...)") from None
-    if isinstance(held, Mapping):
-        held = next((held[k] for k in _WRAPPERS if isinstance(held.get(k), Mapping)), held)
-    if not isinstance(held, Mapping) or not held:
-        raise EdgernnError(f"{path} holds no state dict; save one with torch.save(model.state_dict(), ...)")
-    return {_text(path, name): _array(path, name, value, torch) for name, value in held.items()}
-
-
-def _text(path: Path, name: Any) -> str:
-    if isinstance(name, str):
-        return name
-    raise EdgernnError(f"{path} holds no state dict but a table with the key {name!r}; save model.state_dict()")
-
-
-def _array(path: Path, name: str, value: Any, torch: Any) -> NDArray[Any]:
-    if not isinstance(value, torch.Tensor):
-        raise EdgernnError(f"{path}: {name!r} is no tensor but {type(value).__name__}; save model.state_dict() alone")
-    with decoding(path, "state dict"):
-        value = value.detach()
-        return np.asarray((value.float() if value.dtype == torch.bfloat16 else value).numpy())
+    return assemble(str(path), parts, notes=(*stored.notes, note), half=stored.half)
 
 
 def _modules(path: Path, tensors: Arrays) -> dict[str, _Module]:
@@ -108,11 +74,9 @@ def _modules(path: Path, tensors: Arrays) -> dict[str, _Module]:
             module.stack.setdefault(int(match["layer"] or 0), {})[f"{match['kind']}_{match['of']}"] = value
             continue
         prefix, _, last = name.rpartition(".")
-        if (last, value.ndim) not in (("weight", 2), ("bias", 1)):
-            raise EdgernnError(
-                f"{path}: tensor {name!r} of shape {value.shape} belongs to no GRU, LSTM, RNN or Linear;"
-                f" fold that module into its neighbours, or train without it"
-            )
+        if (last, value.ndim) not in (("weight", 2), ("bias", 1)) or re.search(_OTHERS[0][0], name):
+            what = next(text for pattern, text in _OTHERS if re.search(pattern, name))
+            raise EdgernnError(f"{path}: the tensor {name!r} of shape {value.shape} {what}")
         found.setdefault(prefix, _Module()).linear[last] = value
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgernn.core.graph import NetGraph
-from edgernn.errors import EdgernnError
+from edgernn.errors import EdgernnError, extra_command, needs_extra
 from edgernn.exports.metadata import FORM_KEY, GRAPH_ID_KEY, Port, input_ports, output_ports
 from edgernn.exports.tflite import model_bytes, read_metadata
 from edgernn.runtimes._base import Int16
@@ -17,7 +17,7 @@ from edgernn.runtimes._step import State, StepRuntime
 
 #: packages that have the interface, the one to prefer first: module, how to install it
 INTERPRETERS = {
-    "ai_edge_litert": ("ai_edge_litert.interpreter", "pip install 'edgernn[tflite]'"),
+    "ai_edge_litert": ("ai_edge_litert.interpreter", extra_command("tflite")),
     "tflite_runtime": ("tflite_runtime.interpreter", "pip install tflite-runtime (Python 3.11 or older, NumPy 1)"),
     "tensorflow": ("tensorflow", "pip install tensorflow"),
 }
@@ -41,7 +41,7 @@ def any_interpreter() -> tuple[str, Any]:
             return package, interpreter_module(package)
         except EdgernnError:
             continue
-    raise EdgernnError(f"none of {', '.join(INTERPRETERS)} is installed; pip install 'edgernn[tflite]'")
+    raise needs_extra(f"none of {', '.join(INTERPRETERS)} is installed", "tflite")
 
 
 def checked_file(graph: NetGraph, file: bytes | None) -> bytes:

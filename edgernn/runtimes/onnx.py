@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgernn.core.graph import NetGraph
-from edgernn.errors import EdgernnError
+from edgernn.errors import EdgernnError, needs_extra
 from edgernn.exports._onnx_file import metadata_of, read
 from edgernn.exports.metadata import FORM_KEY, GRAPH_ID_KEY, input_ports, output_ports
 from edgernn.exports.onnx import integer_model
@@ -55,7 +55,7 @@ def session(data: bytes, level: str = "enable_all", where: str = "the model") ->
     try:
         import onnxruntime
     except ImportError:
-        raise EdgernnError("the Python package onnxruntime is missing; install it with `pip install 'edgernn[onnx]'`") from None
+        raise needs_extra("the Python package onnxruntime is missing", "onnx") from None
     if level not in LEVELS:
         raise EdgernnError(f"unknown optimisation level {level!r}; known: {', '.join(LEVELS)}")
     options = onnxruntime.SessionOptions()

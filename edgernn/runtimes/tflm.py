@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from edgernn.core.graph import NetGraph
-from edgernn.errors import EdgernnError
+from edgernn.errors import needs_extra
 from edgernn.exports._arena import arena_bytes
 from edgernn.runtimes._tflite import FileRuntime
 
@@ -28,7 +28,7 @@ class TFLMRuntime(FileRuntime):
         try:
             from tflite_micro import runtime
         except ImportError:
-            raise EdgernnError("TFLM needs the package tflite-micro (Linux on x86-64); pip install 'edgernn[tflm]'") from None
+            raise needs_extra("TFLM needs the package tflite-micro (Linux on x86-64)", "tflm") from None
         self._file = data
         self._net = runtime.Interpreter.from_bytes(data)
 

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.artifacts import replacing
-from edgernn.errors import EdgernnError
+from edgernn.errors import EdgernnError, needs_extra
 from edgernn.notes import note
 from edgernn.signal import pipe
 from edgernn.signal.condition import FULL_SCALE, Block, Condition
-from edgernn.signal.containers import check_rate, opened
+from edgernn.signal.containers import MOST_RATE, check_rate, opened
 
 Int16 = NDArray[np.int16]
 Float32 = NDArray[np.float32]
@@ -32,6 +32,7 @@ Blocks = Iterator[Block]
 SAMPLE_RATE = 16000
 #: endings of files that are taken for sound, in any case; `edgernn/data/recordings.py` applies them
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".rf64")
+MOST_CHANNELS = 1024  #: of raw sound
 _BLOCK_FRAMES = 65536
 
 
@@ -96,9 +97,9 @@ def stream_audio(
     `condition` is filled with what was found; without one it is said at the end.
     """
     name = pipe.NAME if str(source) == "-" else str(source)
-    if rate < 1 or raw_rate < 1 or channels < 1:
+    if not (1 <= rate <= MOST_RATE and 1 <= raw_rate <= MOST_RATE and 1 <= channels <= MOST_CHANNELS):
         raise EdgernnError(
-            f"cannot read {name}: sample rates and channels must be positive, "
+            f"cannot read {name}: sample rates must lie in 1..{MOST_RATE} and channels in 1..{MOST_CHANNELS}, "
             f"got rate {rate}, raw rate {raw_rate}, channels {channels}"
         )
     found = condition or Condition(name)
@@ -172,11 +173,9 @@ def _open_wave(path: Path, file: BinaryIO) -> tuple[int, Blocks]:
     try:
         sound = wave.open(file, "rb")  # noqa: SIM115 (the block generator closes it)
     except (wave.Error, EOFError) as error:
-        raise EdgernnError(
-            f"{path} is not a PCM WAV file; install the reader of other formats: pip install soundfile"
-        ) from error
+        raise needs_extra(f"{path} is not a PCM WAV file; other formats need soundfile", "audio") from error
     if sound.getsampwidth() != 2:
-        raise EdgernnError(f"{path} has {8 * sound.getsampwidth()}-bit samples; to read it: pip install soundfile")
+        raise needs_extra(f"{path} has {8 * sound.getsampwidth()}-bit samples, which need soundfile", "audio")
     return sound.getframerate(), _wave_blocks(file, sound)
 
 
@@ -205,7 +204,7 @@ def _converter(source_rate: int, rate: int) -> Callable[[Block, bool], Int16]:
     try:
         import soxr
     except ImportError as error:
-        raise EdgernnError(f"resampling {source_rate} to {rate} Hz needs soxr: pip install 'edgernn[audio]'") from error
+        raise needs_extra(f"resampling {source_rate} to {rate} Hz needs soxr", "audio") from error
     stream = soxr.ResampleStream(source_rate, rate, 1, dtype="float32")
     return lambda block, last: to_int16(np.asarray(stream.resample_chunk(_mono(block), last=last)))
 

@@ -21,6 +21,16 @@ _CANCELLED = 0.01  #: of the channels' mean power that their average must keep
 Block = NDArray[np.int16] | NDArray[np.float32]  # [frames, channels]
 
 
+def in_other_units(loudest: float) -> str:
+    """What is wrong with float samples up to `loudest`, and what to do; empty where nothing is."""
+    if not np.isfinite(loudest) or loudest <= _INTEGER_UNITS:
+        return ""
+    return (
+        f"float samples up to {loudest:g}, whose full scale is 1; they seem to be integers: divide them by their full scale "
+        "(32768 for 16 bits)"
+    )
+
+
 @dataclass
 class Condition:
     """Filled block by block; whole when the recording has been read. Rates in Hz."""
@@ -40,12 +50,8 @@ class Condition:
             return
         x = block.astype(np.float32) / FULL_SCALE if block.dtype == np.int16 else block
         size = np.abs(x)
-        loudest = float(size.max())
-        if np.isfinite(loudest) and loudest > _INTEGER_UNITS:
-            raise EdgernnError(
-                f"{self.name} holds float samples up to {loudest:g}, whose full scale is 1; they seem to be integers: "
-                "divide them by their full scale (32768 for 16 bits) and save the file again"
-            )
+        if units := in_other_units(float(size.max())):
+            raise EdgernnError(f"{self.name} holds {units} and save the file again")
         mono = x.mean(axis=1)
         self.frames += len(block)
         self.clipped += int((size >= (FULL_SCALE - 1) / FULL_SCALE).any(axis=1).sum())

@@ -7,19 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from edgernn.errors import EdgernnError
+from edgernn.errors import EdgernnError, needs_extra
+from edgernn.notes import note
 from edgernn.signal.audio import Int16, stream_audio
 
 
 def in_steps(blocks: Iterator[Int16], step: int) -> Iterator[Int16]:
-    """Blocks of any length -> blocks of whole steps; what is left at the end is dropped."""
-    left = np.zeros(0, np.int16)
+    """Blocks of any length -> blocks of whole steps; what is left at the end is dropped. No step at all is said."""
+    left, heard = np.zeros(0, np.int16), False
     for block in blocks:
         joined = np.concatenate([left, block])
         whole = len(joined) // step * step
         left = joined[whole:]
         if whole:
+            heard = True
             yield joined[:whole]
+    if not heard:
+        note(f"the sound is too short: {len(left)} samples of the {step} that one step takes, so nothing was heard")
 
 
 def check_source(audio: str, live: bool) -> None:
@@ -38,7 +42,7 @@ def sound_device() -> Any:
     try:
         import sounddevice
     except ImportError as error:
-        raise EdgernnError(f"live sound needs sounddevice ({error}): pip install 'edgernn[live]', or pipe raw PCM") from None
+        raise needs_extra("live sound needs sounddevice, or pipe raw PCM", "live", error) from None
     except OSError as error:
         raise EdgernnError(
             f"live sound needs PortAudio ({error}): on Debian and Raspberry Pi OS `apt install libportaudio2`, or pipe raw PCM"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgernn.errors import EdgernnError
+from edgernn.ranges import check_ranges
 from edgernn.show import Shown
 
 if TYPE_CHECKING:
@@ -139,6 +140,10 @@ class Question:
     runtime: str = "auto"
     count: int = 0
     options: Values = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Everything is checked before anything is spent."""
+        check_ranges("", self, {"seconds": (1, 1e6), "count": (0, 1e6)})
 
 
 class Task(ABC):
@@ -279,10 +284,6 @@ class Task(ABC):
     def arrays(self, graph: NetGraph) -> dict[str, NDArray[Any]]:
         """Constant arrays beside weights and tables that the user may tune, by name; no checksum covers them."""
         return {}
-
-    def check_c(self, graph: NetGraph) -> None:
-        """Refuse what C has no name for."""
-        return
 
     # Options ----------------------------------------------------------------------------------
 

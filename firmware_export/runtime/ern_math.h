@@ -14,6 +14,8 @@
 /* The contract needs an arithmetic right shift and two's complement. */
 typedef char ern_assert_arithmetic_shift[((-3) >> 1) == -2 ? 1 : -1];
 typedef char ern_assert_twos_complement[(-1 & 3) == 3 ? 1 : -1];
+/* int8 and int16 operands are promoted to int, whose 32 bits hold their products and shifts. */
+typedef char ern_assert_int_of_32_bits[sizeof(int) * 8 >= 32 ? 1 : -1];
 
 /* ERN_PROVE32 marks a sum that the contract proves to fit 32 bits. The plain build adds in 32 bits; the checked one
  * adds in 64, looks, and aborts if the proof was wrong. ern_wide is the type such a sum is formed in. */

@@ -73,7 +73,7 @@ def scan(config: Mapping[str, Any]) -> list[Item]:
 
 def _listed(root: Path, name: str, split: str) -> dict[str, str]:
     path = root / name
-    return dict.fromkeys(path.read_text().split(), split) if path.is_file() else {}
+    return dict.fromkeys(path.read_text(encoding="utf-8").split(), split) if path.is_file() else {}
 
 
 def _item(path: Path, root: Path, listed: Mapping[str, str], note: str) -> Item:
@@ -129,7 +129,10 @@ def _fetch(options: Options, root: Path, progress: Progress) -> None:
         raise EdgernnError("a url of your own for Speech Commands needs its sha256 too")
     digest, size = (options.sha256, 0) if options.sha256 else _ARCHIVES[options.version]
     url = options.url or _URL.format(options.version)
-    archive = download(url, root.with_name(Path(url).name), digest, size, progress)
+    name = url.rsplit("/", 1)[-1]
+    if not re.fullmatch(r"[\w.-]*\w", name):
+        raise EdgernnError(f"the url {url} does not end in the name of an archive, such as speech_commands_v0.02.tar.gz")
+    archive = download(url, root.with_name(name), digest, size, progress)
     partial = root.with_name(f".{root.name}.{os.getpid()}.tmp")
     try:
         with tarfile.open(archive) as tar:

@@ -15,7 +15,7 @@ from edgernn.core.measure import snr_db
 from edgernn.data.corpus import Dataset
 from edgernn.data.mixing import Mixer, Mixture, make_mixtures, read_mixtures
 from edgernn.drift import best_of
-from edgernn.errors import EdgernnError
+from edgernn.errors import EdgernnError, needs_extra
 from edgernn.runtimes import Runtime, fast_runtime, make_runtime
 from edgernn.signal.audio import SAMPLE_RATE, Int16, to_float
 from edgernn.tasks.base import Question
@@ -43,9 +43,7 @@ def score(clean: Int16, enhanced: Int16) -> Scores:
         from pesq import NoUtterancesError, pesq
         from pystoi import stoi
     except ImportError as error:
-        raise EdgernnError(
-            f"judging speech needs the packages pesq and pystoi ({error}): pip install 'edgernn[judge]'"
-        ) from None
+        raise needs_extra("judging speech needs the packages pesq and pystoi", "judge", error) from None
     if len(clean) < SAMPLE_RATE // 2 or not clean.any():
         raise EdgernnError("the clean speech to judge against is silent or shorter than half a second; give a longer one")
     c, e = to_float(clean).astype(np.float64), to_float(enhanced).astype(np.float64)
@@ -63,7 +61,7 @@ def opinion(pcm: Int16) -> float:
     try:
         from speechmos import dnsmos
     except ImportError as error:
-        raise EdgernnError(f"DNSMOS needs the package speechmos ({error}): pip install 'edgernn[mos]'") from None
+        raise needs_extra("DNSMOS needs the package speechmos", "mos", error) from None
     return float(dnsmos.run(to_float(pcm), SAMPLE_RATE)["ovrl_mos"])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.artifacts import replacing
-from edgernn.errors import EdgernnError
+from edgernn.errors import EdgernnError, needs_extra
 from edgernn.runtimes import fast_runtime, make_runtime
 from edgernn.signal import native, stft
 from edgernn.signal.audio import Int16, to_float
@@ -42,7 +42,10 @@ def draw_report(g: DenoiseGraph, noisy: Int16, denoised: Int16, path: Path, refe
         figure.colorbar(image, ax=axis, label=unit)
     axes[-1].set_xlabel("seconds")
     numbers = report_numbers(noisy, denoised, reference)
-    figure.suptitle(f"{g.name}, graph {g.id[:12]}\n" + ", ".join(f"{k} {v}" for k, v in numbers.items()), fontsize=10)
+    figure.suptitle(
+        f"{g.name.replace('$', chr(92) + '$')}, graph {g.id[:12]}\n" + ", ".join(f"{k} {v}" for k, v in numbers.items()),
+        fontsize=10,
+    )
     with replacing(path) as scratch:
         figure.savefig(scratch, format="png", dpi=100)
     plot.close(figure)
@@ -72,7 +75,7 @@ def _plot_library() -> Any:
     try:
         import matplotlib
     except ImportError as error:
-        raise EdgernnError(f"a report needs matplotlib ({error}): pip install 'edgernn[report]'") from None
+        raise needs_extra("a report needs matplotlib", "report", error) from None
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

@@ -94,6 +94,13 @@ class Spot(Task):
         """The recipe's."""
         return recipe.data.clip_seconds or None
 
+    def before_training(self, recipe: Any, options: Values) -> None:
+        """Teachers must be there."""
+        from edgernn.runs import run_checkpoint
+
+        for teacher in options.get("teacher", ()):
+            run_checkpoint(Path(teacher))
+
     def train(self, recipe: Any, dataset: Dataset, folder: Path, progress: Progress, device: str, options: Values) -> SpotNet:
         """On augmented clips; teachers give a share of the targets."""
         from edgernn.runs import run_checkpoint
@@ -187,16 +194,6 @@ class Spot(Task):
         import numpy as np
 
         return {"thresholds": np.array(graph.decision.thresholds, np.int16)}
-
-    def check_c(self, graph: Any) -> None:
-        """Each label needs a macro of its own."""
-        from firmware_export.emit import c_macro
-
-        seen: dict[str, str] = {}
-        for label in graph.labels:
-            other = seen.setdefault(c_macro(label), label)
-            if other != label:
-                raise EdgernnError(f"labels {other!r} and {label!r} give the same C name {c_macro(label)}; rename one of them")
 
 
 TASK = Spot()

@@ -58,7 +58,7 @@ def import_model(
     digest = hashlib.sha256(Path(model).read_bytes()).hexdigest()
     source = {"imported": Path(model).name, "sha256": digest}
     net = SpotNet(resolved, tuple(labels), tables, np.zeros(bands), np.ones(bands), imported.weights, source)
-    difference = _difference(net, imported.output, check) if check else None
+    difference, checked = _difference(net, imported, check) if check else (None, [])
     net = _folded(net) if normalization is None else _normalized(net, normalization)
     net, told = _arranged(net, resolved.data.keywords)
     keep_recipe(resolved, folder)
@@ -67,7 +67,7 @@ def import_model(
     return {
         "checkpoint": str(folder / CHECKPOINT), "parameters": sum(w.size for w in net.weights.values()),
         "layers": resolved.to_dict()["layers"], "labels": list(net.labels), "output": imported.output,
-        "largest_difference": difference, "dataset": dataset, "notes": [*imported.notes, *notes, *told, *missing],
+        "largest_difference": difference, "dataset": dataset, "notes": [*imported.notes, *checked, *notes, *told, *missing],
     }  # fmt: skip
 
 
@@ -163,8 +163,8 @@ def _arranged(net: SpotNet, keywords: Sequence[str]) -> tuple[SpotNet, list[str]
     return replace(net, labels=tuple(order), weights=weights), notes
 
 
-def _difference(net: SpotNet, output: str, path: Path) -> float:
-    """Largest difference to the model's own answers; more than rounding is an error."""
+def _difference(net: SpotNet, imported: Imported, path: Path) -> tuple[float, list[str]]:
+    """Largest difference to the model's own answers, more than rounding being an error; and a note on the rounding."""
     with decoding(path, ".npz file"), np.load(path) as held:
         x, y = (np.asarray(held[key], np.float32) for key in ("x", "y"))
     bands, labels = net.recipe.frontend.bands, len(net.labels)
@@ -172,12 +172,21 @@ def _difference(net: SpotNet, output: str, path: Path) -> float:
         wanted = f"x [N, T, {bands}] and y [N, T, {labels}] or [N, {labels}]"
         raise EdgernnError(f"{path} has x of shape {x.shape} and y of shape {y.shape}; give {wanted}")
     logits = net.run(x)
-    found = _applied(logits[:, -1] if y.ndim == 2 else logits, output)
-    largest = float(np.abs(found - y).max())
-    if not largest <= 1e-4 * max(1.0, float(np.abs(y).max())):
+    found = _applied(logits[:, -1] if y.ndim == 2 else logits, imported.output)
+    largest, allowed = float(np.abs(found - y).max()), _rounding(imported.half)
+    rounds = f"the model computes in {imported.half}, edgernn in float32: a check allows {allowed:.2g} of the largest output"
+    if not largest <= allowed * max(1.0, float(np.abs(y).max())):
         raise EdgernnError(f"the imported model differs from its own answers in {path} by up to {largest:.3g}; check what lies"
-                           f" between its layers (activations, order) and that y is {output}")  # fmt: skip
-    return largest
+                           f" between its layers (activations, order) and that y is {imported.output}"
+                           + (f"; {rounds}, save it in float32 for a closer one" if imported.half else ""))  # fmt: skip
+    return largest, [rounds] if imported.half else []
+
+
+def _rounding(half: str) -> float:
+    """How far a model's own answers may be off because of the type it computes in: float32, or one of 16 bits."""
+    if not half:
+        return 1e-4
+    return 2.0**-4 if "bfloat16" in half else 2.0**-7
 
 
 def _applied(logits: Floats, output: str) -> Floats:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from edgernn.artifacts import check_file_name
 from edgernn.errors import EdgernnError
 from edgernn.runtimes import fast_runtime, make_runtime
 from edgernn.signal.audio import SAMPLE_RATE, Int16, stream_audio, write_wav
@@ -54,10 +55,12 @@ def detections(graph: SpotGraph, blocks: Iterator[Int16]) -> Iterator[Detection]
 
 def record(label: str, out: Path, count: int, seconds: float, speaker: str, source: str) -> Iterator[Path]:
     """Cut `count` pieces of `seconds` from a microphone, file or pipe into out/label/speaker_NNN.wav; yields each path."""
-    if not label.strip() or "/" in label or label.startswith((".", "_")):
-        raise EdgernnError(f"label {label!r} cannot name a folder; use the word itself")
-    if count < 1 or not 0.2 <= seconds <= 10:
-        raise EdgernnError(f"count {count} must be positive and seconds {seconds} between 0.2 and 10")
+    check_file_name("label", label)
+    check_file_name("speaker", speaker)
+    if label.startswith("_"):
+        raise EdgernnError(f"label {label!r} cannot name a folder of words; use the word itself")
+    if not 1 <= count <= 100_000 or not 0.2 <= seconds <= 10:
+        raise EdgernnError(f"count {count} must lie in 1..100000 and seconds {seconds} between 0.2 and 10")
     blocks = stream_audio(source, SAMPLE_RATE) if source else microphone(SAMPLE_RATE)
     pieces = in_steps(blocks, round(seconds * SAMPLE_RATE))
     folder, taken = out / label, 0

@@ -11,7 +11,7 @@ from edgernn.core.cell import LayerSpec
 from edgernn.core.floatnet import FloatNet
 from edgernn.data.augment import AugmentConfig
 from edgernn.errors import EdgernnError
-from edgernn.recipe import QuantizeParams, Recipe, SourceParams, TrainParams, check_ranges
+from edgernn.recipe import QuantizeParams, Recipe, SourceParams, TrainParams, check_ranges, check_text
 from edgernn.signal.audio import SAMPLE_RATE
 from edgernn.signal.log_mel import FrontEndParams
 
@@ -74,7 +74,9 @@ class DataParams(SourceParams):
     clip_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        """A clip is some seconds."""
+        """A clip is some seconds, a keyword one line."""
+        for word in self.keywords:
+            check_text("data.keywords", word)
         check_ranges("data", self, {"clip_seconds": (0, 60)})
 
 
