@@ -64,6 +64,7 @@ def test_prepared_data_is_not_prepared_again(run: Path, monkeypatch: pytest.Monk
     table = {"kind": "folder", "path": "/nowhere"}
     recipe = replace(spot_recipe(), data=replace(spot_recipe().data, sources=(table,)))
     monkeypatch.setattr(pipeline, "keep_recipe", lambda *_: None)
+    monkeypatch.setattr(pipeline, "refuse_another", lambda *_: None)
     assert pipeline.prepare_data(recipe, run, QUIET).id == runs.load_data(run).id
 
 
