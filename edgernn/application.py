@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
@@ -52,6 +53,8 @@ def make_application(
     with by how much, or when the core does not keep up; then nothing is left in `out`.
     """
     task, compiler = task_of(g), find_toolchain(board, toolchain)
+    if audio:
+        _check_audio(audio)
     with made_folder(out), tempfile.TemporaryDirectory(dir=out, prefix=".build-") as scratch:
         folder = Path(scratch)
         app = export_app(g, folder / "app")
@@ -69,14 +72,23 @@ def make_application(
         shutil.rmtree(out / "app", ignore_errors=True)
         (folder / "app").replace(out / "app")
     return {
-        "board": board.name, "cpu": board.cpu, "graph": g.id, "scheme": g.scheme, "toolchain": firmware.toolchain,
-        "optimize": optimize, "flash_bytes": firmware.flash_bytes, "ram_bytes": firmware.ram_bytes,
+        "board": board.name, "board_file": board.digest, "cpu": board.cpu, "graph": g.id, "scheme": g.scheme,
+        "toolchain": firmware.toolchain, "optimize": optimize,
+        "flash_bytes": firmware.flash_bytes, "ram_bytes": firmware.ram_bytes,
         "state_bytes": state_bytes(g, make_plan(g), task.members(g)),
         "flash_size": board.flash.size, "ram_size": board.ram.size, "weight_bytes": g.weight_bytes,
         "files": [str(path) for path in kept], "clock_hz": board.clock_hz, "console": device_of(board).console,
         "pin": device_of(board).pin, "microphone": device_of(board).microphone, "audio": str(audio) if audio else None,
         "keeps_up": load.verdict if load else "unknown", "load": asdict(load) if load else None,
     }  # fmt: skip
+
+
+def _check_audio(path: Path) -> None:
+    """Without it the board would start and never hear anything."""
+    if path.suffix != ".c" or not path.is_file():
+        raise EdgernnError(f"there is no C file {path}; give one that defines device_audio")
+    if not re.search(r"\bdevice_audio\s*\(", path.read_text(encoding="utf-8", errors="replace")):
+        raise EdgernnError(f"{path} does not define device_audio; it is what reads the microphone (docs/boards.md)")
 
 
 def _moved(path: Path, folder: Path) -> Path:

@@ -34,8 +34,11 @@ class Verbs(TyperGroup):
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Options are read here, and help is printed."""
-        with quiet_pipe():
-            return super().make_context(*args, **kwargs)
+        try:
+            with quiet_pipe():
+                return super().make_context(*args, **kwargs)
+        except OSError as error:
+            raise EdgernnError(f"cannot print: {error.strerror or error}") from error
 
     def invoke(self, ctx: Any) -> Any:
         """The verb itself."""

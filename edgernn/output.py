@@ -10,6 +10,8 @@ from contextlib import suppress
 def close_output() -> None:
     """Send what is still to be printed nowhere; the interpreter's last flush would fail otherwise."""
     for stream in (sys.stdout, sys.stderr):
+        if stream is None:  # it was closed before we began
+            continue
         try:
             stream.flush()
         except (OSError, ValueError):

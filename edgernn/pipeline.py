@@ -117,7 +117,8 @@ def quantize_model(folder: Path, scheme: str | None = None) -> dict[str, Any]:
     graph, report = quantize_net(net, task.calibration(net, dataset), scheme)
     path = folder / f"graph-{scheme}.ern"
     result = {"graph": graph.save(path), "path": str(path), "scheme": scheme, "weight_bytes": graph.weight_bytes,
-              "table_bytes": graph.table_bytes, "macs_per_step": graph.macs_per_step, **report.to_dict()}  # fmt: skip
+              "table_bytes": graph.table_bytes, "macs_per_step": graph.macs_per_step, "checkpoint": net.fingerprint,
+              **report.to_dict()}  # fmt: skip
     write_json(folder / f"quantize-{scheme}.json", result)
     return result
 
@@ -129,6 +130,20 @@ def _say_other_data(net: FloatNet[Any], dataset: Dataset, folder: Path) -> None:
         note(f"{folder}: the checkpoint was trained on dataset {trained[:12]}, the folder now holds {dataset.id[:12]}")
 
 
+def _refuse_another_net(net: FloatNet[Any], graph: NetGraph, folder: Path) -> None:
+    """A graph that another checkpoint was quantized to is not compared with this one, nor written beside it."""
+    path = folder / f"quantize-{graph.scheme}.json"
+    kept = read_json(path) if path.is_file() else {}
+    made = kept.get("checkpoint") if isinstance(kept, dict) and kept.get("graph") == graph.id else None
+    if made not in (None, net.fingerprint):
+        raise EdgernnError(
+            f"{folder}: graph-{graph.scheme}.ern was made from another checkpoint; run `edgernn quantize {folder} --scheme "
+            f"{graph.scheme}` again"
+        )
+    if run_recipe(folder) != net.recipe:
+        note(f"{folder}: the checkpoint was trained by another recipe than recipe.json now holds; the checkpoint's counts")
+
+
 def simulate_model(
     folder: Path, progress: Progress, scheme: str | None = None, question: Question | None = None
 ) -> dict[str, Any]:
@@ -138,6 +153,7 @@ def simulate_model(
     graph = load_graph(find_graph(folder, scheme))
     net, dataset = run_checkpoint(folder), load_data(folder)
     _say_other_data(net, dataset, folder)
+    _refuse_another_net(net, graph, folder)
     judged = task.judge(net, graph, dataset, question, progress)
     result = {
         "task": task.name, "graph": graph.id, "scheme": graph.scheme, "dataset": dataset.id, "split": question.split,
@@ -159,6 +175,7 @@ def compare_model(
     question = Question(split, seconds)  # whose numbers are checked
     task, graph = run_task(folder), load_graph(find_graph(folder, scheme))
     net, dataset = run_checkpoint(folder), load_data(folder)
+    _refuse_another_net(net, graph, folder)
     material: Material = task.material(net, graph, dataset, split, question.seconds)
     if wav:
         material = replace(material, stream=read_audio(wav, graph.sample_rate))
@@ -229,6 +246,8 @@ def _export_onnx(graph: NetGraph, where: Path, out: Path, options: ExportOptions
     from edgernn.exports.onnx_files import export_onnx
 
     net = run_checkpoint(where) if (where / CHECKPOINT).is_file() else None
+    if net:
+        _refuse_another_net(net, graph, where)
     return export_onnx(graph, out, net, options.qdq, options.qdq_bits)
 
 
@@ -263,8 +282,8 @@ def flash_board(
         return {**result, "ways": [str(way) for way in flash.all_ways(board, folder)], "written": "", "self_test": ""}
     way = flash.find_ways(board, folder, drive)[0]
     built = read_json(out / f"build-{board.name}.json")
-    if built.get("graph") != graph.id:
-        raise EdgernnError(f"{folder} holds the program of another graph; run `edgernn build` for {board.name} again")
+    if not isinstance(built, dict) or (built.get("graph"), built.get("board_file")) != (graph.id, board.digest):
+        raise EdgernnError(f"{folder} is of another graph or board file; run `edgernn build` for {board.name} again")
     flash.write(way)
     answer = flash.self_test_answer(serial, graph.id, seconds) if serial else ""
     return {**result, "ways": [], "written": str(way), "self_test": answer}

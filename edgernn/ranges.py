@@ -53,5 +53,14 @@ def _shown(value: Any) -> str:
     return text if len(text) < 100 else f"{text[:100]}.."
 
 
+def shown(value: Any) -> str:
+    """Any value as a message shows it, a text in quotes; Python prints no integer of thousands of digits."""
+    try:
+        text = repr(value)
+    except ValueError:
+        text = "too large a number"
+    return text if len(text) < 100 else f"{text[:100]}.."
+
+
 def _end(x: float) -> str:
     return str(int(x)) if float(x).is_integer() else f"{x:g}"

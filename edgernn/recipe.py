@@ -19,7 +19,7 @@ from edgernn.core.cell import FLAGS, Layer, LayerSpec
 from edgernn.core.primitives import check_scheme
 from edgernn.errors import EdgernnError
 from edgernn.ranges import check_ranges as check_ranges
-from edgernn.ranges import is_number
+from edgernn.ranges import is_number, shown
 
 #: a layer's sizes and the number of layers end here: beyond it no graph has room for the net
 LARGEST_SIZE, MOST_LAYERS = 4096, 64
@@ -210,7 +210,7 @@ def _section(kind: type[Any], values: Mapping[str, Any], prefix: str, problems: 
 def _nested(kind: type[Any], value: Any, prefix: str, problems: list[str]) -> Any:
     if isinstance(value, Mapping):
         return _section(kind, value, prefix, problems)
-    problems.append(f"{prefix.removesuffix('.')} = {value!r} must be a table")
+    problems.append(f"{prefix.removesuffix('.')} = {shown(value)} must be a table")
     return None
 
 
@@ -230,24 +230,18 @@ def _typed(value: Any, hint: Any, path: str, problems: list[str]) -> Any:
     if hint == tuple[float, float]:
         if isinstance(value, (list, tuple)) and len(value) == 2 and all(map(is_number, value)):
             return (float(value[0]), float(value[1]))
-        problems.append(f"{path} = {value!r} must be two numbers")
+        problems.append(f"{path} = {shown(value)} must be two numbers")
     elif hint == tuple[str, ...] or hint == tuple[Mapping[str, Any], ...]:
         item = str if hint == tuple[str, ...] else Mapping
         if isinstance(value, (list, tuple)) and all(isinstance(v, item) for v in value):
             return tuple(value)
         problems.append(f"{path} must be a list of {'texts' if item is str else 'tables'}")
     elif type(value) is not hint:
-        problems.append(f"{path} = {_short(value)} must be {_KINDS.get(hint, f'of another kind ({hint})')}")
+        problems.append(f"{path} = {shown(value)} must be {_KINDS.get(hint, f'of another kind ({hint})')}")
     return value
 
 
 _KINDS = {int: "an integer", float: "a finite float", str: "a text", bool: "true or false"}
-
-
-def _short(value: Any) -> str:
-    """A value as a message shows it."""
-    text = "too large a number" if type(value) is int and abs(value) >> 1000 else repr(value)
-    return text if len(text) < 100 else f"{text[:100]}.."
 
 
 def _layers(tables: Any, problems: list[str]) -> tuple[LayerSpec, ...]:
@@ -263,18 +257,18 @@ def _layers(tables: Any, problems: list[str]) -> tuple[LayerSpec, ...]:
 def _layer(table: dict[str, Any], index: int, problems: list[str]) -> LayerSpec | None:
     where, name = f"layers[{index}]", table.pop("cell", None)
     if not isinstance(name, str) or name not in all_cells():
-        problems.append(f"{where}.cell = {name!r} is unknown, known: {', '.join(all_cells())}")
+        problems.append(f"{where}.cell = {shown(name)} is unknown, known: {', '.join(all_cells())}")
         return None
     cell = all_cells()[name]
     problems += [_unknown(f"{where}.{k}", k, list(cell.options)) for k in table if k not in cell.options]
-    problems += [f"{where}.{k} = {_short(v)} must be an integer" for k, v in table.items() if type(v) is not int]
+    problems += [f"{where}.{k} = {shown(v)} must be an integer" for k, v in table.items() if type(v) is not int]
     problems += [f"{where}.{k} is missing" for k, v in cell.options.items() if v is None and k not in table]
     options = {**cell.options, **table}
     if any(type(v) is not int for v in options.values()):
         return None
     largest = {k: 1 if k in FLAGS else LARGEST_SIZE for k in options}
     problems += [
-        f"{where}.{k} = {_short(v)} must lie in 0..{largest[k]}" for k, v in options.items() if not 0 <= v <= largest[k]
+        f"{where}.{k} = {shown(v)} must lie in 0..{largest[k]}" for k, v in options.items() if not 0 <= v <= largest[k]
     ]
     wrong = cell.check(options)
     if wrong:

@@ -119,8 +119,10 @@ def c_string(text: str) -> str:
 
 def check_prefix(prefix: str) -> None:
     """Refuse a prefix that C names cannot start with."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", prefix) or prefix in C_WORDS or prefix == "ern":
-        raise EdgernnError(f"prefix {prefix!r} must be a lower-case C identifier that is not a keyword or `ern`, like `kws`")
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", prefix) or prefix in C_WORDS or prefix == "ern" or prefix.startswith("ern_"):
+        raise EdgernnError(
+            f"prefix {prefix!r} must be a lower-case C identifier that is no keyword and does not begin with `ern_`, like `kws`"
+        )
 
 
 def render_header(g: NetGraph, prefix: str = "") -> str:

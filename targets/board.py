@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import hashlib
 import re
 import tomllib
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from edgernn.extensions import folders
 PACKAGE_DIR = Path(__file__).parent
 BOARDS_DIR = PACKAGE_DIR / "boards"
 DEVICE_DIR = PACKAGE_DIR / "device"
+_FOLDERS = ("data", "cache", "c", "tflite", "onnx")  #: of a run folder: a board's programs lie beside them
+_VECTORS = 256  #: bytes to which a vector table is aligned at least
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,11 @@ class Board:
     flashers: tuple[Flasher, ...] = ()
 
     @property
+    def digest(self) -> str:
+        """Twelve hex digits that follow everything the board's file says."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+
+    @property
     def startup(self) -> Path:
         """The chip family's assembly file."""
         return PACKAGE_DIR / "startup" / f"{self.family.replace('-', '_')}.S"
@@ -193,6 +201,8 @@ def _check(board: Board) -> None:
     for key, name in (("name", board.name), ("family", board.family)):  # they name files
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
             raise _BoardError((key,), f"{key} = {name!r} must be letters, digits, dots, dashes and underscores.")
+    if board.name in _FOLDERS:
+        raise _BoardError(("name",), f"{board.name!r} is a folder of every run; choose another name.")
     if not board.startup.is_file():
         families = sorted(file.stem.replace("_", "-") for file in board.startup.parent.glob("*.S"))
         raise _BoardError(("family",), _unknown("family", board.family, families))
@@ -207,8 +217,21 @@ def _check(board: Board) -> None:
             raise _BoardError((key,), f"origin and size must lie within 32 bits, not {memory.origin:#x} and {memory.size:#x}.")
     if board.flash.origin < board.ram.origin + board.ram.size and board.ram.origin < board.flash.origin + board.flash.size:
         raise _BoardError(("ram",), "flash and ram overlap; correct their origins and sizes.")
+    if board.flash.origin % _VECTORS:
+        raise _BoardError(("flash",), f"origin {board.flash.origin:#x} is no multiple of {_VECTORS}, as vectors need.")
     if board.device:
         _check_device(board.device)
+    _check_writing(board)
+
+
+def _check_writing(board: Board) -> None:
+    if board.uf2 and (not board.uf2.board_id.strip() or not 0 <= board.uf2.family < 1 << 32):
+        raise _BoardError(("uf2",), "board_id must not be empty, and family lie within 32 bits.")
+    for flasher in board.flashers:
+        wrong = [w for w in flasher.command if "\0" in w or re.search(r"[{}]", re.sub(r"\{(elf|hex|bin|uf2)\}", "", w))]
+        if not flasher.command or not flasher.command[0] or wrong:
+            rule = "there must be words; they may hold {elf}, {hex}, {bin} and {uf2}, and no other braces."
+            raise _BoardError(("flashers", "command"), rule)
 
 
 def _check_device(device: Device) -> None:
@@ -219,6 +242,13 @@ def _check_device(device: Device) -> None:
     ):
         if value not in known:
             raise _BoardError(("device", key), _unknown(key, value, sorted(filter(None, known))))
+    for name, number in device.defines.items():
+        if not re.fullmatch(r"DEVICE_[A-Z0-9_]{1,40}", name) or not -(1 << 31) <= number < 1 << 32:
+            raise _BoardError(("device", "defines"), "names are DEVICE_.., values lie within 32 bits.")
+    if device.chip == "rp2" and not device.boot:
+        raise _BoardError(("device", "chip"), 'the boot ROM of an rp2 needs boot = "rp2040" or "rp2350".')
+    if not {"qemu", "unicorn"} & set(_read(_board_files()[device.twin])):
+        raise _BoardError(("device", "twin"), f"{device.twin!r} is no emulated board, so nothing can be counted on it.")
     if not 50 <= device.cycles_percent <= 1000:
         raise _BoardError(("device", "cycles_percent"), f"{device.cycles_percent} must lie in 50..1000.")
 

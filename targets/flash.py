@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -34,11 +35,7 @@ class Way:
 
     def __str__(self) -> str:
         """As a shell has it."""
-        return f"cp {self.source} {self.target}" if self.source else " ".join(_quoted(x) for x in self.command)
-
-
-def _quoted(word: str) -> str:
-    return f'"{word}"' if " " in word else word
+        return shlex.join(["cp", str(self.source), str(self.target)] if self.source else self.command)
 
 
 def find_ways(board: Board, folder: Path, drive: Path | None = None) -> list[Way]:
@@ -61,12 +58,19 @@ def find_ways(board: Board, folder: Path, drive: Path | None = None) -> list[Way
 def all_ways(board: Board, folder: Path) -> list[Way]:
     """What the board's file knows, whether it is open here or not: for a dry run."""
     images = {kind: folder / f"{board.name}.{kind}" for kind in IMAGES}
+    if not board.uf2 and not board.flashers:
+        raise EdgernnError(f"nothing can write to {board.name}: its board file names no way")
     copies = [Way(source=images["uf2"], target=Path(f"the drive of {board.uf2.board_id}"))] if board.uf2 else []
     return [*copies, *(Way(command=_filled(f, images)) for f in board.flashers)]
 
 
 def _filled(flasher: Flasher, images: dict[str, Path]) -> tuple[str, ...]:
-    return tuple(word.format(**{kind: str(path) for kind, path in images.items()}) for word in flasher.command)
+    words = []
+    for word in flasher.command:
+        for kind, path in images.items():
+            word = word.replace(f"{{{kind}}}", str(path))
+        words.append(word)
+    return tuple(words)
 
 
 def _remedies(board: Board) -> list[str]:
@@ -98,7 +102,7 @@ def board_id(drive: Path) -> str:
 
 
 def _drive_of(uf2: Uf2, drives: Iterable[Path]) -> Path | None:
-    return next((drive for drive in drives if board_id(drive).startswith(uf2.board_id)), None)
+    return next((drive for drive in drives if (found := board_id(drive)) and found.startswith(uf2.board_id)), None)
 
 
 def _checked_drive(board: Board, uf2: Uf2, drive: Path) -> Path:
@@ -118,7 +122,9 @@ def write(way: Way) -> None:
     if way.source and way.target:
         _copy(way.source, way.target)
         return
-    done = subprocess.run(way.command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        way.command, capture_output=True, text=True, encoding="utf-8", errors="replace", stdin=subprocess.DEVNULL
+    )
     if done.returncode:
         lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
         told = [line for line in lines if "error" in line.lower()] or lines or ["no message"]

@@ -337,8 +337,15 @@ def test_a_core_that_does_not_keep_up_is_refused(words: Path, tmp_path: Path) ->
 
 def test_bad_microphones_are_refused(words: Path, tmp_path: Path) -> None:
     g, board = load_graph(words / "graph-int8x16.ern"), load_board("pico")
-    with pytest.raises(EdgernnError, match=r"no C file .*gone\.c"):
-        make_application(g, board, tmp_path / "b", audio=tmp_path / "gone.c")
+    (tmp_path / "typo.c").write_text("int device_Audio(int x) { return x; }\n")
+    (tmp_path / "mic.txt").write_text("int device_audio(int x) { return x; }\n")
+    for name, message in (
+        ("gone.c", r"no C file .*gone\.c"),
+        ("typo.c", "does not define device_audio"),
+        ("mic.txt", "no C file"),
+    ):
+        with pytest.raises(EdgernnError, match=message):
+            make_application(g, board, tmp_path / "b", audio=tmp_path / name)
     (tmp_path / "bad.c").write_text("int device_audio(void) { return nothing; }\n")
     with pytest.raises(EdgernnError, match="nothing"):
         make_application(g, board, tmp_path / "b", audio=tmp_path / "bad.c")

@@ -117,6 +117,13 @@ def test_training_clips_of_a_source_may_count_several_times(tmp_path: Path) -> N
         prepare([tables[0] | {"train_repeat": 0}], ["stop"], tmp_path / "none")
 
 
+@pytest.mark.parametrize("columns", ["path,label,speaker", "label,path,speaker"])
+def test_a_manifest_line_that_ends_early_is_named(columns: str, tmp_path: Path) -> None:
+    config = table(tmp_path, f"{columns}\na,b,c\nonly\n")
+    with pytest.raises(EdgernnError, match="line 3 lacks its path or label"):
+        manifest.scan(config)
+
+
 def test_manifest_takes_few_of_each_label(tmp_path: Path) -> None:
     rows = [f"{split}/{label}{i}.wav,{label},{split}{i},{split}" for split in ("train", "test", "dev")
             for label in ("stop", "cat") for i in range(9)]  # fmt: skip
@@ -399,7 +406,7 @@ def test_synthetic_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(EdgernnError, match="no voice 'nobody'"):
         list(espeak.speak([espeak.Job("nobody", "hello")]))
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    with pytest.raises(EdgernnError, match="pip install espeakng-loader"):
+    with pytest.raises(EdgernnError, match="espeak-ng: pip install"):
         prepare([ROBIN], ["a"], tmp_path / "d")
     assert os.listdir(tmp_path) == []
 

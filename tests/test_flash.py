@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
 import shutil
 import threading
 from collections import namedtuple
@@ -66,7 +67,7 @@ def test_a_dry_run_names_every_way_and_does_nothing(built: Path) -> None:
     text = said("flash", built, "--board", "pico", "--dry-run")
     assert f"cp {built / 'pico' / 'pico.uf2'}" in text and "RPI-RP2" in text
     assert f"pyocd flash --target rp2040 {built / 'pico' / 'pico.hex'}" in text
-    assert f'-c "program {built / "pico" / "pico.elf"} verify reset exit"' in text
+    assert f"-c 'program {built / 'pico' / 'pico.elf'} verify reset exit'" in text
 
 
 def test_the_drive_is_found_by_its_board_id(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,16 +112,20 @@ def test_what_was_not_built_or_is_of_another_graph_is_refused(built: Path, tmp_p
     pipeline.quantize_model(other, "int8")
     mine = drive(tmp_path / "mine")
     text = said("flash", other, "--board", "pico", "--drive", mine, "--scheme", "int8", code=2)
-    assert "holds the program of another graph" in text and not (mine / "pico.uf2").exists()
+    assert "of another graph or board file" in text and not (mine / "pico.uf2").exists()
 
 
 def test_a_flasher_is_called_with_the_images_and_its_failure_is_told(built: Path, tmp_path: Path) -> None:
     copy = f'[[flashers]]\ncommand = ["sh", "-c", "cat {{bin}} > {tmp_path}/flash"]\ninstall = "it is there"\n'
     board = own_board(tmp_path, copy)
+    pipeline.build_board(built, str(board), built)
     assert "done: sh -c" in said("flash", built, "--board", board)
     assert (tmp_path / "flash").read_bytes() == (built / "pico" / "pico.bin").read_bytes()
     fail = '[[flashers]]\ncommand = ["sh", "-c", "echo Error: no probe >&2; exit 3"]\ninstall = "it is there"\n'
-    text = said("flash", built, "--board", own_board(tmp_path, fail), code=2)
+    board = own_board(tmp_path, fail)
+    pipeline.build_board(built, str(board), built)
+    text = said("flash", built, "--board", board, code=2)
+    pipeline.build_board(built, "pico", built)
     assert text.startswith("sh failed (Error: no probe); the board may be written in part")
 
 
@@ -175,3 +180,58 @@ def test_the_verb_asks_the_board(built: Path, tmp_path: Path, monkeypatch: pytes
     graph = load_graph(built / "graph-int8x16.ern")
     assert "self-test ok" in text and asked == [("/dev/x", graph.id, 30.0)]
     assert load_board("pico").uf2 is not None
+
+
+# What a board's file may not say ---------------------------------------------------------------------------
+
+
+def test_a_drive_without_a_board_id_is_never_taken(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    monkeypatch.setattr(flash, "mounted_drives", lambda: [plain, drive(tmp_path / "blank", "")])
+    assert "nothing here can write" in said("flash", built, "--board", "pico", code=2)
+    assert not list(plain.iterdir())
+
+
+def test_a_program_of_another_board_file_of_that_name_is_refused(built: Path, tmp_path: Path) -> None:
+    other = own_board(tmp_path, '[[flashers]]\ncommand = ["sh", "-c", "true"]\ninstall = "x"\n')
+    pipeline.build_board(built, "pico", built)
+    assert "another graph or board file" in said("flash", built, "--board", other, code=2)
+    (built / "build-pico.json").write_text("[1]")
+    assert "another graph or board file" in said("flash", built, "--board", "pico", "--drive", drive(tmp_path / "d"), code=2)
+    pipeline.build_board(built, "pico", built)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('board_id = "RPI-RP2"', 'board_id = " "', "board_id must not be empty"),
+        ("family = 0xe48bff56", "family = -1", "family lie within 32 bits"),
+        ("family = 0xe48bff56", "family = 0x1e48bff56", "family lie within 32 bits"),
+        ('"{hex}"', '"{foo}"', "no other braces"),
+        ('"{hex}"', '"{elf:99}"', "no other braces"),
+        ('"{hex}"', '"{elf.__class__}"', "no other braces"),
+        ('"{hex}"', '"{"', "no other braces"),
+        ('["pyocd", "flash", "--target", "rp2040", "{hex}"]', "[]", "there must be words"),
+        ("DEVICE_LED = 25", '"A B" = 25', r"names are DEVICE_\.\."),
+        ("DEVICE_LED = 25", "DEVICE_LED = 0x100000000", "values lie within 32 bits"),
+        ('boot = "rp2040"\n', "", "needs boot"),
+        ("origin = 0x10000000", "origin = 0x10000001", "no multiple of 256"),
+        ('twin = "cortex-m0-4m"', 'twin = "pico"', "is no emulated board"),
+        ('name = "pico"', 'name = "data"', "is a folder of every run"),
+    ],
+)
+def test_boards_that_cannot_work_are_refused(old: str, new: str, message: str, tmp_path: Path) -> None:
+    text = (ROOT / "targets" / "boards" / "pico.toml").read_text()
+    assert text.count(old) == 1
+    (tmp_path / "x.toml").write_text(text.replace(old, new))
+    with pytest.raises(EdgernnError, match=message):
+        load_board(tmp_path / "x.toml")
+
+
+def test_a_dry_run_is_fit_for_a_shell_and_a_board_without_ways_says_so(built: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "q$(id)`x` y"
+    shutil.copytree(built, odd)
+    lines = said("flash", odd, "--board", "pico", "--dry-run").splitlines()
+    assert any(str(odd / "pico" / "pico.uf2") in shlex.split(line) for line in lines)
+    assert "names no way" in said("flash", built, "--board", "mps2-an386", "--dry-run", code=2)

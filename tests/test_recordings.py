@@ -180,6 +180,35 @@ def test_clipped_and_narrow_recordings_are_kept_and_counted(tmp_path: Path, capl
     assert "1 of 50 recordings are of less than 16000 Hz" in said and "(p1_901.wav)" in said
 
 
+def test_folders_that_hold_no_words_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = people(tmp_path / "rec", {f"p{i}": 2 for i in range(6)})
+    for folder_name in (".trash", "_background_noise_", "stop/sub"):
+        (root / folder_name).mkdir()
+        write_wav(root / folder_name / "p9_000.wav", sound())
+    dataset, said = prepared(root, tmp_path / "d", caplog)
+    assert len(dataset.rows) == 24 and not any("p9" in row.source for row in dataset.rows)
+    assert "passed over _background_noise_" in said and "passed over 1 recordings that lie deeper" in said
+
+
+def test_a_name_written_two_ways_is_one_speaker(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = people(tmp_path / "rec", {f"p{i}": 2 for i in range(3)})
+    for word, form in (("stop", "NFD"), ("cat", "NFC")):
+        write_wav(root / word / f"{unicodedata.normalize(form, 'Zoë')}_000.wav", sound())
+    dataset, said = prepared(root, tmp_path / "d", caplog)
+    assert "4 speakers" in said and len({row.speaker for row in dataset.rows}) == 4
+
+
+def test_what_record_cuts_is_judged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    x = sound(3.0)
+    soundfile.write(tmp_path / "anti.wav", np.stack([x, -x], 1), 16000)
+    assert len(list(record("stop", tmp_path / "out", 5, 1.0, "me", str(tmp_path / "anti.wav")))) == 3
+    for part in ("channels cancel each other", "3 of 3 pieces are silent (me_000.wav", "only 3 of 5 pieces of 1 s"):
+        assert part in caplog.text
+    caplog.clear()
+    soundfile.write(tmp_path / "good.wav", x, 16000)
+    assert len(list(record("stop", tmp_path / "out", 2, 1.0, "you", str(tmp_path / "good.wav")))) == 2 and not caplog.text
+
+
 # Where the word is ---------------------------------------------------------------------------
 
 

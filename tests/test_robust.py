@@ -375,3 +375,27 @@ def test_damaged_progress(tmp_path: Path, data: bytes) -> None:
     (folder / runs.PROGRESS).write_bytes(data)
     with pytest.raises(EdgernnError, match=r"progress.pt is damaged"):
         pipeline.train_model(folder, lambda *_: None, "cpu")
+
+
+@pytest.mark.parametrize("verb", ["--version", "--help"])
+def test_help_on_a_full_disk_is_a_sentence(verb: str) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([sys.executable, "-m", "edgernn", verb], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert "Traceback" not in done.stderr and done.returncode == 2, done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_a_closed_stream_is_no_traceback(closed: str) -> None:
+    done = subprocess.run(f"{sys.executable} -m edgernn --version {closed}", shell=True, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    "line", ["task = {}", "[frontend]\nbands = {}", "frontend = {}", "[[layers]]\ncell = {}", "[augment]\nspeed = {}"]
+)
+def test_numbers_of_thousands_of_digits_are_a_sentence(line: str, tmp_path: Path) -> None:
+    from edgernn.runs import find_recipe
+
+    (tmp_path / "r.toml").write_text(line.format("0x" + "f" * 4000) + "\n")
+    with pytest.raises(EdgernnError):
+        find_recipe(str(tmp_path / "r.toml"))

@@ -155,7 +155,7 @@ def test_a_compiler_error_is_one_sentence(
 
 def test_missing_compiler_names_both_ways(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(EdgernnError, match=r"No gcc compiler .*edgernn\[zig\].* or .*arm-none-eabi-gcc"):
+    with pytest.raises(EdgernnError, match=r"No gcc compiler .*(ziglang|edgernn\[zig\]).* or .*arm-none-eabi-gcc"):
         targets.find_toolchain(targets.load_board("microbit"), "gcc")
     monkeypatch.setenv("CC", "no-such-cc -O2")
     with pytest.raises(EdgernnError, match="no-such-cc"):

@@ -141,6 +141,40 @@ def test_a_checkpoint_of_other_data_is_said(folder: Path, tmp_path: Path, caplog
     assert "was trained on dataset abcabcabcabc" in caplog.text
 
 
+def test_a_graph_of_another_checkpoint_is_not_compared_nor_exported(folder: Path, tmp_path: Path) -> None:
+    from edgernn import pipeline
+    from edgernn.tasks.base import Question
+
+    run = fixture_run(tmp_path / "run")
+    pipeline.quantize_model(run)
+    net = load_checkpoint(run / "model.safetensors")
+    pipeline.simulate_model(run, quiet, question=Question(seconds=5.0))
+    replace(net, weights={k: w * np.float32(1.01) for k, w in net.weights.items()}).save(run / "model.safetensors")
+    for verb in (
+        lambda: pipeline.simulate_model(run, quiet, question=Question(seconds=5.0)),
+        lambda: pipeline.compare_model(run, "numpy,c", quiet, seconds=5.0),
+        lambda: pipeline.export_graph(run, tmp_path / "onnx", "onnx"),
+    ):
+        with pytest.raises(EdgernnError, match=r"made from another checkpoint; run `edgernn quantize"):
+            verb()
+    pipeline.quantize_model(run)
+    pipeline.simulate_model(run, quiet, question=Question(seconds=5.0))
+
+
+def test_an_edited_recipe_is_said(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from edgernn import pipeline
+    from edgernn.tasks.base import Question
+
+    run = fixture_run(tmp_path / "run")
+    pipeline.quantize_model(run)
+    pipeline.simulate_model(run, quiet, question=Question(seconds=5.0))
+    assert "another recipe" not in caplog.text
+    text = (run / "recipe.json").read_text()
+    (run / "recipe.json").write_text(text.replace('"smoothing_ms": 400.0', '"smoothing_ms": 1000.0'))
+    pipeline.simulate_model(run, quiet, question=Question(seconds=5.0))
+    assert "by another recipe than recipe.json now holds" in caplog.text
+
+
 def test_divergence_is_said_with_the_value_to_change(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from edgernn.tasks.spot import train as training
 

@@ -79,7 +79,7 @@ def chosen(mutants: Sequence[Mutant], only: str, sample: int, seed: str) -> list
 
 def commit(root: Path) -> str:
     """The commit's hash, where there is one."""
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True)
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True, encoding="utf-8")
     return done.stdout.strip() or "0"
 
 
@@ -130,7 +130,7 @@ class Bench:
                 os.link(library, own / library.name)
         environment = {**os.environ, "PYTHONPATH": str(folder), "EDGERNN_CACHE": str(own)}
         process = subprocess.Popen(
-            [sys.executable, *_PYTEST, *arguments], cwd=folder, env=environment, text=True, stdin=subprocess.DEVNULL,
+            [sys.executable, *_PYTEST, *arguments], cwd=folder, env=environment, encoding="utf-8", stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:

@@ -17,7 +17,7 @@ import numpy as np
 from edgernn.data.corpus import Dataset, Row
 from edgernn.data.noise import make_noise
 from edgernn.errors import EdgernnError
-from edgernn.ranges import check_ranges
+from edgernn.ranges import check_ranges, shown
 from edgernn.signal.audio import SAMPLE_RATE, Float32, Int16, read_audio, to_float, to_int16
 
 _EARLY = SAMPLE_RATE // 20  #: reflections within 50 ms belong to the clean signal
@@ -64,7 +64,7 @@ class MixConfig:
 
 def _require(ok: bool, name: str, value: object, rule: str) -> None:
     if not ok:
-        raise EdgernnError(f"mix: {name} = {value} {rule}")
+        raise EdgernnError(f"mix: {name} = {shown(value)} {rule}")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
 
 from edgernn.errors import EdgernnError
-from edgernn.ranges import Ranges, check_ranges
+from edgernn.ranges import Ranges, check_ranges, shown
 
 T = TypeVar("T")
 _PLAIN: dict[Any, tuple[type, ...]] = {str: (str,), int: (int,), float: (float, int), bool: (bool,)}
@@ -39,7 +39,7 @@ def parse(cls: type[T], table: Mapping[str, Any], where: str) -> T:
         if name not in table and f.default is MISSING and f.default_factory is MISSING
     ]
     problems += [
-        f"{key} = {value!r} should be a {getattr(hints[key], '__name__', hints[key])}"
+        f"{key} = {shown(value)} should be a {getattr(hints[key], '__name__', hints[key])}"
         for key, value in table.items()
         if key in known and not _fits(value, hints[key])
     ]

@@ -26,7 +26,8 @@ _PAPERS = ("", ".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".toml", ".yaml
 
 def sound_files(root: Path, pattern: str) -> list[Path]:
     """The files under `root` that match a glob pattern and are sound, sorted by name; others that might be are said."""
-    files = [path for path in sorted(root.glob(pattern)) if not path.name.startswith(".") and path.is_file()]
+    found = [path for path in sorted(root.glob(pattern)) if path.is_file()]
+    files = [path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts)]
     others = Counter(path.suffix.lower() for path in files if path.suffix.lower() not in (*SUFFIXES, *_PAPERS))
     if others:
         shown = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edgernn.core import qmath
 from edgernn.core.affine import Affine
 from edgernn.errors import EdgernnError
+from edgernn.ranges import shown
 from edgernn.signal import fft
 from edgernn.signal.log2 import POWER_SHIFT, log2_q9
 
@@ -67,7 +68,7 @@ class FrontEndParams:
 
 def _require(ok: bool, name: str, value: object, rule: str) -> None:
     if not ok:
-        raise EdgernnError(f"front end: {name} = {value} {rule}")
+        raise EdgernnError(f"front end: {name} = {shown(value)} {rule}")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from edgernn.core import qmath
 from edgernn.core.affine import Affine
 from edgernn.core.qmath import Ints
 from edgernn.errors import EdgernnError
+from edgernn.ranges import shown
 from edgernn.signal import fft
 from edgernn.signal.log2 import POWER_SHIFT, log2_q9
 
@@ -89,7 +90,7 @@ class StftParams:
 
 def _require(ok: bool, name: str, value: object, rule: str) -> None:
     if not ok:
-        raise EdgernnError(f"stft: {name} = {value} {rule}")
+        raise EdgernnError(f"stft: {name} = {shown(value)} {rule}")
 
 
 @dataclass(frozen=True)

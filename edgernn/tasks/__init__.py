@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgernn.errors import EdgernnError
 from edgernn.extensions import folders, found_module
+from edgernn.ranges import shown
 from edgernn.tasks.base import Option, Task
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def find_task(name: Any, where: str) -> Task:
     found = all_tasks().get(FIRST if name is None else name) if name is None or isinstance(name, str) else None
     if found is None:
         known = ", ".join(all_tasks())
-        raise EdgernnError(f"{where}: unknown task {name!r}; known: {known}; a newer edgernn may know it")
+        raise EdgernnError(f"{where}: unknown task {shown(name)}; known: {known}; a newer edgernn may know it")
     return found
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgernn.data.corpus import RESERVED, SPLITS, Clip, Item, Progress, quiet, reserved_label
+from edgernn.data.corpus import RESERVED, SPLITS, Clip, Item, Progress, composed, quiet, reserved_label
 from edgernn.data.options import SourceOptions, parse
 from edgernn.data.recordings import label_of, load_clips, sound_files
 from edgernn.data.splits import assign_splits
@@ -44,7 +44,7 @@ def scan(config: Mapping[str, Any]) -> list[Item]:
     if options.split not in ("", *SPLITS):
         raise EdgernnError(f"split {options.split!r} is not one of {', '.join(SPLITS)}")
     reserved = reserved_label(options.noise, options.speech, options.room)
-    files = sound_files(root, "**/*" if reserved else "*/*")
+    files = sound_files(root, "**/*") if reserved else _word_files(root)
     if not files:
         raise EdgernnError(f"the folder {root} has no recordings; put them into {root}/LABEL/*.wav")
     note = options.note or f"recordings in {root.name}"
@@ -62,14 +62,26 @@ def scan(config: Mapping[str, Any]) -> list[Item]:
     return assign_splits(items, options.keywords, options.seed)
 
 
+def _word_files(root: Path) -> list[Path]:
+    """The recordings of words; folders that hold none are said."""
+    files = sound_files(root, "*/*")
+    special = sorted({path.parent.name for path in files if path.parent.name.startswith("_")})
+    if special:
+        note(f"{root}: passed over {', '.join(special)}, no word; a source of its own with noise = true reads noise")
+    deeper = len(sound_files(root, "*/*/**/*"))
+    if deeper:
+        note(f"{root}: passed over {deeper} recordings that lie deeper than {root.name}/LABEL/; move them up")
+    return [path for path in files if path.parent.name not in special]
+
+
 def _speaker(path: Path, pattern: str, reserved: str) -> str:
     if not pattern:
         found = None if reserved else RECORDED.fullmatch(path.stem)
-        return "" if found is None or _plain(found[1]) == _plain(label_of(path)) else found[1]
+        return "" if found is None or _plain(found[1]) == _plain(label_of(path)) else composed(found[1])
     try:
         match = re.search(pattern, path.name)
         if match:
-            return match.group(1)
+            return composed(match.group(1))
     except (re.error, IndexError) as error:
         raise EdgernnError(f"speaker_pattern {pattern!r} is not a regular expression with a group") from error
     raise EdgernnError(f"speaker_pattern {pattern!r} finds no speaker in {path.name}")

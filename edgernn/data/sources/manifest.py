@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgernn.data.corpus import RESERVED, Clip, Item, Progress, quiet, reserved_label
+from edgernn.data.corpus import RESERVED, Clip, Item, Progress, composed, quiet, reserved_label
 from edgernn.data.options import SourceOptions, parse
 from edgernn.data.recordings import load_clips
 from edgernn.data.splits import assign_splits, hashed
@@ -78,7 +78,7 @@ def _few(items: list[Item], split: str, count: int, seed: int) -> list[Item]:
 def _rows(path: Path, options: Options) -> list[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(file, restval="")
             columns = list(reader.fieldnames or [])
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -87,6 +87,10 @@ def _rows(path: Path, options: Options) -> list[dict[str, str]]:
     missing = [column for column in needed if column not in columns]
     if missing:
         raise EdgernnError(f"{path} has no column {missing[0]!r}; its columns are {', '.join(columns)}")
+    own = [column for column in needed if column not in options.filter]
+    short = next((n for n, row in enumerate(rows, 2) if not all(row[column] for column in own)), 0)
+    if short:
+        raise EdgernnError(f"{path}: line {short} lacks its {' or '.join(own)}; complete it")
     return rows
 
 
@@ -108,7 +112,7 @@ def _item(row: Mapping[str, str], path: Path, options: Options) -> Item:
     origin = [row[column] for column in ("source", "licence") if row.get(column)]
     note = ", ".join(origin) or f"listed in {path.name}"
     kind = (row.get("label") or "") if options.noise else ""
-    return Item(row["path"], label, row.get("speaker") or "", split, note, kind)
+    return Item(row["path"], label, composed(row.get("speaker") or ""), split, note, kind)
 
 
 def items(config: Mapping[str, Any], progress: Progress = quiet) -> Iterator[Clip]:

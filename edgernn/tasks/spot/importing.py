@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn.artifacts import read_json
+from edgernn.artifacts import made_folder, read_json
 from edgernn.core.affine import FEATURE_LIMIT, LEAST_DEVIATION
 from edgernn.core.cell import Floats
 from edgernn.data.corpus import UNKNOWN
@@ -24,7 +24,7 @@ from edgernn.data.sources import prepare
 from edgernn.errors import EdgernnError
 from edgernn.imports import read_model
 from edgernn.imports._base import Imported, decoding
-from edgernn.runs import CHECKPOINT, keep_recipe, load_data, recipe_values
+from edgernn.runs import CHECKPOINT, keep_recipe, load_data, recipe_values, refuse_another
 from edgernn.signal.log2 import LOG_FRACTION_BITS
 from edgernn.signal.log_mel import make_tables
 from edgernn.tasks import make_recipe
@@ -61,9 +61,11 @@ def import_model(
     difference, checked = _difference(net, imported, check) if check else (None, [])
     net = _folded(net) if normalization is None else _normalized(net, normalization)
     net, told = _arranged(net, resolved.data.keywords)
-    keep_recipe(resolved, folder)
-    net.save(folder / CHECKPOINT)
-    dataset, missing = _data(resolved, folder, progress)
+    refuse_another(resolved, folder)
+    with made_folder(folder):  # nothing is left where the recordings cannot be read
+        dataset, missing = _data(resolved, folder, progress)
+        keep_recipe(resolved, folder)
+        net.save(folder / CHECKPOINT)
     return {
         "checkpoint": str(folder / CHECKPOINT), "parameters": sum(w.size for w in net.weights.values()),
         "layers": resolved.to_dict()["layers"], "labels": list(net.labels), "output": imported.output,

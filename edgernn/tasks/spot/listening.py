@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.artifacts import check_file_name
 from edgernn.errors import EdgernnError
+from edgernn.notes import note
 from edgernn.runtimes import fast_runtime, make_runtime
 from edgernn.signal.audio import SAMPLE_RATE, Int16, stream_audio, write_wav
+from edgernn.signal.condition import SILENT_PEAK, Condition
 from edgernn.signal.live import in_steps, microphone
 from edgernn.tasks.spot.graph import SpotGraph
 
@@ -61,17 +65,25 @@ def record(label: str, out: Path, count: int, seconds: float, speaker: str, sour
         raise EdgernnError(f"label {label!r} cannot name a folder of words; use the word itself")
     if not 1 <= count <= 100_000 or not 0.2 <= seconds <= 10:
         raise EdgernnError(f"count {count} must lie in 1..100000 and seconds {seconds} between 0.2 and 10")
-    blocks = stream_audio(source, SAMPLE_RATE) if source else microphone(SAMPLE_RATE)
-    pieces = in_steps(blocks, round(seconds * SAMPLE_RATE))
-    folder, taken = out / label, 0
-    for block in pieces:
-        for piece in block.reshape(-1, round(seconds * SAMPLE_RATE)):
-            yield _keep(folder, speaker, piece)
-            taken += 1
-            if taken == count:
-                return
+    found, samples = Condition(source or "the microphone"), round(seconds * SAMPLE_RATE)
+    blocks = stream_audio(source, SAMPLE_RATE, condition=found) if source else microphone(SAMPLE_RATE)
+    pieces = (piece for block in in_steps(blocks, samples) for piece in block.reshape(-1, samples))
+    taken, silent = 0, []
+    for piece in itertools.islice(pieces, count):
+        path = _keep(out / label, speaker, piece)
+        taken += 1
+        if np.abs(piece.astype(np.int32)).max() <= SILENT_PEAK:
+            silent.append(path.name)
+        yield path
     if not taken:
         raise EdgernnError(f"{source} is shorter than {seconds} s; nothing was recorded")
+    for text in (found.narrow, found.clipping, found.silence and f"tells nothing: {found.silence}"):
+        if text:
+            note(f"{found.name} {text}")
+    if silent:
+        note(f"{len(silent)} of {taken} pieces are silent ({', '.join(silent[:3])}); delete them and record them again")
+    if taken < count:
+        note(f"only {taken} of {count} pieces of {seconds:g} s could be cut from {found.name}")
 
 
 def _keep(folder: Path, speaker: str, piece: Int16) -> Path:
