@@ -123,6 +123,8 @@ def simulate(
     from edgernn import pipeline
     from edgernn.tasks.base import Question
 
+    if compare is not None and not compare.strip():
+        raise EdgernnError("--compare names no runtime; give some, such as numpy,c, or all")
     if compare and (options or runtime != "auto"):
         flags = ", ".join(f"--{name}" for name in (*options, "runtime"))
         raise EdgernnError(f"--compare runs the net alone in the runtimes it names; leave {flags} out")
@@ -245,6 +247,8 @@ def flash(
     """
     from edgernn import pipeline
 
+    if dry_run and (drive or serial):
+        raise EdgernnError("--dry-run only says what could be done; leave --drive and --serial out")
     result = pipeline.flash_board(where, board, _beside(where), drive, serial, scheme, dry_run)
     printed(result, as_json, show.flashed)
 

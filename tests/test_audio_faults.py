@@ -162,6 +162,14 @@ def test_silence_begins_at_minus_72_db(tmp_path: Path) -> None:
         assert found(tmp_path / "a.wav").silent is silent
 
 
+def test_24_bit_values_in_a_file_of_32_bits_are_said(tmp_path: Path) -> None:
+    for shift, said in ((8, 1), (16, 0)):  # the same sound in the wrong place, and in the right one
+        soundfile.write(tmp_path / "a.wav", TONE.astype(np.int32) << shift, 16000, subtype="PCM_32")
+        assert len(found(tmp_path / "a.wav").troubles()) == said
+    soundfile.write(tmp_path / "a.wav", TONE.astype(np.int32) << 8, 16000, subtype="PCM_32")
+    assert "is very quiet, its peak is -60 dB" in found(tmp_path / "a.wav").troubles()[0]
+
+
 def test_a_lower_rate_is_said_once_and_a_higher_one_is_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for rate, said in ((8000, 1), (16000, 0), (44100, 0)):
         caplog.clear()

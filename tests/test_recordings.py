@@ -190,6 +190,17 @@ def test_folders_that_hold_no_words_are_said(tmp_path: Path, caplog: pytest.LogC
     assert "passed over _background_noise_" in said and "passed over 1 recordings that lie deeper" in said
 
 
+def test_a_recording_in_two_splits_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = people(tmp_path / "rec", {f"p{i}": 2 for i in range(12)})
+    splits = {row.speaker: row.split for row in prepared(root, tmp_path / "d", caplog)[0].rows}
+    a, b, c = (next(s for s, split in sorted(splits.items()) if split == wanted) for wanted in ("train", "test", "validation"))
+    for copy, said_so in ((f"{a}_900.wav", False), (f"{b}_900.wav", True), (f"{c}_901.wav", True)):
+        (root / "stop" / copy).write_bytes((root / "stop" / f"{a}_000.wav").read_bytes())
+        _, said = prepared(root, tmp_path / "d", caplog)
+        assert ("recordings are in two splits" in said) is said_so
+    assert "2 recordings are in two splits" in said and f"stop/{b}_900.wav (test, and in train)" in said
+
+
 def test_a_name_written_two_ways_is_one_speaker(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = people(tmp_path / "rec", {f"p{i}": 2 for i in range(3)})
     for word, form in (("stop", "NFD"), ("cat", "NFC")):

@@ -15,7 +15,7 @@ import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -118,8 +118,8 @@ def write_dataset(
     shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
-        rows, notes, digest, mixed = _write_pcm(clips, keywords, partial / "pcm.npy")
-        _check_rows(rows, keywords, mixed)
+        rows, notes, digest, doubtful = _write_pcm(clips, keywords, partial / "pcm.npy")
+        _check_rows(rows, keywords, doubtful.mixed)
         longest = max((row.length for row in rows if row.label in keywords), default=0)
         seconds = clip_seconds or max(1.0, math.ceil(longest * 10 / SAMPLE_RATE) / 10)
         index = {"notes": notes, "pcm_sha256": digest, "clip_samples": round(seconds * SAMPLE_RATE)}
@@ -132,7 +132,7 @@ def write_dataset(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     dataset = Dataset.load(target, verify=False)
-    for text in dataset.remarks():
+    for text in [*dataset.remarks(), *doubtful.remarks()]:
         note(text)
     return dataset
 
@@ -166,10 +166,33 @@ def _check_keywords(keywords: Sequence[str]) -> None:
         raise EdgernnError(f"keyword {wrong[0]!r} is repeated, reserved or padded with spaces; rename it")
 
 
-def _write_pcm(clips: Iterable[Clip], keywords: Sequence[str], path: Path) -> tuple[list[Row], dict[str, int], str, set[str]]:
-    """(rows, notes, sha256 of the samples, speakers that may be in several splits)."""
+@dataclass
+class _Doubtful:
+    """What makes figures flatter: speakers that are in several splits, recordings that are."""
+
+    mixed: set[str] = field(default_factory=set)
+    twins: list[str] = field(default_factory=list)
+    _split_of: dict[bytes, str] = field(default_factory=dict)
+
+    def take(self, item: Item, data: bytes) -> None:
+        """One clip and its samples."""
+        self.mixed |= {item.speaker} if item.mixed else set()
+        first = self._split_of.setdefault(hashlib.sha256(data).digest(), item.split)
+        if first != item.split:
+            self.twins.append(f"{item.source} ({item.split}, and in {first})")
+
+    def remarks(self) -> list[str]:
+        """What to tell of the recordings."""
+        if not self.twins:
+            return []
+        some = ", ".join(self.twins[:3]) + (", .." if len(self.twins) > 3 else "")
+        return [f"{len(self.twins)} recordings are in two splits with the same samples, so figures flatter: {some}"]
+
+
+def _write_pcm(clips: Iterable[Clip], keywords: Sequence[str], path: Path) -> tuple[list[Row], dict[str, int], str, _Doubtful]:
+    """(rows, notes, sha256 of the samples, what is doubtful)."""
     rows: list[Row] = []
-    mixed: set[str] = set()
+    doubtful = _Doubtful()
     notes: Counter[str] = Counter()
     digest = hashlib.sha256()
     offset = 0
@@ -181,11 +204,11 @@ def _write_pcm(clips: Iterable[Clip], keywords: Sequence[str], path: Path) -> tu
             digest.update(data)
             rows.append(_row(clip, keywords, offset))
             notes[clip.item.note] += 1
-            mixed |= {clip.item.speaker} if clip.item.mixed else set()
+            doubtful.take(clip.item, data)
             offset += len(clip.pcm)
         file.seek(0)
         assert _write_header(file, offset) == header  # NumPy pads the header so that an array can grow
-    return rows, dict(notes), digest.hexdigest(), mixed
+    return rows, dict(notes), digest.hexdigest(), doubtful
 
 
 def _write_header(file: BinaryIO, samples: int) -> int:

@@ -66,6 +66,8 @@ class Reader:
         self.read += 1
         if condition.clipping:
             self._remark("clipped: more than a thousandth of their samples lie at full scale", path)
+        if condition.quietness:
+            self._remark("very quiet: 24-bit values in files of 32 bits?", path)
         if condition.narrow:
             self._remark(f"of less than {SAMPLE_RATE} Hz: nothing above half of their rate is in them", path)
         return pcm

@@ -14,6 +14,7 @@ from edgernn.errors import EdgernnError
 
 FULL_SCALE = 32768
 SILENT_PEAK = 8  #: int16 units (-72 dB of full scale): no microphone in a room is as quiet
+QUIET_PEAK = 1 / 256  #: of full scale: 24-bit values in a file of 32 bits are no louder
 CLIPPED_SHARE = 1e-3  #: of samples at full scale, above which a recording counts as clipped
 _INTEGER_UNITS = 16.0  #: a float sample this far above full scale is no overshoot, it is in other units
 _CANCELLED = 0.01  #: of the channels' mean power that their average must keep
@@ -94,7 +95,16 @@ class Condition:
         share = self.clipped / max(1, self.frames)
         return f"is clipped: {100 * share:.2g} % of its samples lie at full scale" if share > CLIPPED_SHARE else ""
 
+    @property
+    def quietness(self) -> str:
+        """What a very low level may mean; empty where it is none."""
+        if self.silent or self.peak > QUIET_PEAK:
+            return ""
+        return (
+            f"is very quiet, its peak is {20 * np.log10(self.peak):.0f} dB of full scale: 24-bit values in a file of 32 bits?"
+        )
+
     def troubles(self) -> list[str]:
         """All that a user should know, each to be read after the recording's name."""
         silence = f"tells nothing: {self.silence}" if self.silent else ""
-        return [text for text in (self.narrow, self.clipping, silence) if text]
+        return [text for text in (self.narrow, self.clipping, self.quietness, silence) if text]

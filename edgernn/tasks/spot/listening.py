@@ -77,7 +77,7 @@ def record(label: str, out: Path, count: int, seconds: float, speaker: str, sour
         yield path
     if not taken:
         raise EdgernnError(f"{source} is shorter than {seconds} s; nothing was recorded")
-    for text in (found.narrow, found.clipping, found.silence and f"tells nothing: {found.silence}"):
+    for text in (found.narrow, found.clipping, found.quietness, found.silence and f"tells nothing: {found.silence}"):
         if text:
             note(f"{found.name} {text}")
     if silent:

@@ -11,6 +11,7 @@ import typer
 
 from edgernn import show
 from edgernn.console import Json, RunDir, finished, printed, progress_bars
+from edgernn.errors import EdgernnError
 
 
 def detect(
@@ -85,7 +86,9 @@ def import_model(
     """
     from edgernn.tasks.spot.importing import import_model as bring
 
-    words = [w.strip() for w in labels.split(",") if w.strip()]
+    words = [w.strip() for w in labels.split(",")]
+    if not all(words):
+        raise EdgernnError(f"--labels {labels!r} has an empty place; name every output of the model, in its order")
     with progress_bars() as progress:
         result = bring(model, recipe, words, run, progress, normalization, layers, check)
     printed(result, as_json, show.imported)
