@@ -14,7 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from edgernn import __version__, show
-from edgernn.console import Json, RunDir, Scheme, Verbs, Where, printed, progress_bars, with_task_options
+from edgernn.cli_boards import VERBS
+from edgernn.console import Json, RunDir, Scheme, Verbs, Where, beside, printed, progress_bars, with_task_options
 from edgernn.errors import EdgernnError
 from edgernn.tasks import all_tasks
 from edgernn.tasks.base import Task
@@ -25,10 +26,7 @@ app = typer.Typer(
     help="Train a small recurrent net, quantize it to int8, and run the same bits on a PC and on a microcontroller.",
 )  # fmt: skip
 
-BoardName = Annotated[str, typer.Option("--board", help="Board name or TOML file; `edgernn boards` lists them.")]
 Boards = Annotated[list[str] | None, typer.Option("--board", help="Board to emulate; may be given more than once.")]
-Compiler = Annotated[str, typer.Option("--toolchain", help="gcc, zig, or auto: the first that is installed.")]
-Optimize = Annotated[str, typer.Option("--optimize", help="Compiler optimization, such as -O2 or -Os.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
 Seed = Annotated[int, typer.Option(help="Everything random follows it.", min=0)]
 Epochs = Annotated[int | None, typer.Option(help="Train so many epochs instead of the recipe's.")]
@@ -172,7 +170,7 @@ def export(
     from edgernn import pipeline
 
     options = pipeline.ExportOptions(prefix, stateful, clip, qdq, qdq_bits)
-    result = pipeline.export_graph(where, out or _beside(where) / form, form, scheme, options)
+    result = pipeline.export_graph(where, out or beside(where) / form, form, scheme, options)
     printed(result, as_json, show.exported)
 
 
@@ -191,91 +189,8 @@ def inspect(
     printed(result, as_json, show.inspected)
 
 
-def _beside(where: Path) -> Path:
-    return where if where.is_dir() else where.parent
-
-
-@app.command()
-def boards(as_json: Json = False) -> None:
-    """List the boards, and what builds and runs them here."""
-    from targets import available_toolchains, list_boards, load_board, usable_emulators
-
-    found = [load_board(name) for name in list_boards()]
-    rows = [
-        {"name": b.name, "cpu": b.cpu, "flash": b.flash.size, "ram": b.ram.size, "description": b.description,
-         "toolchains": available_toolchains(b), "emulators": usable_emulators(b)}
-        for b in found
-    ]  # fmt: skip
-    printed(rows, as_json, show.boards)
-
-
-@app.command()
-def build(
-    where: Where,
-    board: BoardName = "mps2-an386",
-    audio: Annotated[Path | None, typer.Option(help="Your C file that defines device_audio: the microphone.")] = None,
-    toolchain: Compiler = "auto",
-    optimize: Optimize = "-O2",
-    scheme: Scheme = None,
-    as_json: Json = False,
-) -> None:
-    """Make the application for a board: ELF, BIN, HEX, UF2.
-
-    Self-test, then the microphone; what is heard goes to the console and to a pin. Tells whether it fits and whether the core
-    keeps up; refuses what does not. Reads a run folder or graph file, writes a folder named like the board beside it.
-    """
-    from edgernn import pipeline
-
-    result = pipeline.build_board(where, board, _beside(where), toolchain, optimize, scheme, audio)
-    printed(result, as_json, show.built)
-
-
-@app.command()
-def flash(
-    where: Where,
-    board: BoardName,
-    drive: Annotated[Path | None, typer.Option(help="The bootloader's drive; default: found by its INFO_UF2.TXT.")] = None,
-    serial: Annotated[str, typer.Option(help="Serial port to ask the self-test on, such as /dev/ttyACM0.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done.")] = False,
-    scheme: Scheme = None,
-    as_json: Json = False,
-) -> None:
-    """Write the application to a board, and hear its self-test.
-
-    By a copy to the board's UF2 drive, or by pyocd, OpenOCD or st-flash, as the board's file says. Reads what `edgernn build`
-    wrote.
-    """
-    from edgernn import pipeline
-
-    if dry_run and (drive or serial):
-        raise EdgernnError("--dry-run only says what could be done; leave --drive and --serial out")
-    result = pipeline.flash_board(where, board, _beside(where), drive, serial, scheme, dry_run)
-    printed(result, as_json, show.flashed)
-
-
-@app.command()
-def run(
-    where: Where,
-    board: BoardName = "mps2-an386",
-    wav: Annotated[Path | None, typer.Option(help="Sound to run; default: some seconds of the test split.")] = None,
-    toolchain: Compiler = "auto",
-    emulator: Annotated[str, typer.Option(help="qemu, unicorn, or auto: the first that is installed.")] = "auto",
-    gdb: Annotated[str, typer.Option(help="HOST:PORT of a gdb server that has the board itself.")] = "",
-    optimize: Optimize = "-O2",
-    scheme: Scheme = None,
-    as_json: Json = False,
-) -> None:
-    """Run on an emulated core, or on the board: bits, cost.
-
-    Bits are compared with the simulator's; exits 1 when they differ. With --gdb the board behind OpenOCD, pyocd, J-Link or
-    another gdb server runs them, and its cycles are read. Reads a run folder or graph file, writes run-*.json beside it.
-    """
-    from edgernn import pipeline
-
-    result = pipeline.run_board(where, board, _beside(where), wav, toolchain, emulator, optimize, scheme, gdb)
-    printed(result, as_json, show.emulated)
-    if result["bits_differing"]:
-        raise typer.Exit(1)
+for _verb in VERBS:
+    app.command(_verb.__name__)(_verb)
 
 
 @app.command()

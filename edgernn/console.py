@@ -57,6 +57,11 @@ class Verbs(TyperGroup):
             raise EdgernnError(f"a text or a file's name is not UTF-8 ({error})") from error
 
 
+def beside(where: Path) -> Path:
+    """The folder that results lie in: the run folder, or that of the graph file."""
+    return where if where.is_dir() else where.parent
+
+
 @contextmanager
 def quiet_pipe() -> Iterator[None]:
     """Output that nobody reads any more ends the command with exit code 0."""

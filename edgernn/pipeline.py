@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgernn import boards
 from edgernn.artifacts import made_folder, read_json, write_json
 from edgernn.data.paths import expanded
 from edgernn.data.sources import prepare
@@ -28,7 +29,7 @@ from edgernn.runs import (
     run_recipe,
     run_task,
 )
-from edgernn.tasks import checked_options, find_task, load_graph, quantize_net, task_of
+from edgernn.tasks import checked_options, find_task, load_graph, quantize_net
 from edgernn.tasks.base import Material, Question
 
 if TYPE_CHECKING:
@@ -251,92 +252,21 @@ def _export_onnx(graph: NetGraph, where: Path, out: Path, options: ExportOptions
     return export_onnx(graph, out, net, options.qdq, options.qdq_bits)
 
 
-# Boards ---------------------------------------------------------------------------
-
-
-def build_board(
-    where: Path, board_name: str, out: Path, toolchain: str = "auto", optimize: str = "-O2", scheme: str | None = None,
-    audio: Path | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """Build the graph's application for a board; audio: the user's C file that reads the microphone."""
-    from edgernn.application import make_application
-    from targets import load_board
-
-    graph, board = load_graph(find_graph(where, scheme)), load_board(board_name)
-    result = make_application(graph, board, out / board.name, toolchain, optimize, audio)
-    write_json(out / f"build-{board.name}.json", result)
-    return result
-
-
-def flash_board(
-    where: Path, board_name: str, out: Path, drive: Path | None = None, serial: str = "", scheme: str | None = None,
-    dry: bool = False, seconds: float = 30.0,
-) -> dict[str, Any]:  # fmt: skip
-    """Write what `build_board` built to the board, and ask its self-test over a serial port. dry: only say how."""
-    from targets import flash, load_board
-
-    graph, board = load_graph(find_graph(where, scheme)), load_board(board_name)
-    folder = out / board.name
-    result = {"board": board.name, "graph": graph.id, "console": board.device.console if board.device else ""}
-    if dry:
-        return {**result, "ways": [str(way) for way in flash.all_ways(board, folder)], "written": "", "self_test": ""}
-    way = flash.find_ways(board, folder, drive)[0]
-    built = read_json(out / f"build-{board.name}.json")
-    if not isinstance(built, dict) or (built.get("graph"), built.get("board_file")) != (graph.id, board.digest):
-        raise EdgernnError(f"{folder} is of another graph or board file; run `edgernn build` for {board.name} again")
-    flash.write(way)
-    answer = flash.self_test_answer(serial, graph.id, seconds) if serial else ""
-    return {**result, "ways": [], "written": str(way), "self_test": answer}
-
-
-def run_board(
-    where: Path, board_name: str, out: Path, wav: Path | None = None, toolchain: str = "auto", emulator: str = "auto",
-    optimize: str = "-O2", scheme: str | None = None, gdb: str = "",
-) -> dict[str, Any]:  # fmt: skip
-    """Build, run, compare every bit with the definition and count instructions.
-
-    On an emulated core; or, with gdb = HOST:PORT of a gdb server, on the board itself, whose cycles are counted too.
-    """
-    from edgernn.application import run_on_device
-    from edgernn.firmware import build_firmware, run_firmware
-    from edgernn.signal.audio import read_audio
-    from targets import load_board
-
-    graph, board = load_graph(find_graph(where, scheme)), load_board(board_name)
-    pcm = read_audio(wav, graph.sample_rate) if wav else _test_sound(where, graph)
-    firmware, built = build_firmware(graph, board, out / board.name / "test", toolchain, optimize)
-    if gdb:
-        result = {**built.to_dict(), **run_on_device(graph, firmware, board, pcm, gdb, optimize)}
-    else:
-        result = {**built.to_dict(), **run_firmware(graph, firmware, board, pcm, emulator).to_dict()}
-    write_json(out / f"run-{board.name}.json", result)
-    return result
-
-
-def _test_sound(where: Path, graph: NetGraph) -> Any:
-    """Test sound of the run folder's data; for a lone graph file the self-test's signal."""
-    from firmware_export.golden import golden_signal
-
-    if where.is_dir():
-        return task_of(graph).sound(graph, load_data(where))
-    return golden_signal(graph.step_samples, 250)
-
-
 # All of it ---------------------------------------------------------------------------
 
 
 @one_at_a_time
 def whole(
-    recipe: Recipe, folder: Path, boards: Sequence[str], progress: Progress, device: str = "auto", options: Values = NONE
+    recipe: Recipe, folder: Path, cores: Sequence[str], progress: Progress, device: str = "auto", options: Values = NONE
 ) -> dict[str, Any]:
-    """Every verb in turn, from data to the emulated board; returns the summary that the table shows."""
+    """Every verb in turn, from data to the emulated boards `cores`; returns the summary that the table shows."""
     from edgernn.firmware import check_board
 
     task = find_task(recipe.task, recipe.name)
     training = {o.name: options[o.name] for o in task.options_of("train") if options.get(o.name)}
     task.before_training(recipe, training)
     check_device(device)
-    for board in boards:
+    for board in cores:
         check_board(board)
     prepare_data(recipe, folder, progress)
     train_model(folder, progress, device, training)
@@ -345,9 +275,9 @@ def whole(
     simulated = simulate_model(folder, progress, question=task.whole_question)
     export_graph(folder, folder / "c")
     runs = []
-    for i, board in enumerate(boards):
-        progress(f"emulating {board}", i, len(boards))
-        runs.append(run_board(folder, board, folder))
+    for i, board in enumerate(cores):
+        progress(f"emulating {board}", i, len(cores))
+        runs.append(boards.run_board(folder, board, folder))
     summary = summarize(task, folder, simulated, runs)
     write_json(folder / "summary.json", summary)
     return summary

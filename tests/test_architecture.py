@@ -33,8 +33,8 @@ LAYERS: tuple[tuple[str, str], ...] = (
     ("targets", r"targets(\..*)?"),
     ("judging", r"edgernn\.(drift|compare|firmware|application|gate)"),
     ("tasks", r"edgernn\.tasks\.\w+\..*|edgernn\.tasks\._\w+|edgernn\.tasks\.(?!base$)\w+"),
-    ("pipeline", r"edgernn\.pipeline"),
-    ("command line", r"edgernn\.(cli|__main__|face)"),
+    ("pipeline", r"edgernn\.(pipeline|boards)"),
+    ("command line", r"edgernn\.(cli|cli_boards|__main__|face)"),
 )
 
 

@@ -16,7 +16,7 @@ from fixture_runs import ROOT, fixture_run
 from needs import need_module
 from typer.testing import CliRunner
 
-from edgernn import cli, pipeline
+from edgernn import boards, cli, pipeline
 from edgernn.errors import EdgernnError
 from edgernn.tasks import load_graph
 from targets import flash, load_board
@@ -29,7 +29,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with a Pico's application."""
     folder = fixture_run(tmp_path_factory.mktemp("flash") / "run")
     pipeline.quantize_model(folder)
-    pipeline.build_board(folder, "pico", folder)
+    boards.build_board(folder, "pico", folder)
     return folder
 
 
@@ -118,14 +118,14 @@ def test_what_was_not_built_or_is_of_another_graph_is_refused(built: Path, tmp_p
 def test_a_flasher_is_called_with_the_images_and_its_failure_is_told(built: Path, tmp_path: Path) -> None:
     copy = f'[[flashers]]\ncommand = ["sh", "-c", "cat {{bin}} > {tmp_path}/flash"]\ninstall = "it is there"\n'
     board = own_board(tmp_path, copy)
-    pipeline.build_board(built, str(board), built)
+    boards.build_board(built, str(board), built)
     assert "done: sh -c" in said("flash", built, "--board", board)
     assert (tmp_path / "flash").read_bytes() == (built / "pico" / "pico.bin").read_bytes()
     fail = '[[flashers]]\ncommand = ["sh", "-c", "echo Error: no probe >&2; exit 3"]\ninstall = "it is there"\n'
     board = own_board(tmp_path, fail)
-    pipeline.build_board(built, str(board), built)
+    boards.build_board(built, str(board), built)
     text = said("flash", built, "--board", board, code=2)
-    pipeline.build_board(built, "pico", built)
+    boards.build_board(built, "pico", built)
     assert text.startswith("sh failed (Error: no probe); the board may be written in part")
 
 
@@ -195,11 +195,11 @@ def test_a_drive_without_a_board_id_is_never_taken(built: Path, tmp_path: Path, 
 
 def test_a_program_of_another_board_file_of_that_name_is_refused(built: Path, tmp_path: Path) -> None:
     other = own_board(tmp_path, '[[flashers]]\ncommand = ["sh", "-c", "true"]\ninstall = "x"\n')
-    pipeline.build_board(built, "pico", built)
+    boards.build_board(built, "pico", built)
     assert "another graph or board file" in said("flash", built, "--board", other, code=2)
     (built / "build-pico.json").write_text("[1]")
     assert "another graph or board file" in said("flash", built, "--board", "pico", "--drive", drive(tmp_path / "d"), code=2)
-    pipeline.build_board(built, "pico", built)
+    boards.build_board(built, "pico", built)
 
 
 @pytest.mark.parametrize(

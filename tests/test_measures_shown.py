@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from edgernn import cli, pipeline, show
+from edgernn import boards, cli, pipeline, show
 from edgernn.exports import onnx_files
 from edgernn.show import Table
 from edgernn.tasks.denoise import show as denoise_show
@@ -44,7 +44,7 @@ def test_a_board_that_differs_ends_with_1(bits: int, code: int, monkeypatch: pyt
         ("flash_bytes", "ram_bytes", "state_bytes", "stack_bytes", "steps", "instructions_per_step", "instructions_per_second"),
         1,
     )
-    monkeypatch.setattr(pipeline, "run_board", lambda *_: {**found, "bits_differing": bits})
+    monkeypatch.setattr(boards, "run_board", lambda *_: {**found, "bits_differing": bits})
     for more in ((), ("--json",)):
         assert exit_code("run", tmp_path, *more) == code
 
@@ -277,5 +277,5 @@ def test_the_distance_is_to_the_integers_and_by_level(monkeypatch: pytest.Monkey
 
 def test_json_is_the_result_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = {"board": "b", "bits_differing": 0, "x": [1, 2]}
-    monkeypatch.setattr(pipeline, "run_board", lambda *_: found)
+    monkeypatch.setattr(boards, "run_board", lambda *_: found)
     assert json.loads(CliRunner().invoke(cli.app, ["run", str(tmp_path), "--json"]).stdout) == found

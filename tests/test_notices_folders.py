@@ -16,7 +16,7 @@ from listening import small_corpus
 from nets import quantized, random_net
 from test_notices_leaks import spot_recipe, spotter
 
-from edgernn import pipeline, runs
+from edgernn import boards, pipeline, runs
 from edgernn.artifacts import replacing, write_json
 from edgernn.errors import EdgernnError
 from edgernn.face import Model
@@ -84,10 +84,10 @@ def test_a_board_s_results_are_those_of_its_run(run: Path, tmp_path: Path, monke
     heard: list[int] = []
     monkeypatch.setattr(firmware, "build_firmware", lambda *_: (None, built))
     monkeypatch.setattr(firmware, "run_firmware", lambda g, f, b, pcm, e: heard.append(len(pcm)) or emulated)
-    found = pipeline.run_board(run, "microbit", tmp_path, scheme="int8")
+    found = boards.run_board(run, "microbit", tmp_path, scheme="int8")
     assert found == {"board": "microbit", "flash_bytes": 5, "bits_differing": 3}
     assert json.loads((tmp_path / "run-microbit.json").read_text()) == found
-    pipeline.run_board(run / "graph-int8.ern", "microbit", tmp_path)
+    boards.run_board(run / "graph-int8.ern", "microbit", tmp_path)
     assert heard == [6 * 8000, 250 * 320], "all six test clips; of a lone graph the self-test's signal"
 
 

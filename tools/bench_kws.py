@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from edgernn import pipeline, runs
+from edgernn import boards, pipeline, runs
 from edgernn.artifacts import read_json, write_json
 from edgernn.core.primitives import SCHEMES
 from edgernn.data.augment import StreamConfig, make_stream
@@ -270,7 +270,7 @@ def board_figures(folder: Path) -> dict[str, Any]:
     """Cost on emulated cores, and speed on this host."""
     out: dict[str, Any] = {}
     for board in ("microbit", "mps2-an386", "riscv32-virt"):
-        r = pipeline.run_board(folder, board, folder)
+        r = boards.run_board(folder, board, folder)
         keys = ("cpu", "toolchain", "flash_bytes", "ram_bytes", "stack_bytes", "instructions_per_second")
         out[board] = {key: r[key] for key in (*keys, "bits_differing", "steps")}
     dataset, g = runs.load_data(folder), load_graph(folder / "graph-int8x16.ern")

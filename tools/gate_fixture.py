@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgernn import gate, pipeline, runs
+from edgernn import boards, gate, pipeline, runs
 from edgernn.data.corpus import NOISE, Clip, Item, write_dataset
 from edgernn.errors import EdgernnError
 from edgernn.recipe import Recipe
@@ -103,7 +103,7 @@ def measure(folder: Path) -> None:
         pipeline.quantize_model(folder, scheme)
         pipeline.simulate_model(folder, lambda *_: None, scheme, Question(seconds=60.0))
     for board in BOARDS:
-        pipeline.run_board(folder, board, folder, toolchain="gcc", emulator="qemu")
+        boards.run_board(folder, board, folder, toolchain="gcc", emulator="qemu")
 
 
 def main() -> int:
