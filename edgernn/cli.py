@@ -239,7 +239,7 @@ def _whole(task: Task) -> Callable[..., None]:
         with progress_bars() as progress:
             result = pipeline.whole(chosen, out, board or ["mps2-an386"], progress, device, options)
         next_steps = task.next_steps(result["folder"], f"{result['folder']}/graph-{result['scheme']}.ern")
-        printed(result, as_json, lambda s: show.summary(s, task.show_summary(s), next_steps, task.c.header))
+        printed(result, as_json, lambda s: show.summary(s, task.show_summary(s), next_steps, task.c.header()))
 
     whole.__doc__ = (
         f"{task.whole.help}\n\ndata, train, quantize, simulate, export, build and run in turn. Makes the run folder."

@@ -90,8 +90,11 @@ class Model:
         return Stream(self.graph, self._runtime)
 
     def __call__(self, sound: Sound) -> Any:
-        """A whole sound from reset: what `Stream.push` gives for it."""
-        return self.stream().push(sound)
+        """A whole sound from reset: what `Stream.push` gives for it, and `Stream.finish`."""
+        stream = self.stream()
+        heard = stream.push(sound)
+        last = stream.finish()
+        return heard + last if last else heard
 
     def __repr__(self) -> str:
         return f"<edgernn.Model {self.name}: {self.task}, {self.weight_bytes} bytes of weights, {self.id[:12]}>"
@@ -123,6 +126,12 @@ class Stream:
         output = self._runtime.process(pcm)
         begin, self._steps = self._steps, self._steps + len(output)
         return self._task.heard(self._graph, output, begin)
+
+    def finish(self) -> list[Any]:
+        """What had begun when the sound ended and is told only when it is over, such as an event; then reset the stream."""
+        last = self._task.heard_last(self._graph, self._runtime.process, self._steps)
+        self.reset()
+        return last
 
 
 def _as_int16(sound: Sound) -> Int16:

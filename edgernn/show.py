@@ -193,7 +193,7 @@ def summary(s: Mapping[str, Any], quality: list[list[Any]], next_steps: list[str
     yield Table(f"graph {s['graph'][:12]}", ["", "result"], rows)
     folder, graph = s["folder"], f"{s['folder']}/graph-{s['scheme']}.ern"
     yield f"wrote {folder}/: model.safetensors (float), {Path(graph).name} (int8), c/ ({header}, runtime, examples), *.json"
-    first, *others = [*next_steps, f"copy {folder}/c into your firmware; {folder}/c/examples/main.c shows how"]
+    first, *others = [*next_steps, f"copy {folder}/c into your firmware; {folder}/c/examples/ shows how"]
     yield "\n".join([f"next: {first}", *(f"      {line}" for line in others)])
 
 

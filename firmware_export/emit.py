@@ -21,12 +21,13 @@ from edgernn.core.graph_file import FORMAT_VERSION
 from edgernn.core.primitives import LINEAR_CONSTANTS
 from edgernn.core.structure import Op
 from edgernn.errors import EdgernnError
+from edgernn.signal.log_mel_graph import LogMelGraph
 from edgernn.tasks import Task, task_of
 from edgernn.tasks.base import Member
 from firmware_export.golden import golden_checksums
-from firmware_export.plan import C_WORDS, c_name, make_plan, state_bytes
+from firmware_export.plan import C_WORDS, c_name, ctype_bytes, make_plan, padding, state_bytes
 
-API_VERSION = 1
+API_VERSION = 2
 #: bound on the stack of one step on any supported core; the emulated batteries assert it
 STACK_BYTES = 512
 #: what turns a task's harness into a program of the host, and into a test firmware
@@ -36,7 +37,7 @@ _CTYPES = {name: f"{name}_t" for name in ("int8", "int16", "int32", "uint8", "ui
 
 @dataclass(frozen=True)
 class Array:
-    """One constant array of the header; kind: "weight" of the network, "table" of the front end, or "other"."""
+    """One constant array of the header; kind: "weight" of the net, "table" or "affine" of the signal path, or "other"."""
 
     name: str
     data: NDArray[Any]
@@ -79,15 +80,14 @@ def wrapped(words: Iterable[str], width: int = 116) -> str:
 
 def arrays(g: NetGraph) -> list[Array]:
     """The constants that the CRC covers, in the header's order: the net's, then the signal path's tables."""
-    front = {name.split(".")[1]: a for name, a in g.task_tensors().items()}
-    front |= {"offset": g.affine.offset, "gain": g.affine.gain}
     net = [
         Array(c_name(f"{op.output}.{key}"), g.constants[f"{op.output}.{key}"], "weight")
         for op in g.ops
         if f"{op.output}.weight" in g.constants
         for key in LINEAR_CONSTANTS
     ]
-    return [*net, *(Array(k, v, "table") for k, v in front.items())]
+    front = [Array(name.split(".")[1], a, "table") for name, a in g.task_tensors().items()]
+    return [*net, *front, Array("offset", g.affine.offset, "affine"), Array("gain", g.affine.gain, "affine")]
 
 
 def linears(g: NetGraph) -> list[_Linear]:
@@ -137,7 +137,8 @@ def render_header(g: NetGraph, prefix: str = "") -> str:
         **_names(task, g, prefix), id=g.id, plan=plan, arrays=[*arrays(g), *others], linears=linears(g), members=members,
         crc=constants_crc32(g), state_bytes=state_bytes(g, plan, members), stack_bytes=STACK_BYTES, golden=golden,
         api_version=API_VERSION, graph_format=FORMAT_VERSION, features_type=f"int{g.affine.bits}_t",
-        guard=re.sub(r"\W", "_", task.c.header).upper(),
+        padded=[(m, padding(max(1, m.count) * ctype_bytes(m.ctype))) for m in members.padded],
+        features_pad=padding(g.affine.bits // 8 * g.frames_per_step * g.bands),
     )  # fmt: skip
     return str(text).replace("&@_", f"&{prefix}_")
 
@@ -145,8 +146,9 @@ def render_header(g: NetGraph, prefix: str = "") -> str:
 def _names(task: Task, g: NetGraph, prefix: str) -> dict[str, Any]:
     """What every template of a task is given."""
     return {
-        "g": g, "p": prefix, "P": prefix.upper(), "header": task.c.header, "sources": task.c.sources,
+        "g": g, "p": prefix, "P": prefix.upper(), "header": task.c.header(prefix), "sources": task.c.sources,
         "task_template": task.template().name, "macros": c_macros(g.labels),
+        "front_template": "log_mel.jinja" if isinstance(g, LogMelGraph) else "own_front.jinja",
     }  # fmt: skip
 
 
@@ -191,13 +193,16 @@ def template(task: Task, name: str) -> Any:
 
 
 def export_c(g: NetGraph, folder: Path, prefix: str = "") -> list[Path]:
-    """Write the task's header, the runtime and the examples into `folder`, all or none; returns the files written."""
+    """Write the task's header, the runtime and the examples into `folder`, all or none; returns the files written.
+
+    What is generated is named like the prefix: models of two prefixes can lie in one folder.
+    """
     task = task_of(g)
     prefix = prefix or task.c.prefix
-    contents = {folder / task.c.header: text_bytes(render_header(g, prefix))}
+    contents = {folder / task.c.header(prefix): text_bytes(render_header(g, prefix))}
     for name in task.c.examples:
         text = template(task, f"{name}.jinja").render(_names(task, g, prefix))
-        contents[folder / "examples" / name] = text_bytes(text)
+        contents[folder / "examples" / f"{prefix}_{name}"] = text_bytes(text)
     return write_all({**contents, **runtime_files(folder)})
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgernn.core.graph import NetGraph
 from edgernn.core.structure import Op
-from edgernn.tasks.base import StateMembers
+from edgernn.tasks.base import Member, StateMembers
 
 #: no identifier of C or C++ may be one of these
 C_WORDS = frozenset(keyword.kwlist) | {
@@ -28,12 +28,13 @@ _WIDTH = {"int8": 1, "int16": 2}
 
 @dataclass(frozen=True)
 class StateField:
-    """One carried array of the state struct."""
+    """One carried array of the state struct, and the bytes after it that let the next begin at a multiple of four."""
 
     name: str
     ctype: str
     count: int
     value: str
+    pad: int
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,11 @@ def make_plan(g: NetGraph) -> Plan:
 
 
 def state_fields(g: NetGraph) -> list[StateField]:
-    """The carried arrays, widest type first so that the struct has no holes."""
-    fields = [
-        StateField(c_name(s.read), f"{g.values[s.read].dtype}_t", _count(g, s.read), s.read)
+    """The carried arrays in the graph's order; each begins at a multiple of four bytes, for kernels that read words."""
+    return [
+        StateField(c_name(s.read), f"{g.values[s.read].dtype}_t", _count(g, s.read), s.read, padding(_bytes(g, s.read)))
         for s in g.states
-    ]  # fmt: skip
-    return sorted(fields, key=lambda f: f.ctype != "int16_t")
+    ]
 
 
 def _count(g: NetGraph, value: str) -> int:
@@ -78,8 +78,8 @@ def _bytes(g: NetGraph, value: str) -> int:
 
 
 def net_bytes(g: NetGraph) -> int:
-    """Size of the state struct's member `net`: the carried arrays, widest first; a net without state has a placeholder."""
-    return _aligned(sum(_bytes(g, f.value) for f in state_fields(g)), 2) or 2
+    """Size of the state struct's member `net`: the padded carried arrays; a net without state has a placeholder."""
+    return sum(_bytes(g, f.value) + f.pad for f in state_fields(g)) or _ALIGN
 
 
 def split_states(g: NetGraph, net: NDArray[np.uint8]) -> dict[str, NDArray[np.generic]]:
@@ -90,35 +90,44 @@ def split_states(g: NetGraph, net: NDArray[np.uint8]) -> dict[str, NDArray[np.ge
         size = f.count * dtype.itemsize
         raw = np.ascontiguousarray(net[:, offset : offset + size])
         out[f.value] = raw.view(dtype).reshape(len(net), *g.values[f.value].shape)
-        offset += size
-    return {s.read: out[s.read] for s in g.states}
+        offset += size + f.pad
+    return out
 
 
 #: size and alignment of what a state struct may hold, on the core that aligns most
 _CTYPES = {
     "int8_t": (1, 1), "uint8_t": (1, 1), "int16_t": (2, 2), "uint16_t": (2, 2), "int32_t": (4, 4), "uint32_t": (4, 4),
-    "uint64_t": (8, 8), "ern_decider": (8, 4), "ern_gate": (8, 4),
+    "ern_decider": (20, 4),
 }  # fmt: skip
+
+
+def ctype_bytes(ctype: str) -> int:
+    """Size of what a state struct may hold."""
+    return _CTYPES[ctype][0]
+
+
+def padding(size: int) -> int:
+    """Bytes that are missing to a multiple of four."""
+    return -size % _ALIGN
 
 
 def state_bytes(g: NetGraph, plan: Plan, members: StateMembers) -> int:
     """Size of a task's state struct as C lays it out; the C compiler checks it."""
-    task, alignment = _layout([(m.ctype, m.count) for m in members.scratch])
-    scratch = _aligned(max(task, plan.arena_bytes, 4), max(alignment, 4))
-    size, most = _layout([(m.ctype, m.count) for m in members.first])
-    most = max(most, alignment, 4)
-    size = _aligned(size, max(alignment, 4)) + scratch + net_bytes(g) + 2 * 2 * g.scores
-    rest = [*((m.ctype, m.count) for m in members.last), (f"int{g.affine.bits}_t", g.frames_per_step * g.bands)]
-    return _aligned(_layout(rest, size)[0], most)
+    scratch = max(_layout(members.scratch), plan.arena_bytes, _ALIGN)
+    size = _aligned(_layout(members.first), _ALIGN) + _aligned(scratch, _ALIGN) + net_bytes(g)
+    words = [max(1, m.count) * ctype_bytes(m.ctype) for m in members.padded] + [
+        g.affine.bits // 8 * g.frames_per_step * g.bands
+    ]
+    size += sum(_aligned(x, _ALIGN) for x in words) + 2 * 2 * g.scores
+    return _aligned(_layout(members.last, size), _ALIGN)
 
 
-def _layout(members: Sequence[tuple[str, int]], size: int = 0) -> tuple[int, int]:
-    """(size, alignment) of a struct's members after `size` bytes, each rounded up to its alignment."""
-    most = 1
-    for ctype, count in members:
-        each, alignment = _CTYPES[ctype]
-        size, most = _aligned(size, alignment) + each * max(1, count), max(most, alignment)
-    return size, most
+def _layout(members: Sequence[Member], size: int = 0) -> int:
+    """Size of a struct after `size` bytes and these members, each at a multiple of its alignment."""
+    for m in members:
+        each, alignment = _CTYPES[m.ctype]
+        size = _aligned(size, alignment) + each * max(1, m.count)
+    return size
 
 
 def _aligned(size: int, to: int) -> int:

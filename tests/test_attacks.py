@@ -244,7 +244,7 @@ def test_a_value_may_be_called_like_a_word_of_c(tmp_path: Path) -> None:
     states = tuple(dataclasses.replace(s, read="int" if s.read == state else s.read) for s in g.states)
     values = {"int" if x == state else x: v for x, v in g.values.items()}
     export_c(dataclasses.replace(g, ops=ops, states=states, values=values), tmp_path)
-    (tmp_path / "t.c").write_text('#define KWS_IMPLEMENTATION\n#include "model.h"\n', encoding="utf-8")
+    (tmp_path / "t.c").write_text('#define KWS_IMPLEMENTATION\n#include "kws.h"\n', encoding="utf-8")
     run_compiler([*host_compiler(), *WARNINGS, f"-I{tmp_path}", "-c", str(tmp_path / "t.c"), "-o", str(tmp_path / "t.o")])
 
 

@@ -102,7 +102,7 @@ def test_simulate_compares_runtimes(run: Path, recording: Path) -> None:
 
 def test_export_build_run(run: Path, tmp_path: Path) -> None:
     files = json.loads(ok("export", run, "--out", tmp_path / "c", "--json"))["files"]
-    assert {"model.h", "ern_net.c", "main.c"} <= {Path(f).name for f in files}
+    assert {"kws.h", "ern_net.c", "kws_main.c"} <= {Path(f).name for f in files}
     built = json.loads(ok("build", run, "--json"))
     assert 5000 < built["flash_bytes"] < 20000
     emulated = json.loads(ok("run", run, "--json"))
@@ -117,7 +117,7 @@ def test_exports_are_inspected_and_agree(run: Path, tmp_path: Path) -> None:
     result = json.loads(ok("export", run, "--format", "onnx", "--qdq", "--json"))
     assert set(result["bytes"]) == {"model.onnx", "model_float.onnx", "model_qdq.onnx"}
     assert result["qdq_snr_db"]["as_written"] > 20
-    files = [run / "graph-int8x16.ern", run / "tflite/model.tflite", run / "onnx/model.onnx"]
+    files = [run / "graph-int8x16.ern", run / "tflite/kws.tflite", run / "onnx/model.onnx"]
     found = json.loads(ok("inspect", *files, "--json"))
     assert {f["graph_id"] for f in found.values()} == {result["graph"]}
     assert "CONV_2D" in ok("inspect", files[1])

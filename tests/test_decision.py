@@ -53,9 +53,13 @@ def test_whole_streams_give_the_events_of_single_steps(smoothing: int, refractor
     rows = (np.abs(walk) % 32768).astype(np.int16)
     decision = replace(D, smoothing=smoothing, refractory=refractory, thresholds=(21000, 18000))
     decider = Decider(decision)
-    expected = [event for row in rows if (event := decider.push(row))]
+    told = [event for row in rows if (event := decider.push(row))]
+    expected = [event for event in told if event.over]
     assert len(expected) > 20
-    assert detect(rows, decision) == expected
+    assert (len(told) > len(expected)) == (refractory > 0), "each is told twice, unless it is over at once"
+    found = detect(rows, decision)
+    assert found[: len(expected)] == expected
+    assert [(e.step, e.label) for e in found[len(expected) :]] == [(e.step, e.label) for e in told[-1:] if not e.over]
     assert detect(rows[:0], decision) == []
 
 
@@ -100,9 +104,27 @@ def test_c_fires_the_same_events(scheme: str) -> None:
         expected = make_runtime("numpy", graph).run(pcm)
         assert np.array_equal(found.posteriors, expected.posteriors)
         assert np.array_equal(found.output, expected.output)
-        events = [(i, label, score) for i, (label, score) in enumerate(found.output.tolist()) if label >= 0]
-        assert events == [(e.step, e.label, e.score) for e in detect(expected.posteriors, decision)]
-        assert events
+        events = [(i - age, x, score) for i, (x, score, age, over) in enumerate(found.output.tolist()) if over]
+        assert events == [(e.step, e.label, e.score) for e in detect(expected.posteriors, decision)][: len(events)]
+        assert events and len(detect(expected.posteriors, decision)) - len(events) in (0, 1)
+
+
+def test_an_event_has_the_highest_score_of_its_time() -> None:
+    """From the step in which it fires to its release, or for R steps; what comes later is not its own."""
+    d = replace(D, smoothing=1, refractory=4)
+
+    def scores(*row: int) -> list[Event]:
+        return detect(posteriors(*((x, 0) for x in row)), d)
+
+    assert scores(20000, 30000, 25000) == [Event(0, 0, 30000)]
+    assert scores(20000, 12288, 30000, 0) == [Event(0, 0, 30000)], "three quarters of the threshold hold it"
+    assert scores(20000, 12287, 30000, 0, 0, 0) == [Event(0, 0, 20000)], "it was released before"
+    assert scores(20000, 20000, 20000, 20000, 21000, 0) == [Event(0, 0, 21000)], "R steps after it fired count"
+    assert scores(20000, 20000, 20000, 20000, 20000, 30000) == [Event(0, 0, 20000)], "and no later one"
+    decider = Decider(d)
+    told = [decider.push(row) for row in posteriors((20000, 0), (24000, 0), (100, 0), (0, 0), (0, 20000), (0, 30000), (0, 0))]
+    assert told == [Event(0, 0, 20000, over=False), None, Event(0, 0, 24000), None, None, Event(5, 1, 30000, over=False),
+                    Event(5, 1, 30000)]  # fmt: skip
 
 
 def test_events_match_spans_once_and_not_too_late() -> None:

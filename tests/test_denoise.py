@@ -174,7 +174,7 @@ def test_activity_is_the_mean_gain(tmp_path: Path) -> None:
     export_c(g, tmp_path)
     source = tmp_path / "activity.c"
     source.write_text(
-        '#define DN_IMPLEMENTATION\n#include "denoise.h"\nint16_t active(const int16_t *gains);\n'
+        '#define DN_IMPLEMENTATION\n#include "dn.h"\nint16_t active(const int16_t *gains);\n'
         "int16_t active(const int16_t *gains)\n{\n    static dn_state s;\n"
         "    ern_copy(s.gains, gains, sizeof s.gains);\n    return dn_activity(&s);\n}\n"
     )

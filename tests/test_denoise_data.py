@@ -479,12 +479,10 @@ def test_runtimes_side_by_side(run: Path, tmp_path: Path) -> None:
 
 
 def test_exports(run: Path, tmp_path: Path) -> None:
-    for form, files in (("c", {"denoise.h"}), ("tflite", {"model.tflite"}), ("onnx", {"model.onnx"})):
+    for form, files in (("c", {"dn.h"}), ("tflite", {"dn.tflite"}), ("onnx", {"model.onnx"})):
         out = json.loads(edgernn("export", run, "--format", form, "--out", tmp_path / form, "--json"))
         assert files <= {Path(f).name for f in out["files"]}
-    shown = edgernn(
-        "inspect", tmp_path / "tflite" / "model.tflite", tmp_path / "onnx" / "model.onnx", run / "graph-int8x16.ern"
-    )
+    shown = edgernn("inspect", tmp_path / "tflite" / "dn.tflite", tmp_path / "onnx" / "model.onnx", run / "graph-int8x16.ern")
     assert "gains" in shown
     edgernn("export", run, "--format", "tflite", "--stateful", "--out", tmp_path / "stateful")
     assert "rows a step; a clip of them cannot be unrolled" in edgernn(
@@ -503,7 +501,7 @@ def test_the_exported_example_denoises(run: Path, tmp_path: Path) -> None:
     from edgernn.tasks.denoise.stream import denoiser
 
     edgernn("export", run, "--out", tmp_path, "--prefix", "quiet")
-    sources = [tmp_path / "examples" / "main.c", *(tmp_path / name for name in TASK.c.sources)]
+    sources = [tmp_path / "examples" / "dn_main.c", *(tmp_path / name for name in TASK.c.sources)]
     subprocess.run(
         [*host_compiler(), *WARNINGS, f"-I{tmp_path}", *map(str, sources), "-o", str(tmp_path / "a.out")], check=True
     )
@@ -573,7 +571,7 @@ def test_a_trained_run_goes_the_whole_way(tmp_path: Path, monkeypatch: pytest.Mo
     )
     result = json.loads(edgernn("denoise-train", "--recipe", tmp_path / "r.toml", "--out", tmp_path / "run", "--json"))
     assert result["boards"][0]["bits_differing"] == 0
-    assert (tmp_path / "run" / "c" / "denoise.h").is_file()
+    assert (tmp_path / "run" / "c" / "dn.h").is_file()
     assert set(result["mean"]) == {"noisy", "float", "integer"}
 
 

@@ -229,15 +229,15 @@ def test_project(front: str, stateful: bool, tmp_path: Path) -> None:
     assert all(path.is_file() for path in written)
     data = written[0].read_bytes()
     assert data == model_bytes(g, stateful=stateful)
-    text = (tmp_path / "main.cc").read_text()
+    text = (tmp_path / "kws_main.cc").read_text()
     registered = re.findall(r"resolver\.(\w+)\(\)", text)
     assert registered == [RESOLVER_METHODS[name] for name in operators(data)]
     assert f"MicroMutableOpResolver<{len(registered)}>" in text
     assert ("CALL_ONCE" in operators(data)) is stateful is ("MicroResourceVariables::Create" in text)
-    size = int(re.search(r"ARENA_BYTES (\d+)", (tmp_path / "model_tflite.h").read_text())[1])  # type: ignore[index]
+    size = int(re.search(r"ARENA_BYTES (\d+)", (tmp_path / "kws_tflite.h").read_text())[1])  # type: ignore[index]
     assert size == _arena.arena_bytes(data) == report["arena_bytes"]
-    assert report["bytes"] == {"model.tflite": len(data)}
-    for source in ("model_tflite.cc", "ern_frontend.c", "ern_decide.c"):
+    assert report["bytes"] == {"kws.tflite": len(data)}
+    for source in ("kws_tflite.cc", "ern_frontend.c", "ern_decide.c"):
         subprocess.run(["c++", "-Wall", "-Wextra", "-Werror", "-c", tmp_path / source, "-o", tmp_path / "x.o"], check=True)
 
 
@@ -254,7 +254,7 @@ def test_the_example_compiles_against_tflm(cell: str, front: str, scheme: str, s
     """main.cc and the C array, with every warning an error of ours, against TFLM's real headers."""
     include = need_tflm_headers()
     export_tflite(quantized(random_net(cell, 16, front), scheme), tmp_path, stateful=stateful)
-    for source in ("main.cc", "model_tflite.cc"):
+    for source in ("kws_main.cc", "kws_tflite.cc"):
         done = compile_cc(tmp_path / source, include)
         assert done.returncode == 0, done.stderr
 
@@ -267,7 +267,7 @@ def test_a_denoisers_example_compiles_against_tflm(scheme: str, net: str, tmp_pa
     written, report = export_tflite(g, tmp_path, prefix="dn")
     assert all(path.is_file() for path in written)
     assert report["arena_bytes"] == _arena.arena_bytes(written[0].read_bytes())
-    for source in ("main.cc", "model_tflite.cc"):
+    for source in ("dn_main.cc", "dn_tflite.cc"):
         done = compile_cc(tmp_path / source, include)
         assert done.returncode == 0, done.stderr
 
@@ -276,9 +276,9 @@ def test_a_denoisers_example_compiles_against_tflm(scheme: str, net: str, tmp_pa
 def test_a_denoisers_project_is_sound_in_and_sound_out(scheme: str, tmp_path: Path) -> None:
     """The steps of main.cc with the project's own C and tables around the real TFLM interpreter: the definition's sound."""
     g, data, c = built_project(scheme, tmp_path)
-    main = (tmp_path / "main.cc").read_text()
+    main = (tmp_path / "dn_main.cc").read_text()
     assert "overlap, spectrum, net.output(1)->data.i16, DN_GAIN_FLOOR" in main
-    floor = int(re.search(r"GAIN_FLOOR (\d+)", (tmp_path / "model_tflite.h").read_text())[1])  # type: ignore[index]
+    floor = int(re.search(r"GAIN_FLOOR (\d+)", (tmp_path / "dn_tflite.h").read_text())[1])  # type: ignore[index]
     tflm = TFLMRuntime(g, data)
     sound, hop = noisy_sound(g.step_samples * 60), g.stft.hop
     path = ctypes.byref(ctypes.c_char.in_dll(c, "dn_stft"))
@@ -298,7 +298,7 @@ def built_project(scheme: str, folder: Path) -> tuple[DenoiseGraph, bytes, ctype
     """A denoiser's graph, its model and its project's C as a library for this host."""
     g = quantized_denoiser(random_denoiser(), scheme)
     data = export_tflite(g, folder, prefix="dn")[0][0].read_bytes()
-    sources = [folder / "model_tflite.cc", folder / "ern_stft.c"]
+    sources = [folder / "dn_tflite.cc", folder / "ern_stft.c"]
     flags = ["-fPIC", "-c", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
     for source, compiler in zip(sources, ("c++", "cc"), strict=True):
         subprocess.run([compiler, *flags, source, "-o", source.with_suffix(".o")], check=True)
@@ -319,9 +319,9 @@ def test_a_wrong_call_of_tflm_does_not_compile(old: str, new: str, tmp_path: Pat
     """The compiler does look at the calls: each change must be refused."""
     include = need_tflm_headers()
     export_tflite(quantized(random_net("gru", 16, "bare"), "int8"), tmp_path)
-    main = tmp_path / "main.cc"
+    main = tmp_path / "kws_main.cc"
     text = main.read_text()
-    assert old in text, f"main.cc no longer contains {old!r}: mend this test"
+    assert old in text, f"kws_main.cc no longer contains {old!r}: mend this test"
     main.write_text(text.replace(old, new))
     assert compile_cc(main, include).returncode != 0
 
@@ -336,7 +336,7 @@ def compile_cc(source: Path, include: list[str]) -> subprocess.CompletedProcess[
 def test_c_array_holds_the_file(tmp_path: Path) -> None:
     g = quantized(random_net("rnn_relu", 4), "int8x16")
     data = export_tflite(g, tmp_path)[0][0].read_bytes()
-    text = (tmp_path / "model_tflite.cc").read_text()
+    text = (tmp_path / "kws_tflite.cc").read_text()
     array = re.search(r"alignas\(16\) const unsigned char kws_model\[\] = \{([^}]*)\}", text)
     assert array is not None
     assert bytes(int(x) for x in array[1].replace(",", " ").split()) == data
@@ -345,14 +345,14 @@ def test_c_array_holds_the_file(tmp_path: Path) -> None:
 def test_without_tflm_the_arena_is_an_error_of_the_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_arena, "has_tflm", lambda: False)
     export_tflite(quantized(random_net("gru", 4), "int8"), tmp_path)
-    assert "define KWS_ARENA_BYTES" not in (tmp_path / "model_tflite.h").read_text()
-    assert re.search(r"#ifndef KWS_ARENA_BYTES\n#error", (tmp_path / "main.cc").read_text())
+    assert "define KWS_ARENA_BYTES" not in (tmp_path / "kws_tflite.h").read_text()
+    assert re.search(r"#ifndef KWS_ARENA_BYTES\n#error", (tmp_path / "kws_main.cc").read_text())
 
 
 def test_a_clip_has_no_project(tmp_path: Path) -> None:
     g = quantized(random_net("gru", 4), "int8")
     files, report = export_tflite(g, tmp_path, clip_steps=25)
-    assert [p.name for p in files] == ["model.tflite"]
+    assert [p.name for p in files] == ["kws.tflite"]
     assert report["arena_bytes"] > 25 * 2 * 5, "TFLM runs it too, although it joins no more than ten tensors at once"
     with pytest.raises(EdgernnError, match="prefix"):
         export_tflite(g, tmp_path, prefix="No")
@@ -365,7 +365,7 @@ def test_a_net_without_state(tmp_path: Path) -> None:
     for runtime in runtimes(g):
         assert_equal(expected, runtime.run_features(frames_of(g, 50)))
     export_tflite(g, tmp_path)
-    assert "carried" not in (tmp_path / "main.cc").read_text()
+    assert "carried" not in (tmp_path / "kws_main.cc").read_text()
     with pytest.raises(EdgernnError, match="no state"):
         model_bytes(g, stateful=True)
 

@@ -422,7 +422,7 @@ def test_import_quantize_simulate_export(run: Path, tmp_path: Path, normalized: 
     assert clips["float"]["accuracy"] > 0.9
     assert clips["agreement"] > 0.95
     assert clips["logit_snr_db"] > 15
-    assert any(f.endswith("model.h") for f in pipeline.export_graph(run, tmp_path / "c", scheme=scheme)["files"])
+    assert any(f.endswith("kws.h") for f in pipeline.export_graph(run, tmp_path / "c", scheme=scheme)["files"])
 
 
 def test_what_does_not_fit_the_recipe_is_named(run: Path, tmp_path: Path) -> None:

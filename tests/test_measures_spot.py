@@ -11,16 +11,19 @@ import numpy as np
 import pytest
 from listening import small_corpus
 from nets import LABELS, quantized, random_net
+from numpy.typing import NDArray
 
 from edgernn.core.qmath import PREACT_SCALE
 from edgernn.core.trace import Trace
 from edgernn.data.corpus import Dataset
 from edgernn.errors import EdgernnError
+from edgernn.runtimes import make_runtime
+from edgernn.signal.audio import Int16
 from edgernn.tasks import make_recipe
 from edgernn.tasks.spot import TASK, clips, judge
 from edgernn.tasks.spot.decision import Decision, Event, clip_label, detect, make_decision
 from edgernn.tasks.spot.graph import SpotGraph
-from edgernn.tasks.spot.listening import detections_in, with_threshold
+from edgernn.tasks.spot.listening import detections_in, last_detections, with_threshold
 from edgernn.tasks.spot.scoring import StreamScore, match_events, score_clips, score_stream, to_posteriors
 
 QUIET: Any = lambda *_: None  # noqa: E731
@@ -245,10 +248,39 @@ def test_a_threshold_of_ones_own_is_every_keywords(graph: SpotGraph) -> None:
             with_threshold(graph, wrong)
 
 
-def test_a_detection_is_told_at_the_end_of_its_step_with_its_word_and_score(graph: SpotGraph) -> None:
-    found = detections_in(graph, np.array([[-1, 0], [2, 16384], [0, 32767]]), 100)
-    assert [tuple(d) for d in found] == [(2.04, "c", 0.5), (2.06, "a", 1.0)]
+def test_a_detection_is_told_when_it_is_over_with_the_time_at_which_it_fired(graph: SpotGraph) -> None:
+    output = np.array([[-1, 0, 0, 0], [2, 9000, 0, 0], [-1, 0, 0, 0], [2, 16384, 2, 1], [0, 32767, 0, 1]])
+    assert [tuple(d) for d in detections_in(graph, output, 100)] == [(2.04, "c", 0.5), (2.1, "a", 1.0)]
+    assert [tuple(d) for d in detections_in(graph, output, 100, at_once=True)] == [(2.04, "c", 0.2747), (2.1, "a", 1.0)]
     assert graph.labels == LABELS
+
+
+def test_what_lasts_when_a_stream_ends_is_told_and_nothing_that_fires_after_it(graph: SpotGraph) -> None:
+    patient = replace(graph, decision=replace(graph.decision, refractory=4))
+    rest = np.array([[-1, 0, 0, 0], [1, 8192, 3, 1], [0, 9000, 0, 0], [0, 9000, 1, 1]])
+
+    def process(pcm: Int16) -> NDArray[Any]:
+        assert pcm.tolist() == [0] * 4 * graph.step_samples
+        return rest.copy()
+
+    assert last_detections(patient, process, 50) == [(round(49 * 0.02, 3), "b", 0.25)]
+
+
+@pytest.mark.parametrize("runtime", ["numpy", "c"])
+def test_a_sound_that_ends_in_a_word_tells_it(graph: SpotGraph, runtime: str) -> None:
+    """Cut at every step: events that fired before the cut, all of them, with scores that only grow with what is heard."""
+    g = replace(graph, decision=replace(graph.decision, thresholds=(9000, 9000, 9000), smoothing=3, refractory=9))
+    rng = np.random.default_rng(5)
+    pcm = (rng.normal(size=g.step_samples * 90) * np.repeat(rng.integers(20, 8000, 90), g.step_samples)).clip(-32768, 32767)
+    sound = pcm.astype(np.int16)
+    whole = detect(make_runtime(runtime, g).run(sound).posteriors, g.decision)
+    assert len(whole) > 2
+    for steps in range(20, 90, 7):
+        heard = make_runtime(runtime, g)
+        begin = sound[: steps * g.step_samples]
+        told = [*detections_in(g, heard.process(begin), 0), *last_detections(g, heard.process, steps)]
+        wanted = [(round((e.step + 1) / g.steps_per_second, 3), g.labels[e.label]) for e in whole if e.step < steps]
+        assert [(d.time_s, d.label) for d in told] == wanted
 
 
 def test_figures_are_the_integers_and_name_their_test_set() -> None:

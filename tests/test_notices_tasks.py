@@ -21,7 +21,6 @@ from edgernn.runtimes import make_runtime
 from edgernn.tasks.spot import clips, listening
 from edgernn.tasks.spot.decision import Decision
 from firmware_export.emit import c_string, check_prefix
-from firmware_export.plan import state_fields
 
 QUIET: Any = lambda *_: None  # noqa: E731
 
@@ -119,12 +118,6 @@ def test_the_c_of_odd_nets_computes_the_same(cell: str, front: str, scheme: str,
 def test_the_c_of_nets_over_rows_computes_the_same(net: str, scheme: str) -> None:
     g, x = quantized_denoiser(random_denoiser(net), scheme), noisy_sound(16000)
     assert sum(make_runtime("numpy", g).run(x).differing(make_runtime("c", g).run(x)).values()) == 0
-
-
-def test_states_lie_widest_first() -> None:
-    g = quantized(random_net("gru", 4, "conv"), "int8")
-    assert [f.ctype for f in state_fields(g)] == ["int16_t", "int8_t", "int8_t"]
-    assert {f.value for f in state_fields(g)} == {s.read for s in g.states}
 
 
 def test_prefixes_that_c_cannot_take_are_refused() -> None:

@@ -93,7 +93,7 @@ def test_every_task_answers_the_questions_of_the_door() -> None:
         assert task.noun.startswith(("a ", "an "))
         verbs |= {task.whole.verb, *task.commands()}
         nouns.add(task.noun)
-        prefixes.add((task.c.prefix, task.c.header))
+        prefixes.add(task.c.prefix)
         assert recipe_paths()[task.whole.recipe].parent.parent == task.folder
         for option in task.options:
             assert option.help.endswith(".") and set(option.verbs) <= {"data", "train", "simulate", "whole"}
@@ -143,7 +143,7 @@ def test_exports_and_inspect(run: Path, tmp_path: Path) -> None:
     assert len({f["graph_id"] for f in json.loads(edgernn("inspect", *files, "--json")).values()}) == 1
     again = load_graph(files[0])
     assert again.to_bytes() == files[0].read_bytes()
-    assert (tmp_path / "c" / task_of(again).c.header).is_file()
+    assert (tmp_path / "c" / task_of(again).c.header()).is_file()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -295,7 +295,7 @@ def test_sanitizers_and_warnings_find_nothing(tmp_path: Path) -> None:
         pytest.skip("gcc is missing")
     g = random_graph("int8")
     export_c(g, tmp_path)
-    sources = [tmp_path / "examples/main.c", *(tmp_path / x for x in TASK.c.sources)]
+    sources = [tmp_path / "examples/vad_main.c", *(tmp_path / x for x in TASK.c.sources)]
     flags = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     command = ["gcc", *WARNINGS, *flags, f"-I{tmp_path}", *map(str, sources), "-o", str(tmp_path / "a.out")]
     subprocess.run(command, check=True)

@@ -24,7 +24,8 @@ _CTYPES = {"int16": "int16_t", "int32": "int32_t", "uint16": "uint16_t"}
 _SHARED = ("ern_log.h", "ern_math.h", "ern_check.h")
 
 
-_TEXTS = {"model_tflite.h": "model.h", "model_tflite.cc": "model.cc", "main.cc": "main.cc"}
+#: of the files that are named like the prefix: suffix and skeleton
+_TEXTS = {"tflite.h": "model.h", "tflite.cc": "model.cc", "main.cc": "main.cc"}
 
 
 def write_project(
@@ -50,7 +51,8 @@ def write_project(
         "sources": [name for name in sources if name.endswith(".c")], "task_template": task.template().name,
     }  # fmt: skip
     contents = {
-        folder / name: text_bytes(template(task, f"tflm/{skeleton}.jinja").render(values)) for name, skeleton in _TEXTS.items()
+        folder / f"{prefix}_{name}": text_bytes(template(task, f"tflm/{skeleton}.jinja").render(values))
+        for name, skeleton in _TEXTS.items()
     }
     runtime = runtime_files(folder)
     return write_all({**contents, **{folder / name: runtime[folder / name] for name in (*sources, *_SHARED)}})

@@ -28,6 +28,7 @@ from edgernn.exports._arena import arena_bytes
 from edgernn.exports._tflite_file import AlignedBuffer, checksum_slot, pack, read_metadata, verify
 from edgernn.exports._tflite_project import write_project
 from edgernn.exports.metadata import CHECKSUM_KEY, FORM_KEY, PREFIX, Port, input_ports, metadata, output_ports
+from edgernn.tasks import task_of
 
 #: builtin operators in use -> the version that knows int16 (tensorflow/lite/tools/versioning/op_version.cc)
 VERSIONS: Mapping[str, int] = {
@@ -272,7 +273,7 @@ LOWER: Mapping[str, Lowering] = {
 def export_tflite(
     g: NetGraph, folder: Path, *, stateful: bool = False, clip_steps: int | None = None, prefix: str = ""
 ) -> tuple[list[Path], dict[str, Any]]:
-    """Write `model.tflite`, and a project for TFLM around it.
+    """Write the model, named like the prefix (empty: the task's own), and a project for TFLM around it.
 
     Returns the files, the model first, and a report: `bytes` by name, and `arena_bytes`, what TFLM needs on this host (None
     where tflite-micro is not installed).
@@ -282,7 +283,7 @@ def export_tflite(
     """
     folder = Path(folder)
     data = model_bytes(g, stateful=stateful, clip_steps=clip_steps)
-    path, arena = folder / "model.tflite", arena_bytes(data)
+    path, arena = folder / f"{prefix or task_of(g).c.prefix}.tflite", arena_bytes(data)
     write_bytes(path, data)
     report = {"bytes": {path.name: len(data)}, "arena_bytes": arena}
     if clip_steps is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -45,6 +46,15 @@ class LogMelGraph(NetGraph):
     def history_samples(self) -> int:
         """What a window reaches back beyond its hop."""
         return self.frontend.window - self.frontend.hop
+
+    @property
+    def front_end_id(self) -> int:
+        """CRC-32 of all that makes log-mel energies of PCM: equal where two models can share them, whatever their affines."""
+        p = self.frontend
+        crc = zlib.crc32(np.array([p.sample_rate, p.window, p.hop, p.fft, p.bands, p.floor_log2], "<u4").tobytes())
+        for table in self.task_tensors().values():
+            crc = zlib.crc32(table.astype(table.dtype.newbyteorder("<")).tobytes(), crc)
+        return crc
 
     def front_end(self) -> LogMelStream:
         """A new stream through the definition of the front end."""

@@ -5,17 +5,17 @@
 
 #include <stddef.h>
 
-typedef void (*frontend_step)(const ern_frontend *, int16_t *, int16_t *, const int16_t *, int32_t *, uint64_t *);
+typedef void (*frontend_step)(const ern_frontend *, void *, int16_t *, const int16_t *, int32_t *);
 
-void ern_frontend_many(const ern_frontend *f, frontend_step step, int16_t *out, int16_t *history,
-                       const int16_t *pcm, size_t frames, int32_t *work, uint64_t *energy);
+void ern_frontend_many(const ern_frontend *f, frontend_step step, uint8_t *out, size_t frame_bytes, int16_t *history,
+                       const int16_t *pcm, size_t frames, int32_t *work);
 
-void ern_frontend_many(const ern_frontend *f, frontend_step step, int16_t *out, int16_t *history,
-                       const int16_t *pcm, size_t frames, int32_t *work, uint64_t *energy)
+void ern_frontend_many(const ern_frontend *f, frontend_step step, uint8_t *out, size_t frame_bytes, int16_t *history,
+                       const int16_t *pcm, size_t frames, int32_t *work)
 {
     size_t i;
     for (i = 0; i < frames; i++) {
-        step(f, out + i * f->bands, history, pcm + i * f->hop, work, energy);
+        step(f, out + i * frame_bytes, history, pcm + i * f->hop, work);
     }
 }
 

@@ -49,7 +49,7 @@ class NativeFrontEnd:
             p.window, p.hop, p.fft, p.bands, p.floor_log2, a.shift, a.bits, *(x.ctypes.data for x in self._arrays)
         )
         self._work = np.zeros(p.fft, np.int32)
-        self._energy = np.zeros(p.bands, np.uint64)
+        self._entry = np.dtype(np.int8 if affine and affine.bits == 8 else np.int16)
         self._history = np.zeros(max(1, p.window - p.hop), np.int16)
 
     def reset(self) -> None:
@@ -60,13 +60,14 @@ class NativeFrontEnd:
         """PCM int16 [n] -> features int16 [n // hop, bands], continuing where the last call stopped."""
         p = self._params
         pcm = np.ascontiguousarray(pcm, np.int16)
-        out = np.zeros((len(pcm) // p.hop, p.bands), np.int16)
+        out = np.zeros((len(pcm) // p.hop, p.bands), self._entry)
         for_each = self._library.ern_frontend_many
         for_each(
-            ctypes.byref(self._c), ctypes.cast(self._step, ctypes.c_void_p), out.ctypes, self._history.ctypes,
-            pcm.ctypes, ctypes.c_size_t(len(out)), self._work.ctypes, self._energy.ctypes,
+            ctypes.byref(self._c), ctypes.cast(self._step, ctypes.c_void_p), out.ctypes,
+            ctypes.c_size_t(p.bands * out.itemsize), self._history.ctypes, pcm.ctypes, ctypes.c_size_t(len(out)),
+            self._work.ctypes,
         )  # fmt: skip
-        return out
+        return out.astype(np.int16, copy=False)
 
 
 def log_mels(pcm: Int16, p: FrontEndParams, t: FrontEndTables) -> Int16:

@@ -89,27 +89,35 @@ class Member:
 
 @dataclass(frozen=True)
 class StateMembers:
-    """What a task's state struct holds beside the net's own: first (widest types), in the scratch union, and last."""
+    """What a task's state struct holds beside the net's own.
+
+    first: the widest types; scratch: in the union with the net's arena; padded: what is read word by word, each begins at a
+    multiple of four bytes; last: the rest, widest types first.
+    """
 
     first: tuple[Member, ...] = ()
     scratch: tuple[Member, ...] = ()
+    padded: tuple[Member, ...] = ()
     last: tuple[Member, ...] = ()
 
 
 @dataclass(frozen=True)
 class CInterface:
-    """A task's C: default prefix and header's name, its sources in `firmware_export/runtime`, its examples.
+    """A task's C: default prefix of every name and file, its sources in `firmware_export/runtime`, its examples.
 
     Its template (the macros that fill the skeletons) and its harness are files named like the task in `firmware_export`, or
     in the task's own folder.
     """
 
     prefix: str
-    header: str
     sources: tuple[str, ...]
     examples: tuple[str, ...] = ("main.c",)
     #: files of the runtime that a TFLM project around the net needs
     tflm_sources: tuple[str, ...] = ()
+
+    def header(self, prefix: str = "") -> str:
+        """The generated header's file, named like its prefix so that two models can lie in one folder."""
+        return f"{prefix or self.prefix}.h"
 
 
 @dataclass(frozen=True)
@@ -260,6 +268,10 @@ class Task(ABC):
     @abstractmethod
     def heard(self, graph: NetGraph, output: NDArray[Any], begin: int) -> Any:
         """What people get of the outputs [S, width] of steps `begin` and on: events, samples, activity, .."""
+
+    def heard_last(self, graph: NetGraph, process: Callable[[Int16], NDArray[Any]], begin: int) -> list[Any]:
+        """What has begun and is not over when a stream ends after `begin` steps; process takes PCM to outputs."""
+        return []
 
     # For people -------------------------------------------------------------------------------
 

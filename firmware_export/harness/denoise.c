@@ -1,7 +1,7 @@
 /* A denoiser's step as the drivers call it: the denoised samples.
  * Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0 */
 #define MODEL_IMPLEMENTATION
-#include "denoise.h"
+#include "model.h"
 
 typedef struct {
     int16_t pcm[MODEL_HOP];

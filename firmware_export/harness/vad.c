@@ -1,7 +1,7 @@
 /* A voice-activity detector's step as the drivers call it: whether there is speech.
  * Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0 */
 #define MODEL_IMPLEMENTATION
-#include "vad.h"
+#include "model.h"
 
 typedef struct {
     int16_t active;

@@ -8,6 +8,16 @@
 
 #define MEL_ONE 4096u
 
+static void put_feature(const ern_frontend *f, void *out, uint32_t band, int16_t log_mel)
+{
+    const int16_t value = ern_normalize(log_mel, f->offset[band], f->gain[band], f->shift, f->bits);
+    if (f->bits == 8u) {
+        ((int8_t *)out)[band] = (int8_t)value;
+    } else {
+        ((int16_t *)out)[band] = value;
+    }
+}
+
 /* Window history and new samples into work as fft/2 complex numbers (even, odd), in bit-reversed order. */
 static void load_window(const ern_frontend *f, int32_t *work, const int16_t *history, const int16_t *pcm)
 {
@@ -44,46 +54,61 @@ static uint64_t bin_power(const ern_frontend *f, const int32_t *z, uint32_t k)
     return ern_bin_power(x);
 }
 
-static void mel_energy(const ern_frontend *f, uint64_t *energy, const int32_t *z)
+/* One band's feature, or with affine 0 its log2 energy in Q9, to its place in out. */
+static void put_band(const ern_frontend *f, void *out, uint32_t band, uint64_t energy, int affine)
+{
+    const int16_t value = ern_log2_q9(energy + ((uint64_t)1 << f->floor_log2));
+    if (affine) {
+        put_feature(f, out, band, value);
+    } else {
+        ((int16_t *)out)[band] = value;
+    }
+}
+
+/* Bands complete one after another: the bins between two centres rise into the upper band and fall out of the lower one. */
+static void mel_bands(const ern_frontend *f, void *out, const int32_t *z, int affine)
 {
     const uint16_t *rise = f->mel_rise;
+    uint64_t lower = 0;
     uint32_t slope, k;
-    for (k = 0; k < f->bands; k++) {
-        energy[k] = 0;
-    }
     for (slope = 0; slope <= f->bands; slope++) {
+        uint64_t upper = 0;
         for (k = f->mel_start[slope]; k < f->mel_start[slope + 1u]; k++) {
             const uint64_t power = bin_power(f, z, k);
             const uint32_t up = *rise++;
-            if (slope < f->bands) {
-                energy[slope] += power * up;
-            }
-            if (slope > 0u) {
-                energy[slope - 1u] += power * (MEL_ONE - up);
-            }
+            upper += power * up;
+            lower += power * (MEL_ONE - up);
         }
+        if (slope > 0u) {
+            put_band(f, out, slope - 1u, lower, affine);
+        }
+        lower = upper;
     }
 }
 
-void ern_frontend_log_mel(const ern_frontend *f, int16_t *out, int16_t *history, const int16_t *pcm,
-                          int32_t *work, uint64_t *energy)
+static void transform(const ern_frontend *f, int16_t *history, const int16_t *pcm, int32_t *work)
 {
-    uint32_t band;
     load_window(f, work, history, pcm);
     keep_history(f, history, pcm);
     ern_fft_forward(work, f->cosine, f->fft / 2u);
-    mel_energy(f, energy, work);
-    for (band = 0; band < f->bands; band++) {
-        out[band] = ern_log2_q9(energy[band] + ((uint64_t)1 << f->floor_log2));
-    }
 }
 
-void ern_frontend_step(const ern_frontend *f, int16_t *out, int16_t *history, const int16_t *pcm,
-                       int32_t *work, uint64_t *energy)
+void ern_frontend_step(const ern_frontend *f, void *out, int16_t *history, const int16_t *pcm, int32_t *work)
+{
+    transform(f, history, pcm, work);
+    mel_bands(f, out, work, 1);
+}
+
+void ern_frontend_log_mel(const ern_frontend *f, void *out, int16_t *history, const int16_t *pcm, int32_t *work)
+{
+    transform(f, history, pcm, work);
+    mel_bands(f, out, work, 0);
+}
+
+void ern_frontend_features(const ern_frontend *f, void *out, const int16_t *log_mel)
 {
     uint32_t band;
-    ern_frontend_log_mel(f, out, history, pcm, work, energy);
     for (band = 0; band < f->bands; band++) {
-        out[band] = ern_normalize(out[band], f->offset[band], f->gain[band], f->shift, f->bits);
+        put_feature(f, out, band, log_mel[band]);
     }
 }

@@ -29,15 +29,15 @@ typedef struct {
     const int16_t *gain;       /* [bands] */
 } ern_frontend;
 
-/* One frame: out[bands] features (int8 range when f->bits is 8).
- * history[window - hop] holds the last samples, zero at the start, and is updated; pcm[hop] is new;
- * work[fft] and energy[bands] are scratch. */
-void ern_frontend_step(const ern_frontend *f, int16_t *out, int16_t *history, const int16_t *pcm,
-                       int32_t *work, uint64_t *energy);
+/* One frame: out[bands] features, int8_t where f->bits is 8, else int16_t.
+ * history[window - hop] holds the last samples, zero at the start, and is updated; pcm[hop] is new; work[fft] is scratch. */
+void ern_frontend_step(const ern_frontend *f, void *out, int16_t *history, const int16_t *pcm, int32_t *work);
 
-/* The same without the affine: out[bands] log2 energies in Q9. */
-void ern_frontend_log_mel(const ern_frontend *f, int16_t *out, int16_t *history, const int16_t *pcm,
-                          int32_t *work, uint64_t *energy);
+/* The same without the affine: out[bands] log2 energies in Q9, int16_t. Models with other affines can share them. */
+void ern_frontend_log_mel(const ern_frontend *f, void *out, int16_t *history, const int16_t *pcm, int32_t *work);
+
+/* The affine alone: out[bands] features of log_mel[bands]. */
+void ern_frontend_features(const ern_frontend *f, void *out, const int16_t *log_mel);
 
 #ifdef __cplusplus
 }

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define ERN_API_VERSION 1
+#define ERN_API_VERSION 2
 
 #ifdef __cplusplus
 extern "C" {

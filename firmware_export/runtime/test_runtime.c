@@ -99,26 +99,43 @@ static void test_crc(void)
     check(ern_crc32(ern_crc32(0, "1234", 4), "56789", 5) == 0xCBF43926u, "crc32 in two parts", 9);
 }
 
-/* Two keywords, mean of two steps, three steps of silence after an event, a held posterior fires once. */
+/* Two keywords, mean of two steps, three steps of silence after an event, a held posterior fires once. An event is over when
+ * it was released or the silence is, and then has the highest mean of its time. */
 static void test_decide(void)
 {
     static const int16_t thresholds[2] = { 1000, 2000 };
-    static const ern_decision d = { 3, 2, 2, 3, thresholds };
-    static const int16_t rows[12][3] = { { 999, 0, 0 },  { 1000, 0, 0 }, { 1000, 0, 0 }, { 1000, 0, 0 },
-                                         { 1000, 0, 0 }, { 600, 0, 0 },  { 1000, 0, 0 }, { 1000, 3000, 0 },
-                                         { 400, 3000, 0 }, { 0, 0, 0 },  { 2000, 0, 0 }, { 2000, 0, 0 } };
-    static const int expected[12] = { -1, -1, 0, -1, -1, -1, -1, -1, 1, -1, -1, -1 };
-    ern_decider decider = { 0, 0, 0 };
+    static const ern_decision d = { 3, 2, 2, 3 };
+    static const int16_t rows[13][3] = { { 999, 0, 0 },  { 1000, 0, 0 }, { 1000, 0, 0 }, { 1400, 0, 0 }, { 1000, 0, 0 },
+                                         { 600, 0, 0 },  { 1000, 0, 0 }, { 1000, 3000, 0 }, { 400, 3000, 0 }, { 0, 0, 0 },
+                                         { 2000, 0, 0 }, { 2000, 0, 0 }, { 2000, 0, 0 } };
+    static const int told[13] = { 0, 0, ERN_FIRED, 0, 0, ERN_OVER, 0, 0, ERN_FIRED, 0, ERN_OVER, 0, ERN_FIRED };
+    static const int32_t scores[13] = { 0, 0, 1000, 0, 0, 1200, 0, 0, 3000, 0, 3000, 0, 2000 };
+    static const uint32_t steps[13] = { 0, 1, 2, 3, 4, 2, 6, 7, 8, 9, 8, 11, 12 };
+    ern_decider decider = { 0, 0, 0, 0, 0, 0, 0 };
     int16_t ring[4] = { 0 };
     uint8_t held[2] = { 0 };
     ern_event event;
     long i;
-    for (i = 0; i < 12; i++) {
-        const int fired = ern_decide(&d, &decider, ring, held, rows[i], &event);
-        check(event.label == expected[i] && fired == (expected[i] >= 0), "decide", i);
-        check(event.step == (uint32_t)i, "decide counts", i);
+    for (i = 0; i < 13; i++) {
+        const int tells = ern_decide(&d, thresholds, &decider, ring, held, rows[i], &event);
+        check(tells == told[i] && event.score == scores[i], "decide", i);
+        check(event.label == (told[i] == 0 ? -1 : i > 5 && i < 12 ? 1 : 0), "decide whom", i);
+        check(event.step == steps[i], "decide when", i);
     }
-    check(ern_decide(&d, &decider, ring, held, rows[11], &event) == 1 && event.label == 0 && event.score == 2000, "released", 12);
+}
+
+/* Without silence after an event it is over as it fires. */
+static void test_decide_at_once(void)
+{
+    static const int16_t threshold = 1000, row = 1500;
+    static const ern_decision d = { 1, 1, 1, 0 };
+    ern_decider decider = { 0, 0, 0, 0, 0, 0, 0 };
+    int16_t ring = 0;
+    uint8_t held = 0;
+    ern_event event;
+    check(ern_decide(&d, &threshold, &decider, &ring, &held, &row, &event) == (ERN_FIRED | ERN_OVER), "fires, over", 0);
+    check(event.label == 0 && event.score == 1500 && event.step == 0u, "fires, over", 1);
+    check(ern_decide(&d, &threshold, &decider, &ring, &held, &row, &event) == 0 && event.label == -1, "held", 2);
 }
 
 int main(void)
@@ -129,6 +146,7 @@ int main(void)
     test_matvec();
     test_crc();
     test_decide();
+    test_decide_at_once();
     printf("%d checks, %d failed\n", checks, failures);
     return failures != 0;
 }

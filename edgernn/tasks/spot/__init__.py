@@ -47,7 +47,7 @@ class Spot(Task):
         "agreement": Figure(+1, 0.005, points=True),
     }
     c = CInterface(
-        "kws", "model.h", ("ern_net.c", "ern_frontend.c", "ern_decide.c"), ("main.c", "main_interrupt.c"),
+        "kws", ("ern_net.c", "ern_frontend.c", "ern_decide.c"), ("main.c", "main_interrupt.c"),
         ("ern_frontend.c", "ern_decide.c", "ern_frontend.h", "ern_decide.h", "ern_fft.h"),
     )  # fmt: skip
 
@@ -144,10 +144,16 @@ class Spot(Task):
         return clip_pcm(dataset, rows[::every][:RUN_CLIPS], graph.sample_rate).ravel()
 
     def heard(self, graph: Any, output: Any, begin: int) -> list[Detection]:
-        """Detections, each at the end of its step."""
+        """Detections that are over."""
         from edgernn.tasks.spot.listening import detections_in
 
         return detections_in(graph, output, begin)
+
+    def heard_last(self, graph: Any, process: Callable[[Int16], Any], begin: int) -> list[Detection]:
+        """The detection that lasts."""
+        from edgernn.tasks.spot.listening import last_detections
+
+        return last_detections(graph, process, begin)
 
     def figures(self, simulated: Values) -> tuple[str, dict[str, float]]:
         """Accuracy over the clips, and how often the integers agree with the floats."""
@@ -182,12 +188,12 @@ class Spot(Task):
     def members(self, graph: Any) -> StateMembers:
         """Front-end scratch, decision stage, history."""
         p, keywords = graph.frontend, len(graph.decision.thresholds)
-        scratch = (Member("uint64_t", "energy", p.bands), Member("int32_t", "work", p.fft), Member("int16_t", "frame", p.bands))
+        scratch, history = (Member("int32_t", "work", p.fft),), (Member("int16_t", "history", max(1, graph.history_samples)),)
         last = (
-            Member("int16_t", "ring", graph.decision.smoothing * keywords), Member("uint8_t", "held", keywords),
-            Member("int16_t", "history", max(1, graph.history_samples)),
+            Member("int16_t", "ring", graph.decision.smoothing * keywords), Member("int16_t", "thresholds", keywords),
+            Member("uint8_t", "held", keywords),
         )  # fmt: skip
-        return StateMembers((Member("ern_decider", "decider", 0),), scratch, last)
+        return StateMembers((Member("ern_decider", "decider", 0),), scratch, history, last)
 
     def arrays(self, graph: Any) -> dict[str, Any]:
         """The thresholds."""

@@ -34,8 +34,8 @@ class SpotGraph(LogMelGraph):
 
     @property
     def output(self) -> Output:
-        """Label (-1: none) and score (Q15) of the step's event."""
-        return Output("int32", 2, ("label", "score"))
+        """Label (-1: none), score (Q15), age (steps since it fired) of the step's event, and whether it is over."""
+        return Output("int32", 4, ("label", "score", "age", "over"))
 
     def path(self) -> SpotPath:
         """Front end and decision stage."""
@@ -83,7 +83,9 @@ class SpotPath(SignalPath):
         return self._front.features(pcm)
 
     def finish(self, posteriors: Int16) -> NDArray[np.int32]:
-        """Label and score of each step's event; -1 and 0 where there is none."""
-        events = [self._decider.push(row) for row in posteriors]
-        rows = [(e.label, e.score) if e else (-1, 0) for e in events]
-        return np.array(rows, np.int32).reshape(len(rows), 2)
+        """Label, score, age and over of each step's event; -1 and zeros where there is none."""
+        rows = []
+        for row in posteriors:
+            step, event = self._decider.step, self._decider.push(row)
+            rows.append((event.label, event.score, step - event.step, int(event.over)) if event else (-1, 0, 0, 0))
+        return np.array(rows, np.int32).reshape(len(rows), 4)

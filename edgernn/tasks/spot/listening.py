@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,29 +32,41 @@ def with_threshold(graph: SpotGraph, threshold: float | None) -> SpotGraph:
 
 
 class Detection(NamedTuple):
-    """A keyword that was heard: seconds from the start of the stream to the end of its step, the word, score 0..1."""
+    """A keyword that was heard: the end of the step in which it fired, in seconds from the stream's start; score 0..1."""
 
     time_s: float
     label: str
     score: float
 
 
-def detections_in(graph: SpotGraph, output: NDArray[Any], begin: int) -> list[Detection]:
-    """Those of the outputs (label, score) [S, 2] of steps `begin` and on."""
+def detections_in(graph: SpotGraph, output: NDArray[Any], begin: int, at_once: bool = False) -> list[Detection]:
+    """Those that are over in the outputs (label, score, age, over) [S, 4] of steps `begin` and on, with their highest scores.
+
+    at_once: those that fire in them, with the scores that they have then.
+    """
     return [
-        Detection(round((begin + i + 1) / graph.steps_per_second, 3), graph.labels[label], round(score / 32768, 4))
-        for i, (label, score) in enumerate(output.tolist())
-        if label >= 0
+        Detection(round((begin + i - age + 1) / graph.steps_per_second, 3), graph.labels[label], round(score / 32768, 4))
+        for i, (label, score, age, over) in enumerate(output.tolist())
+        if label >= 0 and (age == 0 if at_once else over)
     ]
 
 
-def detections(graph: SpotGraph, blocks: Iterator[Int16]) -> Iterator[Detection]:
-    """Keywords in a stream, as they are heard."""
+def last_detections(graph: SpotGraph, process: Callable[[Int16], NDArray[Any]], begin: int) -> list[Detection]:
+    """The one that still lasts when a stream ends after `begin` steps: silence follows until it is over."""
+    rest = process(np.zeros(graph.decision.refractory * graph.step_samples, np.int16))
+    rest[rest[:, 2] <= np.arange(len(rest)), 0] = -1  # what fires only in that silence was not heard
+    return detections_in(graph, rest, begin)
+
+
+def detections(graph: SpotGraph, blocks: Iterator[Int16], at_once: bool = False) -> Iterator[Detection]:
+    """Keywords in a stream: each when it is over, or at_once when it fires."""
     runtime, steps = make_runtime(fast_runtime(), graph), 0
     for block in in_steps(blocks, graph.step_samples):
         output = runtime.process(block)
-        yield from detections_in(graph, output, steps)
+        yield from detections_in(graph, output, steps, at_once)
         steps += len(output)
+    if not at_once:
+        yield from last_detections(graph, runtime.process, steps)
 
 
 def record(label: str, out: Path, count: int, seconds: float, speaker: str, source: str) -> Iterator[Path]:

@@ -23,11 +23,15 @@ def detect(
     threshold: Annotated[
         float | None, typer.Option(help="Posterior at which a keyword fires, 0 to 1; default: the graph's.")
     ] = None,
+    at_once: Annotated[
+        bool, typer.Option("--at-once", help="Print as a keyword fires, before its highest score is known.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Print keywords as they are heard: time and score.
 
-    From a file of any length, rate and channels, a pipe of raw samples (-), or a microphone (--live); by the int8 model.
+    The time at which it fired, and the highest mean posterior while it lasted. From a file of any length, rate and channels, a
+    pipe of raw samples (-), or a microphone (--live); by the int8 model.
     Reads a graph, writes nothing.
     """
     from edgernn.runs import find_graph_of
@@ -41,7 +45,7 @@ def detect(
     assert isinstance(loaded, SpotGraph)  # `find_graph_of` has looked
     blocks, heard = sound_or_microphone(audio, live, loaded.sample_rate, rate, channels), 0
     with finished(live):
-        for found in detections(with_threshold(loaded, threshold), blocks):
+        for found in detections(with_threshold(loaded, threshold), blocks, at_once):
             heard += 1
             shown = f"{found.time_s:9.2f} s  {found.label:20} {found.score:.3f}"
             typer.echo(json.dumps(found._asdict()) if as_json else shown)

@@ -46,9 +46,7 @@ class Vad(Task):
         "int8_misses": Figure(-1, 0.01, points=True),
         "int8_noise_alone": Figure(-1, 0.005, points=True),
     }
-    c = CInterface(
-        "vad", "vad.h", ("ern_net.c", "ern_frontend.c"), tflm_sources=("ern_frontend.c", "ern_frontend.h", "ern_fft.h")
-    )
+    c = CInterface("vad", ("ern_net.c", "ern_frontend.c"), tflm_sources=("ern_frontend.c", "ern_frontend.h", "ern_fft.h"))
 
     def commands(self) -> Mapping[str, Callable[..., None]]:
         """Stretches of speech in a sound."""
@@ -165,9 +163,9 @@ class Vad(Task):
     def members(self, graph: Any) -> StateMembers:
         """Front-end scratch, decision stage, history."""
         p = graph.frontend
-        scratch = (Member("uint64_t", "energy", p.bands), Member("int32_t", "work", p.fft), Member("int16_t", "frame", p.bands))
+        scratch, history = (Member("int32_t", "work", p.fft),), (Member("int16_t", "history", max(1, graph.history_samples)),)
         gate = (Member("uint16_t", "active", 0), Member("uint16_t", "age", 0), Member("uint16_t", "count", 0))
-        return StateMembers((), scratch, (*gate, Member("int16_t", "history", max(1, graph.history_samples))))
+        return StateMembers((), scratch, history, gate)
 
 
 TASK = Vad()

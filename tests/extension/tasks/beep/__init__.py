@@ -16,9 +16,7 @@ class Beep(Task):
     whole = Whole("beep-train", "beeps", "run/beep", "A beep detector in one command.")
     options = (Option("loudness", float, "How loud a beep is.", ("train",), low=0.0, high=1.0),)
     gated = {"int8_right": Figure(+1, 0.01, points=True)}  # noqa: RUF012
-    c = CInterface(
-        "beep", "beep.h", ("ern_net.c", "ern_frontend.c"), tflm_sources=("ern_frontend.c", "ern_frontend.h", "ern_fft.h")
-    )
+    c = CInterface("beep", ("ern_net.c", "ern_frontend.c"), tflm_sources=("ern_frontend.c", "ern_frontend.h", "ern_fft.h"))
 
     def recipe_class(self) -> Any:
         from edgernn.tasks.beep.parts import BeepRecipe
@@ -74,8 +72,8 @@ class Beep(Task):
 
     def members(self, graph: Any) -> StateMembers:
         p = graph.frontend
-        scratch = (Member("uint64_t", "energy", p.bands), Member("int32_t", "work", p.fft), Member("int16_t", "frame", p.bands))
-        return StateMembers((), scratch, (Member("int16_t", "history", max(1, graph.history_samples)),))
+        scratch, history = (Member("int32_t", "work", p.fft),), (Member("int16_t", "history", max(1, graph.history_samples)),)
+        return StateMembers((), scratch, history)
 
 
 TASK = Beep()

@@ -1,6 +1,6 @@
 /* A beep detector's step as the drivers call it. */
 #define MODEL_IMPLEMENTATION
-#include "beep.h"
+#include "model.h"
 
 typedef struct {
     int16_t beeps;
