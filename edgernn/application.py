@@ -21,7 +21,7 @@ from edgernn.tasks import task_of
 from firmware_export.emit import export_app
 from firmware_export.golden import golden_signal
 from firmware_export.plan import make_plan, state_bytes
-from targets import Board, Firmware, available_toolchains, find_toolchain, load_board, usable_emulators
+from targets import Board, Firmware, available_toolchains, find_toolchain, load_board, probe, usable_emulators
 from targets.application import build_application, device_of
 from targets.board import DEVICE_DIR
 from targets.run_gdb import PREFIX
@@ -97,16 +97,17 @@ def _moved(path: Path, folder: Path) -> Path:
 
 
 def run_on_device(g: NetGraph, firmware: Firmware, board: Board, pcm: Int16, server: str, optimize: str) -> dict[str, Any]:
-    """The test firmware on the board behind a gdb server (HOST:PORT): bits compared, cycles read; instructions of its twin.
+    """The test firmware on the board behind a gdb server: bits compared, cycles read; instructions of its twin.
 
+    server: HOST:PORT, or probe:NAME of the board's own (`targets.probe`), which is started and stopped here.
     pcm: int16 [n], whole steps of it are run. cycles_per_step is None where the core has no counter.
     """
     pcm = pcm[: len(pcm) // g.step_samples * g.step_samples]
     if not len(pcm):
         raise EdgernnError(f"the recording is shorter than one step of {g.step_samples} samples; give a longer one")
-    trace, total = emulated_trace(g, firmware, board, pcm, PREFIX + server)
-    counted = pcm[: COUNTED_STEPS * g.step_samples]
-    cycles, name = count_instructions(g, firmware, board, counted, PREFIX + server)
+    way = server if server.startswith(probe.PREFIX) else PREFIX + server
+    trace, total = emulated_trace(g, firmware, board, pcm, way)
+    cycles, name = count_instructions(g, firmware, board, pcm[: COUNTED_STEPS * g.step_samples], way)
     load = measure_load(g, board, optimize)
     a_step = load.instructions_per_second / g.steps_per_second if load else None
     return {

@@ -52,22 +52,29 @@ def flash_board(
 
 def run_board(
     where: Path, board_name: str, out: Path, wav: Path | None = None, toolchain: str = "auto", emulator: str = "auto",
-    optimize: str = "-O2", scheme: str | None = None, gdb: str = "",
+    optimize: str = "-O2", scheme: str | None = None, gdb: str = "", probe: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """Build, run, compare every bit with the definition and count instructions.
 
-    On an emulated core; or, with gdb = HOST:PORT of a gdb server, on the board itself, whose cycles are counted too.
+    On an emulated core; or, with gdb = HOST:PORT of a gdb server or probe = the name of the board's own, on the board itself,
+    whose cycles are counted too.
     """
     from edgernn.application import run_on_device
     from edgernn.firmware import build_firmware, run_firmware
     from edgernn.signal.audio import read_audio
     from targets import load_board
+    from targets.probe import PREFIX, choose
 
     graph, board = load_graph(find_graph(where, scheme)), load_board(board_name)
+    if gdb and probe:
+        raise EdgernnError("--gdb reaches a server that runs, --probe starts one: give one of them")
+    if probe:
+        choose(board, probe)  # what is not installed is said before anything is built
+    server = gdb or (PREFIX + probe if probe else "")
     pcm = read_audio(wav, graph.sample_rate) if wav else _test_sound(where, graph)
     firmware, built = build_firmware(graph, board, out / board.name / "test", toolchain, optimize)
-    if gdb:
-        result = {**built.to_dict(), **run_on_device(graph, firmware, board, pcm, gdb, optimize)}
+    if server:
+        result = {**built.to_dict(), **run_on_device(graph, firmware, board, pcm, server, optimize)}
     else:
         result = {**built.to_dict(), **run_firmware(graph, firmware, board, pcm, emulator).to_dict()}
     write_json(out / f"run-{board.name}.json", result)

@@ -78,6 +78,7 @@ def run(
     toolchain: Compiler = "auto",
     emulator: Annotated[str, typer.Option(help="qemu, unicorn, or auto: the first that is installed.")] = "auto",
     gdb: Annotated[str, typer.Option(help="HOST:PORT of a gdb server that has the board itself.")] = "",
+    probe: Annotated[str, typer.Option(help="Start that server: pyocd, openocd, or auto: the first installed.")] = "",
     optimize: Optimize = "-O2",
     scheme: Scheme = None,
     as_json: Json = False,
@@ -85,11 +86,13 @@ def run(
     """Run on an emulated core, or on the board: bits, cost.
 
     Bits are compared with the simulator's; exits 1 when they differ. With --gdb the board behind OpenOCD, pyocd, J-Link or
-    another gdb server runs them, and its cycles are read. Reads a run folder or graph file, writes run-*.json beside it.
+    another gdb server runs them, and its cycles are read; --probe starts pyocd or OpenOCD for it, and stops it.
+
+    Reads a run folder or graph file, writes run-*.json beside it.
     """
     from edgernn.boards import run_board
 
-    result = run_board(where, board, beside(where), wav, toolchain, emulator, optimize, scheme, gdb)
+    result = run_board(where, board, beside(where), wav, toolchain, emulator, optimize, scheme, gdb, probe)
     printed(result, as_json, show.emulated)
     if result["bits_differing"]:
         raise typer.Exit(1)

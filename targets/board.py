@@ -98,11 +98,23 @@ class Uf2:
 
 
 @dataclass(frozen=True)
-class Flasher:
-    """A program that writes an image: {elf}, {hex}, {bin} and {uf2} in its command name the files. install: how to get it."""
+class Tool:
+    """A program that reaches the board, and how to get it.
+
+    A flasher's command names files by {elf}, {hex}, {bin} and {uf2}; a probe's is a gdb server that listens on {port}.
+    """
 
     command: tuple[str, ...]
     install: str
+
+
+@dataclass(frozen=True)
+class ChipId:
+    """A register by which a debugger knows the chip: of its word at `address`, the bits of `mask` are `value`."""
+
+    address: int
+    mask: int
+    value: int
 
 
 @dataclass(frozen=True)
@@ -110,7 +122,8 @@ class Board:
     """A machine: what its code is compiled with, where it lies, and what can run it.
 
     `family` names the start-up file; `clock_hz` is nominal and serves real-time estimates only;
-    `stack_bytes` is the least stack a link must leave in `ram`. A tool that the board lacks is None.
+    `stack_bytes` is the least stack a link must leave in `ram`; `flash_reads` is where loads find the flash, where that is not
+    `flash.origin`. A tool that the board lacks is None.
     """
 
     name: str
@@ -127,7 +140,10 @@ class Board:
     unicorn: Unicorn | None = None
     device: Device | None = None
     uf2: Uf2 | None = None
-    flashers: tuple[Flasher, ...] = ()
+    flashers: tuple[Tool, ...] = ()
+    probes: tuple[Tool, ...] = ()
+    chip_id: ChipId | None = None
+    flash_reads: int | None = None
 
     @property
     def digest(self) -> str:
@@ -227,11 +243,24 @@ def _check(board: Board) -> None:
 def _check_writing(board: Board) -> None:
     if board.uf2 and (not board.uf2.board_id.strip() or not 0 <= board.uf2.family < 1 << 32):
         raise _BoardError(("uf2",), "board_id must not be empty, and family lie within 32 bits.")
-    for flasher in board.flashers:
-        wrong = [w for w in flasher.command if "\0" in w or re.search(r"[{}]", re.sub(r"\{(elf|hex|bin|uf2)\}", "", w))]
-        if not flasher.command or not flasher.command[0] or wrong:
-            rule = "there must be words; they may hold {elf}, {hex}, {bin} and {uf2}, and no other braces."
-            raise _BoardError(("flashers", "command"), rule)
+    _check_commands("flashers", board.flashers, ("elf", "hex", "bin", "uf2"))
+    _check_commands("probes", board.probes, ("elf", "port"))
+    if any("{port}" not in " ".join(probe.command) for probe in board.probes):
+        raise _BoardError(("probes", "command"), "it must say by {port} where the gdb server listens.")
+    if board.chip_id and not all(0 <= n < 1 << 32 for n in dataclasses.astuple(board.chip_id)):
+        raise _BoardError(("chip_id",), "address, mask and value lie within 32 bits.")
+    if board.chip_id and (board.chip_id.value & ~board.chip_id.mask or not board.chip_id.mask):
+        raise _BoardError(("chip_id",), "value has bits outside of mask, so no chip could be the right one.")
+
+
+def _check_commands(key: str, tools: tuple[Tool, ...], files: tuple[str, ...]) -> None:
+    for tool in tools:
+        named = re.compile(rf"\{{({'|'.join(files)})\}}")
+        wrong = [w for w in tool.command if "\0" in w or re.search(r"[{}]", named.sub("", w))]
+        if not tool.command or not tool.command[0] or wrong:
+            *most, last = (f"{{{name}}}" for name in files)
+            rule = f"there must be words; they may hold {', '.join(most)} and {last}, and no other braces."
+            raise _BoardError((key, "command"), rule)
 
 
 def _check_device(device: Device) -> None:
@@ -274,7 +303,7 @@ def _parse(table: object, kind: Any, keys: tuple[str, ...]) -> object:
     raise _BoardError(keys, f"{table!r} is not {_SHAPES.get(kind, 'a table')}.")
 
 
-_SHAPES = {str: "a string", int: "an integer", tuple[str, ...]: "a list of strings", tuple[Flasher, ...]: "a list of tables"}
+_SHAPES = {str: "a string", int: "an integer", tuple[str, ...]: "a list of strings", tuple[Tool, ...]: "a list of tables"}
 
 
 def _list_of(table: list[Any], kind: Any) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgernn.errors import EdgernnError
-from targets import run_gdb, run_qemu, run_unicorn
+from targets import probe, run_gdb, run_qemu, run_unicorn
 from targets.board import Board
 from targets.build import Firmware
 from targets.run_types import COUNT_START, COUNT_STOP, Job, RunResult
@@ -44,14 +44,19 @@ def run(
 ) -> RunResult:
     """Runs `firmware` until main returns; its files are relative to `workdir`.
 
-    `emulator` may be gdb:HOST:PORT, a gdb server that has the board; `count` then gives cycles by the core's own counter, none
-    where it has none. `args` reach it joined by single spaces, so none may be empty or hold a blank. Raises EdgernnError
-    when no emulator can do it, when time runs out, or when the emulator itself fails; an exit code
-    other than 0 is a result, not an error.
+    `emulator` may be gdb:HOST:PORT, a gdb server that has the board, or probe:NAME, such a server that the board's file names;
+    `count` then gives cycles by the core's own counter, none where it has none. `args` reach it joined by
+    single spaces, so none may be empty or hold a blank. Raises EdgernnError when no emulator can do it, when time runs out, or
+    when the emulator itself fails; an exit code other than 0 is a result, not an error.
     """
     _check(board, firmware, args, workdir)
     if emulator.startswith(run_gdb.PREFIX):
         return _behind_gdb(Job(firmware, board, tuple(args), workdir, count, timeout_s, emulator.removeprefix(run_gdb.PREFIX)))
+    if emulator.startswith(probe.PREFIX):
+        name = emulator.removeprefix(probe.PREFIX)
+        with probe.serving(board, firmware.elf, name) as server:
+            done = _behind_gdb(Job(firmware, board, tuple(args), workdir, count, timeout_s, server))
+        return replace(done, emulator=f"gdb, {Path(probe.choose(board, name).command[0]).name}")
     if count and not {COUNT_START, COUNT_STOP} <= firmware.symbols.keys():
         raise EdgernnError(f"{firmware.elf} never calls {COUNT_START} and {COUNT_STOP}: nothing to count.")
     name = choose_emulator(board, emulator, count)

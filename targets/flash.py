@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edgernn.errors import EdgernnError, needs_extra
-from targets.board import Board, Flasher, Uf2
+from targets.board import Board, Tool, Uf2
 
 INFO = "INFO_UF2.TXT"
 IMAGES = ("elf", "hex", "bin", "uf2")
@@ -64,7 +64,7 @@ def all_ways(board: Board, folder: Path) -> list[Way]:
     return [*copies, *(Way(command=_filled(f, images)) for f in board.flashers)]
 
 
-def _filled(flasher: Flasher, images: dict[str, Path]) -> tuple[str, ...]:
+def _filled(flasher: Tool, images: dict[str, Path]) -> tuple[str, ...]:
     words = []
     for word in flasher.command:
         for kind, path in images.items():

@@ -12,10 +12,12 @@ import shutil
 import subprocess
 
 from edgernn.errors import EdgernnError
+from targets.board import Board
 from targets.run_types import COUNT_START, COUNT_STOP, Job, RunResult, timed_out
 
 DEBUGGERS = ("gdb-multiarch", "arm-none-eabi-gdb", "riscv64-unknown-elf-gdb")
 PREFIX = "gdb:"
+_OTHER_CHIP = "another chip"
 #: of each chip family: where a function finds its first argument and its caller, and the core's cycle counter
 _FAMILIES = {
     "cortex-m": ("$r0", "$lr & ~1", "{unsigned int}0xE0001004"),  # DWT_CYCCNT
@@ -56,13 +58,13 @@ def _session(job: Job, more: list[str]) -> str:
     argument, caller, _ = _FAMILIES[job.board.family]
     line = " ".join(job.args)
     script = [
-        "thbreak *board_cmdline", "continue",
+        *_same_chip(job.board), "load", "thbreak *board_cmdline", "continue",
         f'set {{char [{len(line) + 1}]}}{argument} = "{line}"', f"set {argument} = {len(line)}",
         f"set $pc = {caller}", *more, "continue",
     ]  # fmt: skip
     path = job.workdir / ".edgernn.gdb"
     path.write_text("\n".join(script) + "\n", encoding="utf-8")
-    before = ("set pagination off", "set confirm off", "set width 0", f"target remote {job.server}", *_MONITOR, "load")
+    before = ("set pagination off", "set confirm off", "set width 0", f"target remote {job.server}", *_MONITOR)
     words = [x for c in before for x in ("-ex", c)]
     command = [_debugger(), "-nx", "-batch", *words, "-x", path.name, str(job.firmware.elf.resolve())]
     try:
@@ -72,6 +74,15 @@ def _session(job: Job, more: list[str]) -> str:
     finally:
         path.unlink(missing_ok=True)
     return (done.stdout + done.stderr).decode(errors="replace")
+
+
+def _same_chip(board: Board) -> list[str]:
+    """gdb's lines that end the session before anything is written to another chip."""
+    if board.chip_id is None:
+        return []
+    word = f"{{unsigned int}}{board.chip_id.address:#x}"
+    said = f'printf "{_OTHER_CHIP} 0x%x\\n", {word}'
+    return [f"if ({word} & {board.chip_id.mask:#x}) != {board.chip_id.value:#x}", said, "quit 1", "end"]
 
 
 def _debugger() -> str:
@@ -89,6 +100,11 @@ def _exit_code(job: Job, text: str) -> int:
         return int(found[1], 8)
     if "could not connect" in text or "Connection timed out" in text or "Connection refused" in text:
         raise EdgernnError(f"no gdb server answers at {job.server}; start one (openocd, pyocd gdbserver), and check the port")
+    if (found := re.search(rf"{_OTHER_CHIP} (\S+)", text)) and (chip := job.board.chip_id):
+        raise EdgernnError(
+            f"the chip at {job.server} is not {job.board.name}'s: {chip.address:#x} reads {found[1]}, and {chip.value:#x} in "
+            f"{chip.mask:#x} is expected; nothing was written (another board, or `chip_id` in the board's file is wrong)"
+        )
     told = [x.strip() for x in text.splitlines() if x.strip() and not x.startswith(("Loading section", "Start address"))]
     raise EdgernnError(f"{job.board.name} at {job.server} did not come to its end: {(told or ['gdb said nothing'])[-1]}")
 
