@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+import itertools
 import re
 import tomllib
 from dataclasses import dataclass
@@ -231,13 +232,24 @@ def _check(board: Board) -> None:
     for key, memory in (("flash", board.flash), ("ram", board.ram)):
         if memory.origin < 0 or memory.origin + memory.size > 1 << 32:
             raise _BoardError((key,), f"origin and size must lie within 32 bits, not {memory.origin:#x} and {memory.size:#x}.")
-    if board.flash.origin < board.ram.origin + board.ram.size and board.ram.origin < board.flash.origin + board.flash.size:
-        raise _BoardError(("ram",), "flash and ram overlap; correct their origins and sizes.")
+    _check_overlap(board)
     if board.flash.origin % _VECTORS:
         raise _BoardError(("flash",), f"origin {board.flash.origin:#x} is no multiple of {_VECTORS}, as vectors need.")
     if board.device:
         _check_device(board.device)
     _check_writing(board)
+
+
+def _check_overlap(board: Board) -> None:
+    """No two of flash, the flash as loads find it, and RAM may share an address."""
+    regions = {"flash": board.flash, "ram": board.ram}
+    if board.flash_reads is not None:
+        if not 0 <= board.flash_reads <= (1 << 32) - board.flash.size:
+            raise _BoardError(("flash_reads",), f"it must lie within 32 bits, not at {board.flash_reads:#x}.")
+        regions["flash_reads"] = Memory(board.flash_reads, board.flash.size)
+    for (first, a), (second, b) in itertools.combinations(regions.items(), 2):
+        if a.origin < b.origin + b.size and b.origin < a.origin + a.size:
+            raise _BoardError((second,), f"{first} and {second} overlap; correct their origins and sizes.")
 
 
 def _check_writing(board: Board) -> None:

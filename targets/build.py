@@ -21,7 +21,7 @@ COMPILE_FLAGS = (
     *("-ffreestanding", "-ffunction-sections", "-fdata-sections"),
     *("-fno-unwind-tables", "-fno-asynchronous-unwind-tables"),
 )
-_OVERFLOW = re.compile(r"region [`'](FLASH|RAM)'.*?overflowed by (\d+) bytes")
+_OVERFLOW = re.compile(r"region [`'](FLASH|READS|RAM)'.*?overflowed by (\d+) bytes")
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,16 @@ def _linker_script(board: Board) -> str:
     def region(name: str, memory: Memory) -> str:
         return f"    {name} : ORIGIN = {memory.origin:#x}, LENGTH = {memory.size:#x}\n"
 
-    regions = region("FLASH (rx)", board.flash) + region("RAM (rw)", board.ram)
-    layout = (STARTUP_DIR / "link.ld").read_text(encoding="utf-8")
-    return f"MEMORY {{\n{regions}}}\nboard_stack_bytes = {board.stack_bytes};\n{layout}"
+    regions, reads = region("FLASH (rx)", board.flash) + region("RAM (rw)", board.ram), 'REGION_ALIAS("READS", FLASH)\n'
+    if board.flash_reads is not None:
+        regions, reads = regions + region("READS (r)", Memory(board.flash_reads, board.flash.size)), ""
+    symbols = f"board_stack_bytes = {board.stack_bytes};\nboard_split = {int(not reads)};\n"
+    return f"MEMORY {{\n{regions}}}\n{reads}{symbols}{(STARTUP_DIR / 'link.ld').read_text(encoding='utf-8')}"
 
 
 def _measure(elf: Path, board: Board, toolchain: Toolchain) -> Firmware:
     parsed = read_elf(elf)
-    variables = [s for s in parsed.sections if s.writable and s.name != ".stack"]
+    variables = [s for s in parsed.sections if s.writable and s.name not in (".stack", ".skip")]
     return Firmware(
         elf=elf,
         board=board.name,
@@ -98,6 +100,7 @@ def _measure(elf: Path, board: Board, toolchain: Toolchain) -> Firmware:
 def _explain(messages: str, board: Board, toolchain: Toolchain) -> str:
     overflow: dict[str, int] = {}
     for region, excess in _OVERFLOW.findall(messages):
+        region = region.replace("READS", "FLASH")  # one memory at two addresses
         overflow[region] = max(overflow.get(region, 0), int(excess))
     if overflow:
         return f"The firmware does not fit board {board.name!r}: {_needs(board, overflow)}."

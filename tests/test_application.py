@@ -78,6 +78,35 @@ def on_pico(image: Path, end: str = "no more sound") -> str:
     return console_of([sys.executable, "-m", "rp2040py", "run", "--gdb-port", "0", "--image", str(image)], end)
 
 
+def on_esp32c3(image: bytes, end: str, seconds: int = 100) -> str:
+    """A bare rv32imc core (unicorn) with the chip's memory map: flash at its two addresses, RAM, registers as plain memory.
+
+    No emulator here has an ESP32-C3: of its peripherals only the transmitter's FIFO is watched. It starts where the ROM jumps to.
+    """
+    need_module("unicorn")
+    import unicorn
+    from unicorn import riscv_const
+
+    core, said = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV32), bytearray()
+    flash = image.ljust(-(-len(image) // 4096) * 4096, b"\xff")
+    for origin, rights in ((0x42000000, unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC), (0x3C000000, unicorn.UC_PROT_READ)):
+        core.mem_map(origin, len(flash), rights)
+        core.mem_write(origin, flash)
+    core.mem_map(0x3FC80000, 0x50000)
+    core.mem_write(0x3FC80000, b"\xa5" * 0x50000)
+    core.mem_map(0x60000000, 0xD0000)
+
+    def sent(_: object, __: int, ___: int, ____: int, value: int, _____: object) -> None:
+        said.append(value & 255)
+        if said.endswith(end.encode()):
+            core.emu_stop()
+
+    core.hook_add(unicorn.UC_HOOK_MEM_WRITE, sent, begin=0x60000000, end=0x60000003)
+    core.reg_write(riscv_const.UC_RISCV_REG_SP, 0x3FCDE710)
+    core.emu_start(0x42000008, 0, timeout=seconds * 10**6)
+    return said.decode(errors="replace")
+
+
 def microphone(folder: Path, pcm: np.ndarray) -> Path:
     """A user's C file whose microphone is a recording in flash."""
     path = folder / "mic.c"
@@ -109,7 +138,7 @@ def said_words(words: Path, folder: Path) -> tuple[Path, list[str]]:
 
 def test_every_board_with_a_device_says_what_people_need() -> None:
     assert {"pico", "pico2", "nrf52840-dk", "nano33ble-sense", "microbit", "microbit2", "nucleo-f411re", "nucleo-f446re",
-            "nucleo-l476rg", "nucleo-h743zi", "xiao-nrf52840"} <= set(DEVICES)  # fmt: skip
+            "nucleo-l476rg", "nucleo-h743zi", "xiao-nrf52840", "esp32-c3"} <= set(DEVICES)  # fmt: skip
     for name in DEVICES:
         board = load_board(name)
         assert board.device and all((board.device.console, board.device.pin, board.device.microphone)), name
@@ -128,7 +157,7 @@ def test_every_board_with_a_device_says_what_people_need() -> None:
         ("origin = 0x20000000", "origin = 0x10100000", r"line \d+, ram: flash and ram overlap"),
         ("size = 0x42000", "size = 0xf0000000", r"line \d+, ram: origin and size must lie within 32 bits"),
         ("family = 0xe48bff56", "families = 1", r"line \d+, uf2, families: Unknown key 'families'"),
-        ('command = ["pyocd"', 'commands = ["pyocd"', r"line \d+, flashers, commands: Unknown key 'commands'"),
+        ('command = ["pyocd", "flash"', 'commands = ["pyocd", "flash"', r"line \d+, flashers, commands: Unknown key 'commands'"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_line(old: str, new: str, message: str, tmp_path: Path) -> None:
@@ -257,6 +286,38 @@ def test_a_pico_hears_what_the_host_hears(words: Path, tmp_path: Path) -> None:
     make_application(load_graph(words / "graph-int8x16.ern"), load_board("pico"), tmp_path / "p", audio=audio)
     said = on_pico(tmp_path / "p" / "pico.uf2").splitlines()
     assert said[said.index(OK) + 1 :] == [*lines, "no more sound"]
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "zig"])
+@pytest.mark.parametrize("task", GRAPHS)
+def test_an_esp32c3s_image_starts_where_its_rom_jumps_to(task: str, compiler: str, tmp_path: Path) -> None:
+    g, board = GRAPHS[task](), load_board("esp32-c3")
+    if compiler not in available_toolchains(board):
+        need_program(compiler)
+    made = make_application(g, replace(board, clock_hz=10**9), tmp_path, compiler)
+    image = (tmp_path / "esp32-c3.bin").read_bytes()
+    assert image[:8] == bytes.fromhex("1d04dbae") * 2 and made["flash_bytes"] <= len(image) < made["flash_bytes"] + 64
+    assert made["state_bytes"] < made["ram_bytes"] < made["state_bytes"] + 4096, "what only places constants is no RAM"
+    assert on_esp32c3(image, "no more sound").splitlines() == [f"edgernn {g.id}", OK, "no more sound"]
+
+
+def test_an_esp32c3_hears_what_the_host_hears(words: Path, tmp_path: Path) -> None:
+    audio, lines = said_words(words, tmp_path)
+    g = load_graph(words / "graph-int8x16.ern")
+    make_application(g, load_board("esp32-c3"), tmp_path / "p", audio=audio)
+    image = (tmp_path / "p" / "esp32-c3.bin").read_bytes()
+    assert on_esp32c3(image, "no more sound").splitlines()[1:] == [OK, *lines, "no more sound"]
+    weights = next(a for name, a in g.constants.items() if name.endswith(".weight")).tobytes()[:40]
+    wrong = bytearray(image)
+    wrong[image.find(weights)] ^= 1
+    assert "self-test -1 failed" in on_esp32c3(bytes(wrong), " failed")
+
+
+def test_a_constant_too_many_for_split_flash_is_refused_with_the_flashs_size(words: Path, tmp_path: Path) -> None:
+    text = (ROOT / "targets" / "boards" / "esp32-c3.toml").read_text()
+    (tmp_path / "small.toml").write_text(text.replace("size = 0x400000", "size = 0x2000"))
+    with pytest.raises(EdgernnError, match=r"FLASH needs \d+ bytes of 8192"):
+        make_application(load_graph(words / "graph-int8x16.ern"), load_board(tmp_path / "small.toml"), tmp_path / "b")
 
 
 @pytest.mark.parametrize(
