@@ -126,9 +126,9 @@ def said_words(words: Path, folder: Path) -> tuple[Path, list[str]]:
     graph: Any = load_graph(words / "graph-int8x16.ern")
     gap = np.zeros(8000, np.int16)
     parts = [gate_fixture.whistle(gate_fixture.MELODIES[w], 2000 + i) for i, w in enumerate(("rise", "hill"))]
-    pcm = np.concatenate([gap, parts[0], gap, parts[1], gap])
+    pcm = np.concatenate([gap, parts[0], gap, parts[1], gap, gap, gap])  # the last event must end, too
     events = make_runtime("numpy", graph).run(pcm[: len(pcm) // graph.step_samples * graph.step_samples]).output.tolist()
-    lines = [f"{graph.labels[label]} {score}" for label, score in events if label >= 0]
+    lines = [f"{graph.labels[label]} {score}" for label, score, _, over in events if over]
     assert [line.split()[0] for line in lines] == ["rise", "hill"]
     return microphone(folder, pcm), lines
 

@@ -22,7 +22,7 @@
     function board_reset
     ldr r0, =board_stack_top
     mov sp, r0
-#ifdef __ARM_FP                      /* CPACR: no FPU or vector instruction before this */
+#if defined __ARM_FP || defined __ARM_FEATURE_MVE  /* CPACR: no FPU or vector instruction before this */
     ldr r0, =0xE000ED88
     ldr r1, =0x00F00000
     str r1, [r0]
