@@ -15,6 +15,29 @@ from edgernn.runs import find_graph, load_data
 from edgernn.tasks import load_graph, task_of
 
 
+def board_facts(name: str) -> dict[str, Any]:
+    """What a board is, and what can be done with it on this machine.
+
+    ways: each kind of program ("build", "emulate", "probe", "flash") to pairs of what it is and how to get it, an empty text
+    where it is there.
+    """
+    from targets import load_board
+    from targets.here import ways
+
+    b = load_board(name)
+    device = {key: getattr(b.device, key) for key in ("console", "pin", "microphone", "twin")} if b.device else {}
+    found = ways(b)
+    return {
+        "name": b.name, "cpu": b.cpu, "flash": b.flash.size, "ram": b.ram.size, "description": b.description,
+        "toolchains": [x for x, missing in found["build"] if not missing],
+        "emulators": [x for x, missing in found["emulate"] if not missing],
+        "probes": [x for x, missing in found["probe"] if not missing],
+        "flashers": [x for x, missing in found["flash"] if not missing],
+        "clock_hz": b.clock_hz, "flash_origin": b.flash.origin, "flash_reads": b.flash_reads, "ram_origin": b.ram.origin,
+        "stack_bytes": b.stack_bytes, **device, "ways": found,
+    }  # fmt: skip
+
+
 def build_board(
     where: Path, board_name: str, out: Path, toolchain: str = "auto", optimize: str = "-O2", scheme: str | None = None,
     audio: Path | None = None,

@@ -16,17 +16,21 @@ Compiler = Annotated[str, typer.Option("--toolchain", help="gcc, zig, or auto: t
 Optimize = Annotated[str, typer.Option("--optimize", help="Compiler optimization, such as -O2 or -Os.")]
 
 
-def boards(as_json: Json = False) -> None:
-    """List the boards, and what builds and runs them here."""
-    from targets import available_toolchains, list_boards, load_board, usable_emulators
+def boards(
+    name: Annotated[str, typer.Argument(help="One board, name or TOML file, in full; default: all of them.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List the boards, and what each can do here and now.
 
-    found = [load_board(name) for name in list_boards()]
-    rows = [
-        {"name": b.name, "cpu": b.cpu, "flash": b.flash.size, "ram": b.ram.size, "description": b.description,
-         "toolchains": available_toolchains(b), "emulators": usable_emulators(b)}
-        for b in found
-    ]  # fmt: skip
-    printed(rows, as_json, show.boards)
+    build: the compilers found; run: the emulators, or the probe's gdb servers, found; flash: a drive, or the programs found.
+    """
+    from edgernn.boards import board_facts
+    from targets import list_boards
+
+    if name:
+        printed(board_facts(name), as_json, show.board)
+    else:
+        printed([board_facts(found) for found in list_boards()], as_json, show.boards)
 
 
 def build(
@@ -60,8 +64,8 @@ def flash(
 ) -> None:
     """Write the application to a board, and hear its self-test.
 
-    By a copy to the board's UF2 drive, or by pyocd, OpenOCD or st-flash, as the board's file says. Reads what `edgernn build`
-    wrote.
+    By a copy to the board's UF2 drive, or by pyocd, OpenOCD, st-flash, esptool or dfu-util, as the board's file says.
+    Reads what `edgernn build` wrote.
     """
     from edgernn.boards import flash_board
 

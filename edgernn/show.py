@@ -131,8 +131,42 @@ def imported(r: dict[str, Any]) -> Shown:
 
 def boards(found: list[dict[str, Any]]) -> Shown:
     """`edgernn boards`."""
-    rows = [[", ".join(v) if isinstance(v, list) else v for v in r.values()] for r in found]
-    yield Table("boards", list(found[0]), rows)
+    emulated, real = [r for r in found if not r["ways"]["flash"]], [r for r in found if r["ways"]["flash"]]
+    rows = [[*_board(r), ", ".join(r["emulators"]) or "-"] for r in emulated]
+    yield Table("emulated boards", ["name", "core", "flash, RAM", "build", "run"], rows)
+    rows = [[*_board(r), *((r[key] or ["-"])[0].split()[0] for key in ("probes", "flashers"))] for r in real]
+    yield Table("boards to flash", ["name", "core", "flash, RAM", "build", "probe", "flash"], rows)
+    yield "edgernn boards NAME tells all of one board, and how to get what is missing here"
+
+
+def _board(r: dict[str, Any]) -> list[str]:
+    """What both tables say of a board, short enough for 80 columns."""
+    sizes = f"{_size(r['flash'])}, {_size(r['ram'])}"
+    return [r["name"], r["cpu"].removeprefix("cortex-"), sizes, ", ".join(r["toolchains"]) or "-"]
+
+
+def _size(number: int) -> str:
+    """Bytes as people say them."""
+    return f"{number >> 20} MB" if number % (1 << 20) == 0 else f"{number / 1024:g} KB"
+
+
+def board(r: dict[str, Any]) -> Shown:
+    """`edgernn boards NAME`."""
+    reads = f", loads find it at {r['flash_reads']:#010x}" if r["flash_reads"] is not None else ""
+    yield f"{r['name']}: {r['description']}"
+    yield f"core: {r['cpu']} at {r['clock_hz'] / 1e6:g} MHz; stack: {r['stack_bytes']} bytes at least"
+    yield f"flash: {_size(r['flash'])} at {r['flash_origin']:#010x}{reads}; RAM: {_size(r['ram'])} at {r['ram_origin']:#010x}"
+    for key, what in (
+        ("console", "console"),
+        ("pin", "pin"),
+        ("microphone", "microphone"),
+        ("twin", "instructions counted on"),
+    ):
+        if key in r:
+            yield f"{what}: {r[key]}"
+    for kind, tools in r["ways"].items():
+        for name, missing in tools:
+            yield f"{kind}: {name}, {f'not here: {missing}' if missing else 'here'}"
 
 
 def built(r: dict[str, Any]) -> Shown:

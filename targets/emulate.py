@@ -27,9 +27,14 @@ _EMULATORS = {
 }
 
 
+def obstacles(board: Board, *, count: bool = False) -> dict[str, str | None]:
+    """Every emulator, and why it cannot run `board` here (and count), None when it can."""
+    return {name: emulator.obstacle(board, count) for name, emulator in _EMULATORS.items()}
+
+
 def usable_emulators(board: Board, *, count: bool = False) -> list[str]:
     """Emulators that can run `board` here (and count its instructions), the preferred one first."""
-    return [name for name, emulator in _EMULATORS.items() if emulator.obstacle(board, count) is None]
+    return [name for name, obstacle in obstacles(board, count=count).items() if obstacle is None]
 
 
 def run(
@@ -87,9 +92,9 @@ def choose_emulator(board: Board, emulator: str = "auto", count: bool = False) -
     if emulator != "auto" and emulator not in _EMULATORS:
         raise EdgernnError(f"Unknown emulator {emulator!r}: use auto, {' or '.join(_EMULATORS)}.")
     wanted = list(_EMULATORS) if emulator == "auto" else [emulator]
-    obstacles = {name: _EMULATORS[name].obstacle(board, count) for name in wanted}
-    for name, obstacle in obstacles.items():
+    found = {name: why for name, why in obstacles(board, count=count).items() if name in wanted}
+    for name, obstacle in found.items():
         if obstacle is None:
             return name
-    reasons = "; ".join(str(obstacle) for obstacle in obstacles.values())
+    reasons = "; ".join(map(str, found.values()))
     raise EdgernnError(f"Board {board.name!r} cannot be emulated here: {reasons}.")

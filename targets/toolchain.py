@@ -74,10 +74,17 @@ def _zig_command() -> tuple[str, ...] | None:
     return None
 
 
+def how_to_get(board: Board, name: str) -> str:
+    """How a board's compiler, "gcc" or "zig", is installed; empty where the board has no flags for it."""
+    if name == "gcc":
+        return f"install {board.gcc.command} from your system's packages" if board.gcc else ""
+    return f"`pip install {ZIG_PACKAGE}`" if board.zig else ""
+
+
 def _ways(board: Board) -> str:
-    gcc = f"install {board.gcc.command} from your system's packages" if board.gcc else ""
-    zig = f"`pip install {ZIG_PACKAGE}`" if board.zig else ""
-    return " or ".join(way for way in (zig, gcc) if way) or "its board file has flags for none"
+    return (
+        " or ".join(filter(None, (how_to_get(board, "zig"), how_to_get(board, "gcc")))) or "its board file has flags for none"
+    )
 
 
 @cache

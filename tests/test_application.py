@@ -81,7 +81,7 @@ def on_pico(image: Path, end: str = "no more sound") -> str:
 def on_esp32c3(image: bytes, end: str, seconds: int = 100) -> str:
     """A bare rv32imc core (unicorn) with the chip's memory map: flash at its two addresses, RAM, registers as plain memory.
 
-    No emulator here has an ESP32-C3: of its peripherals only the transmitter's FIFO is watched. It starts where the ROM jumps to.
+    No emulator here has an ESP32-C3: of its peripherals only the transmitter's FIFO is watched. It starts where the ROM jumps.
     """
     need_module("unicorn")
     import unicorn
@@ -124,9 +124,9 @@ def microphone(folder: Path, pcm: np.ndarray) -> Path:
 def said_words(words: Path, folder: Path) -> tuple[Path, list[str]]:
     """Sound with two words, and the lines that an application must print of it."""
     graph: Any = load_graph(words / "graph-int8x16.ern")
-    gap = np.zeros(8000, np.int16)
+    gaps = [np.zeros(n, np.int16) for n in (4000, 4000, 18000)]  # the last event must end in the last
     parts = [gate_fixture.whistle(gate_fixture.MELODIES[w], 2000 + i) for i, w in enumerate(("rise", "hill"))]
-    pcm = np.concatenate([gap, parts[0], gap, parts[1], gap, gap, gap])  # the last event must end, too
+    pcm = np.concatenate([gaps[0], parts[0], gaps[1], parts[1], gaps[2]])
     events = make_runtime("numpy", graph).run(pcm[: len(pcm) // graph.step_samples * graph.step_samples]).output.tolist()
     lines = [f"{graph.labels[label]} {score}" for label, score, _, over in events if over]
     assert [line.split()[0] for line in lines] == ["rise", "hill"]
@@ -157,7 +157,7 @@ def test_every_board_with_a_device_says_what_people_need() -> None:
         ("origin = 0x20000000", "origin = 0x10100000", r"line \d+, ram: flash and ram overlap"),
         ("size = 0x42000", "size = 0xf0000000", r"line \d+, ram: origin and size must lie within 32 bits"),
         ("family = 0xe48bff56", "families = 1", r"line \d+, uf2, families: Unknown key 'families'"),
-        ('command = ["pyocd", "flash"', 'commands = ["pyocd", "flash"', r"line \d+, flashers, commands: Unknown key 'commands'"),
+        ('command = ["pyocd", "flash"', 'commands = ["pyocd", "flash"', r"line \d+, flashers, commands: Unknown key"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_line(old: str, new: str, message: str, tmp_path: Path) -> None:
@@ -333,7 +333,8 @@ def test_serial_ports_of_nrf5_and_stm32f4(
 ) -> None:
     need_program(machine[0])
     audio, lines = said_words(words, tmp_path)
-    make_application(load_graph(words / "graph-int8x16.ern"), load_board(board), tmp_path / "b", audio=audio)
+    machine_of_any_speed = replace(load_board(board), clock_hz=10**9)  # the emulator has its own clock
+    make_application(load_graph(words / "graph-int8x16.ern"), machine_of_any_speed, tmp_path / "b", audio=audio)
     elf = str(tmp_path / "b" / f"{board}.elf")
     said = console_of([*machine, "-kernel", elf, "-display", "none", "-monitor", "none", *serial], "no more sound")
     assert said.splitlines()[1:] == [OK, *lines, "no more sound"]

@@ -172,6 +172,21 @@ def boards() -> str:
     return f"{text}\n\nOn the PC that made these figures, one thread, from samples to posteriors in C: {speeds} real time."
 
 
+def emulated_bits() -> str:
+    """Every task and scheme on every emulated board."""
+    found = results("boards")
+    rows = [
+        [r["board"], r["cpu"], r["task"], r["scheme"], r["emulator"].split()[0], f"{r['bits_differing']} of {r['entries']:,}",
+         thousands(r["flash_bytes"]), thousands(r["ram_bytes"]), thousands(r["state_bytes"]), thousands(r["stack_bytes"]),
+         thousands(r["instructions_per_step"])]
+        for r in found["rows"]
+    ]  # fmt: skip
+    first = found["rows"][0]
+    columns = ["board", "core", "task", "scheme", "by", "entries differing", "flash", "RAM", "state", "stack",
+               "instructions a step"]  # fmt: skip
+    return f"{found['date']}, {first['steps']} steps each, {first['optimize']}; bytes:\n\n{table(columns, rows)}"
+
+
 def harder() -> str:
     """Teachers, a word left out, synthetic voices."""
     r = results()
@@ -374,6 +389,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         sizes,
         spotting,
         boards,
+        emulated_bits,
         harder,
         runtimes,
         converter,
