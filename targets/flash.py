@@ -6,6 +6,7 @@ Nothing is written before it is known what to, and a copy that breaks off is sai
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 import shutil
@@ -143,6 +144,8 @@ def _copy(source: Path, target: Path) -> None:
             with contextlib.suppress(OSError):  # a bootloader may start the program before it answers
                 os.fsync(file.fileno())
     except OSError as error:
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise EdgernnError(f"the drive {target.parent} is read-only ({error.strerror}); nothing was written") from None
         raise EdgernnError(
             f"cannot write {target} ({error.strerror}); the board may be written in part: reset its bootloader and flash again"
         ) from None

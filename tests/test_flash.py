@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import shlex
 import shutil
+import sys
 import threading
 from collections import namedtuple
 from pathlib import Path
@@ -103,6 +105,41 @@ def test_a_full_or_unwritable_drive_is_a_sentence(built: Path, tmp_path: Path, m
     monkeypatch.setattr(flash.shutil, "disk_usage", lambda _: usage(0, 0, size))
     (mine / "pico.uf2").mkdir()
     assert "may be written in part" in said("flash", built, "--board", "pico", "--drive", mine, code=2)
+
+
+def test_a_read_only_drive_is_a_sentence(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, plain = drive(tmp_path / "mine"), Path.open
+
+    def refusing(path: Path, mode: str = "r", *rest: Any, **more: Any) -> Any:
+        if path.parent == mine and "w" in mode:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return plain(path, mode, *rest, **more)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    text = said("flash", built, "--board", "pico", "--drive", mine, code=2)
+    assert "is read-only (Read-only file system); nothing was written" in text
+    assert [p.name for p in mine.iterdir()] == ["INFO_UF2.TXT"]
+
+
+def test_esptool_and_dfu_util_are_called_as_they_want(tmp_path: Path) -> None:
+    ways = {
+        way.command[0]: way.command
+        for name in ("esp32-c3", "nucleo-f446re")
+        for way in flash.all_ways(load_board(name), tmp_path)
+    }
+    assert ways["esptool"] == ("esptool", "--chip", "esp32c3", "write-flash", "0x0", str(tmp_path / "esp32-c3.bin"))
+    assert ways["dfu-util"][-3:] == ("0x08000000:leave", "-D", str(tmp_path / "nucleo-f446re.bin"))
+
+
+def test_esptool_itself_takes_the_command_and_finds_no_board(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_module("esptool")
+    boards.build_board(built, "esp32-c3", built)
+    program = Path(sys.executable).parent / "esptool"
+    monkeypatch.setattr(flash.shutil, "which", lambda name: str(program) if name == "esptool" else None)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("ESPTOOL_PORT", "/dev/ttyNOWHERE")
+    text = said("flash", built, "--board", "esp32-c3", code=2)
+    assert text.startswith("esptool failed (") and "/dev/ttyNOWHERE" in text, text
 
 
 def test_what_was_not_built_or_is_of_another_graph_is_refused(built: Path, tmp_path: Path) -> None:

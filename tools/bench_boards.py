@@ -86,11 +86,11 @@ def runtime_code(folder: Path) -> int:
 
     The self-test and what nothing calls are left out, as a linker leaves them out.
     """
-    g, board = NETS["spot"]("int8x16"), load_board("mps2-an386")
+    g, board = quantized(random_net("gru", 32, "conv"), "int8x16"), load_board("mps2-an386")
     source = export_app(g, folder / "app").parent
     (folder / "main.c").write_text(
-        '#include "kws.h"\nkws_state s;\nint16_t pcm[KWS_HOP];\nint main(void)\n{\n    kws_event e;\n'
-        "    kws_reset(&s);\n    return kws_process(&s, pcm, &e);\n}\n"
+        '#define KWS_IMPLEMENTATION\n#include "kws.h"\nkws_state s;\nint16_t pcm[KWS_HOP];\n'
+        "int main(void)\n{\n    kws_event e;\n    kws_reset(&s);\n    return kws_process(&s, pcm, &e);\n}\n"
     )
     sources = [folder / "main.c", *(source / name for name in task_of(g).c.sources)]
     compiler = find_toolchain(board, "gcc")
