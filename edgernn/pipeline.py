@@ -193,7 +193,7 @@ class ExportOptions:
     """What an export may be asked for.
 
     prefix of C names (c, tflite), the task's own where it is empty; stateful or clip (tflite); qdq (onnx), with weights of
-    qdq_bits bits.
+    qdq_bits bits; package: the framework that the C is packed for (c), none where it is empty.
     """
 
     prefix: str = ""
@@ -201,16 +201,17 @@ class ExportOptions:
     clip: bool = False
     qdq: bool = False
     qdq_bits: int = 8
+    package: str = ""
 
 
-_OPTION_FORMS = {"stateful": ["tflite"], "clip": ["tflite"], "qdq": ["onnx"]}
+_OPTION_FORMS = {"stateful": ["tflite"], "clip": ["tflite"], "qdq": ["onnx"], "package": ["c"]}
 Written = tuple[list[Path], dict[str, Any]]
 
 
 def export_graph(
     where: Path, out: Path, form: str = "c", scheme: str | None = None, options: ExportOptions | None = None
 ) -> dict[str, Any]:
-    """Write the graph in another form: `c`, `tflite` or `onnx`."""
+    """Write the graph in another form: `c`, `tflite` or `onnx`; a package lies in a folder of its own name in `out`."""
     writers: dict[str, Callable[..., Written]] = {"c": _export_c, "tflite": _export_tflite, "onnx": _export_onnx}
     if form not in writers:
         raise EdgernnError(f"unknown export format {form!r}; known: {', '.join(writers)}")
@@ -225,7 +226,10 @@ def export_graph(
 
 def _export_c(graph: NetGraph, where: Path, out: Path, options: ExportOptions) -> Written:
     from firmware_export.emit import export_c
+    from firmware_export.package import export_package
 
+    if options.package:
+        return export_package(graph, options.package, out, options.prefix), {}
     return export_c(graph, out, options.prefix), {}
 
 

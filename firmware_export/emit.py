@@ -134,7 +134,7 @@ def render_header(g: NetGraph, prefix: str = "") -> str:
     others = [Array(name, array, "other") for name, array in task.arrays(g).items()]
     others.append(Array("golden", np.array(golden, np.uint32), "other"))
     text = template(task, "header.h.jinja").render(
-        **_names(task, g, prefix), id=g.id, plan=plan, arrays=[*arrays(g), *others], linears=linears(g), members=members,
+        **common_values(task, g, prefix), id=g.id, plan=plan, arrays=[*arrays(g), *others], linears=linears(g), members=members,
         crc=constants_crc32(g), state_bytes=state_bytes(g, plan, members), stack_bytes=STACK_BYTES, golden=golden,
         api_version=API_VERSION, graph_format=FORMAT_VERSION, features_type=f"int{g.affine.bits}_t",
         padded=[(m, padding(max(1, m.count) * ctype_bytes(m.ctype))) for m in members.padded],
@@ -143,7 +143,7 @@ def render_header(g: NetGraph, prefix: str = "") -> str:
     return str(text).replace("&@_", f"&{prefix}_")
 
 
-def _names(task: Task, g: NetGraph, prefix: str) -> dict[str, Any]:
+def common_values(task: Task, g: NetGraph, prefix: str) -> dict[str, Any]:
     """What every template of a task is given."""
     return {
         "g": g, "p": prefix, "P": prefix.upper(), "header": task.c.header(prefix), "sources": task.c.sources,
@@ -156,14 +156,14 @@ def c_macros(labels: Iterable[str]) -> list[str]:
     """The part of a macro's name that stands for each label: in any script, and numbered where two would be the same."""
     taken: list[str] = []
     for label in labels:
-        plain = re.sub(r"\W", "_", _without_marks(label), flags=re.ASCII)
+        plain = re.sub(r"\W", "_", plain_capitals(label), flags=re.ASCII)
         base = plain if plain.strip("_") else "WORD"
         names = itertools.chain([base], (f"{base}_{n}" for n in itertools.count(2)))
         taken.append(next(x for x in names if x not in taken))
     return taken
 
 
-def _without_marks(text: str) -> str:
+def plain_capitals(text: str) -> str:
     """Capitals, those of Latin script without their accents."""
     apart = unicodedata.normalize("NFKD", text.upper())
     return "".join(c for c in apart if not unicodedata.combining(c))
@@ -178,12 +178,12 @@ def _member(m: Member) -> str:
     return f"{m.ctype} {m.name}[{m.count}]" if m.count else f"{m.ctype} {m.name}"
 
 
-def template(task: Task, name: str) -> Any:
-    """A skeleton of this package, to be filled by the macros of a task's template."""
+def template(task: Task, name: str, *places: Path) -> Any:
+    """A skeleton of this package, or of `places`, to be filled by the macros of a task's template."""
     import jinja2
 
     skeletons = Path(str(files("firmware_export"))) / "templates"
-    loader = jinja2.FileSystemLoader([skeletons, task.template().parent])
+    loader = jinja2.FileSystemLoader([*places, skeletons, task.template().parent])
     environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     environment.filters.update(
         cstring=c_string, comment=comment, member=_member,
@@ -201,7 +201,7 @@ def export_c(g: NetGraph, folder: Path, prefix: str = "") -> list[Path]:
     prefix = prefix or task.c.prefix
     contents = {folder / task.c.header(prefix): text_bytes(render_header(g, prefix))}
     for name in task.c.examples:
-        text = template(task, f"{name}.jinja").render(_names(task, g, prefix))
+        text = template(task, f"{name}.jinja").render(common_values(task, g, prefix))
         contents[folder / "examples" / f"{prefix}_{name}"] = text_bytes(text)
     return write_all({**contents, **runtime_files(folder)})
 
@@ -211,7 +211,7 @@ def export_app(g: NetGraph, folder: Path) -> Path:
     task = task_of(g)
     export_c(g, folder)
     path = folder / "app.c"
-    write_text(path, template(task, "app.c.jinja").render(_names(task, g, task.c.prefix)))
+    write_text(path, template(task, "app.c.jinja").render(common_values(task, g, task.c.prefix)))
     return path
 
 

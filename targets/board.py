@@ -18,7 +18,7 @@ from edgernn.extensions import folders
 PACKAGE_DIR = Path(__file__).parent
 BOARDS_DIR = PACKAGE_DIR / "boards"
 DEVICE_DIR = PACKAGE_DIR / "device"
-_FOLDERS = ("data", "cache", "c", "tflite", "onnx")  #: of a run folder: a board's programs lie beside them
+_FOLDERS = ("data", "cache", "c", "tflite", "onnx", "packages")  #: of a run folder: a board's programs lie beside them
 _VECTORS = 256  #: bytes to which a vector table is aligned at least
 
 

@@ -62,3 +62,17 @@ def need_recordings() -> Path:
     if not (folder / "kws" / "manifest.csv").is_file():
         pytest.skip("EDGERNN_DATA (folder of recordings) is not set")
     return folder
+
+
+def need_packagers() -> str:
+    """A Python that has the frameworks' own packagers, as .ci/run makes it: EDGERNN_PACKAGERS, or build/packagers.
+
+    They have pins of their own, and stay out of the environment that the tests run in.
+    """
+    usual = Path(__file__).resolve().parent.parent / "build" / "packagers" / "bin" / "python"
+    python = os.environ.get("EDGERNN_PACKAGERS", str(usual))
+    if not Path(python).is_file():
+        _absent(
+            "EDGERNN_PACKAGERS (a Python with platformio, idf-component-manager, kconfiglib, adafruit-circuitpython-pioasm)"
+        )
+    return python
