@@ -26,7 +26,7 @@ from nets import quantized, random_net
 from test_vad import random_graph, sound
 from typer.testing import CliRunner
 
-from edgernn import cli
+from edgernn import cli, face
 from edgernn.core.graph import NetGraph
 from edgernn.errors import EdgernnError
 from edgernn.hostcc import WARNINGS, host_compiler
@@ -139,8 +139,7 @@ def test_a_package_has_metadata_code_example_and_self_test(framework: str, task:
     assert '#define OWN_IMPLEMENTATION\n#include "' in (code / "own.c").read_text()
     assert {p.name for p in code.glob("ern_*.c")} >= set(task_of(graph(task)).c.sources)
     assert "own_self_test(&state, pcm)" in example and "own_process(&state, pcm" in example
-    header = next(line for line in example.splitlines() if re.match(r'#include ["<](own|model|denoise|vad)\.h', line))
-    assert (code / header.split()[1].strip('"<>')).is_file()
+    assert re.search(r'#include ["<]own\.h[">]', example) and (code / "own.h").is_file()
     for path in home.rglob("*"):
         text = path.read_text() if path.is_file() else ""
         assert not re.search(r"\{\{|\{%|\bNone\b|Undefined", text), path
@@ -208,7 +207,10 @@ def test_the_verb_writes_beside_the_graph_or_where_it_is_told(tmp_path: Path) ->
     )
     assert code == 0
     assert (tmp_path / "libraries" / "ear_random" / "library.properties").is_file()
-    assert len(json.loads(said)["files"]) > 15
+    files = json.loads(said)["files"]
+    assert len(files) > 15
+    again = face.export(tmp_path / "x.ern", tmp_path / "libraries", prefix="ear", package="arduino")
+    assert [str(path) for path in again] == files
 
 
 @pytest.mark.parametrize(
