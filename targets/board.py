@@ -130,6 +130,11 @@ class Board:
     flashers: tuple[Flasher, ...] = ()
 
     @property
+    def kind(self) -> str:
+        """What it is called in a message."""
+        return "board"
+
+    @property
     def digest(self) -> str:
         """Twelve hex digits that follow everything the board's file says."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
