@@ -128,7 +128,7 @@ def remove_program(where: Path | None, ssh: Ssh, name: str = "", folder: str = "
 
 def unit_text(program: str, name: str, host: str, device: str) -> str:
     """The systemd unit that runs `program` (its path there) on an ALSA device, and again when it fails."""
-    quoted = '"{}"'.format(program.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$"))
+    quoted = '"{}"'.format(program.replace("%", "%%"))  # a dollar is none in a program's path, quotes were refused
     return _UNIT.format(host=host, name=name, program=quoted, device=device)
 
 

@@ -19,6 +19,7 @@ from targets.ssh import Ssh
 MANIFEST = "manifest"
 FOLDER = ".local/share/edgernn"  #: below the user's home, a folder for each name
 UNITS = ".config/systemd/user"
+UNFIT = r"\x00-\x1f\x7f\\\"'"  #: characters that systemd takes in no program's path
 
 _RUNTIME = 'export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"\n'
 
@@ -138,7 +139,7 @@ class Place:
         """Names that no shell, unit or manifest would read otherwise."""
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", self.name):
             raise EdgernnError(f"--name {self.name!r} must be letters, digits, dots, dashes and underscores, at most 64")
-        if not re.fullmatch(r"[^\x00-\x1f\x7f\\\"]*", self.folder) or ".." in Path(self.folder).parts:
+        if not re.fullmatch(rf"[^{UNFIT}]*", self.folder) or ".." in Path(self.folder).parts:
             raise EdgernnError(f"--folder {self.folder!r} must be a path without .., quotes and backslashes")
 
     @property
@@ -200,6 +201,8 @@ def look(ssh: Ssh, place: Place) -> Found:
     def one(key: str) -> str:
         return (all_of(key) or [""])[0]
 
+    if re.search(f"[{UNFIT}]", one("folder")):
+        raise EdgernnError(f"the path {one('folder')} on {ssh.host} holds a quote or a backslash; give another --folder")
     files = [text.partition(" ")[::2] for text in all_of("file")]
     listed = [line.partition("  ")[::2] for line in all_of("manifest") if not line.startswith("#")]
     if not one("folder").startswith("/") or not one("home").startswith("/"):

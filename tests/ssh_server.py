@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import os
 import shlex
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from needs import need_own_systemd, need_sshd
 
+MOUNTED = ("full", "fixed")  #: disks in the home of a server with systemd
 _CONFIG = """\
 ListenAddress 127.0.0.1
 Port {port}
@@ -72,7 +72,7 @@ class Server:
             name = str(path.relative_to(self.home))
             if path.is_symlink():
                 found[name] = os.readlink(path).encode()
-            elif not path.is_mount():
+            elif path.name not in MOUNTED:
                 found[name] = path.read_bytes() if path.is_file() else b"folder"
         return found
 
@@ -81,7 +81,7 @@ class Server:
         for path in self.home.iterdir():
             if path.is_file() or path.is_symlink():
                 path.unlink()
-            elif path.name not in ("full", "fixed"):
+            elif path.name not in MOUNTED:
                 shutil.rmtree(path)
 
 
@@ -112,9 +112,6 @@ def server(folder: Path, systemd: bool = False, path: str = "/usr/local/bin:/usr
         _wait(machine, process, systemd)
         yield machine
     finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(5)
         process.kill()
         process.wait()
 
