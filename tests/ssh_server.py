@@ -54,7 +54,7 @@ class Server:
 
     @property
     def options(self) -> list[str]:
-        return ["--host", self.login, "--port", str(self.port)]
+        return ["--host", self.login, "--port", str(self.port), "--optimize", "-O0"]  # compiles soonest
 
     @property
     def ssh(self) -> str:
