@@ -21,7 +21,7 @@ from denoisers import noisy_sound, quantized_denoiser, random_denoiser
 from fixture_runs import ROOT
 from needs import need_program
 from ssh_server import Server, other_client, server
-from test_linux import microphone_of, said
+from test_linux import apart, microphone_of, said
 from test_vad import random_graph, sound
 
 from edgernn.deploy import unit_text
@@ -108,7 +108,7 @@ def test_there_and_back_without_systemd(graphs: Path, pi: Server, caplog: pytest
     assert (checked.returncode, checked.stdout.decode()) == (0, f"{pi.home / PROGRAM}: OK\n")
     pcm = sound(10)
     done = pi.run(result["program"], pcm.tobytes())
-    ends = [x for x in map(json.loads, done.stdout.splitlines()) if "end_s" in x]
+    ends = apart([json.loads(line) for line in done.stdout.splitlines()])["end"]
     assert len(ends) > 5 and ends == list(stretches_of_speech(ear(), iter([pcm])))
     assert f"removed {pi.home / PROGRAM}" in said("deploy", graphs / "ear.ern", *pi.options, "--remove")
     assert pi.files() == before
