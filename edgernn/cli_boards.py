@@ -125,7 +125,7 @@ def deploy(
     where: Annotated[Path | None, typer.Argument(help="Run folder or graph file (.ern).")] = None,
     port: Annotated[int, typer.Option(help="SSH's port; default: as ssh has it.")] = 0,
     identity: Annotated[str, typer.Option(help="File of the private key; default: as ssh has it.")] = "",
-    name: Annotated[str, typer.Option(help="Of the program there; default: the model's.")] = "",
+    name: Annotated[str, typer.Option(help="Of the program there; default: the run folder's, or the model's.")] = "",
     folder: Annotated[str, typer.Option(help="Folder there; default: ~/.local/share/edgernn/NAME.")] = "",
     device: Annotated[str, typer.Option(help="ALSA device to listen to, such as plughw:1,0; `arecord -L` there has all.")] = "",
     board: Annotated[str, typer.Option(help="Linux board, or its TOML file; default: asked of the machine.")] = "",

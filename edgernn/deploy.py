@@ -48,11 +48,11 @@ def deploy_program(
 ) -> dict[str, Any]:  # fmt: skip
     """Build the graph's program for the machine behind `ssh`, copy it, run its self-test there and enable its unit.
 
-    name: of the program there, default: the graph's; folder: default ~/.local/share/edgernn/NAME; device: ALSA's microphone;
-    board_name: default: found by asking the machine. dry: only ask, and say what would be done.
+    name: of the program there, default: the run folder's or the model's; folder: default ~/.local/share/edgernn/NAME;
+    device: ALSA's microphone; board_name: default: found by asking the machine. dry: only ask, and say what would be done.
     """
     graph = load_graph(find_graph(where, scheme))
-    place, sound = Place(name or _plain(graph.name), folder), task_of(graph).c.gives_sound
+    place, sound = Place(name or _name(where, scheme), folder), task_of(graph).c.gives_sound
     _check_device(device, sound)
     found = remote.look(ssh, place)
     board = load_linux_board(board_name) if board_name else recognised(found.seen, ssh.host)
@@ -67,6 +67,7 @@ def deploy_program(
         "name": place.name, "program": found.program(place), "unit": found.unit(place) if unit else "", "unit_text": unit,
         "done": not dry, "bytes": None, "toolchain": None, "self_test": [], "state": "", "sound": sound,
         "rate": graph.sample_rate, "user": found.user, "linger": found.linger, "systemd": found.systemd,
+        "device": device or DEVICE,
     }  # fmt: skip
     if dry:
         return result
@@ -96,7 +97,7 @@ def build_programs(
     graph, board = load_graph(find_graph(where, scheme)), load_linux_board(board_name)
     rows = []
     for machine in board.machines:
-        path = out / board.name / f"edgernn-{_plain(graph.name)}-{machine.name}"
+        path = out / board.name / f"edgernn-{_name(where, scheme)}-{machine.name}"
         program = make_program(graph, board, machine, path, toolchain, optimize)
         rows.append({"machine": machine.name, "file": str(path), "bytes": program.bytes, "toolchain": program.toolchain})
     return {"board": board.name, "cpu": board.cpu, "graph": graph.id, "optimize": optimize, "programs": rows}
@@ -116,10 +117,10 @@ def run_programs(
 
 
 def remove_program(where: Path | None, ssh: Ssh, name: str = "", folder: str = "", scheme: str | None = None) -> dict[str, Any]:
-    """Take away what `deploy_program` wrote; its name is that of the graph at `where`, or given."""
+    """Take away what `deploy_program` wrote; name: as there, or else of what lies at `where`."""
     if not name and where is None:
         raise EdgernnError("--remove needs the --name of what is to go, or the run folder or graph that it was made of")
-    place = Place(name or _plain(load_graph(find_graph(Path(str(where)), scheme)).name), folder)
+    place = Place(name or _name(Path(str(where)), scheme), folder)
     gone, kept = remote.remove(ssh, place, remote.look(ssh, place))
     for path in kept:
         note(f"{path} on {ssh.host} was changed since it was written, and is kept")
@@ -132,8 +133,9 @@ def unit_text(program: str, name: str, host: str, device: str) -> str:
     return _UNIT.format(host=host, name=name, program=quoted, device=device)
 
 
-def _plain(name: str) -> str:
-    """A graph's name as a file's."""
+def _name(where: Path, scheme: str | None) -> str:
+    """A program's: that of the run folder, or of the model in a graph file, with what no file name may hold replaced."""
+    name = where.resolve().name if where.is_dir() else load_graph(find_graph(where, scheme)).name
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:64] or "model"
 
 

@@ -196,7 +196,7 @@ def deployed(r: dict[str, Any]) -> Shown:
         yield f"{r['unit']}: {r['state']}"
         yield f"hear it there: journalctl --user -u edgernn-{r['name']} -f -o cat"
     else:
-        yield f"start it there: {r['program']} --device default"
+        yield f"start it there: {r['program']} --device {r['device']}"
 
 
 def removed(r: dict[str, Any]) -> Shown:

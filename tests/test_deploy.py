@@ -124,6 +124,15 @@ def test_a_program_of_ours_is_replaced(graphs: Path, pi: Server) -> None:
     assert pi.files() == {}
 
 
+def test_a_run_folder_gives_its_name(graphs: Path, pi: Server, tmp_path: Path) -> None:
+    run = tmp_path / "my ears!"
+    run.mkdir()
+    shutil.copy(graphs / "ear.ern", run / "graph-int8x16.ern")
+    where = [run, *pi.options, "--scheme", "int8x16"]
+    assert f"{pi.home}/.local/share/edgernn/my-ears/edgernn-my-ears --device hw:7" in said("deploy", *where, "--device", "hw:7")
+    assert "edgernn-my-ears from" in said("deploy", *where, "--remove") and pi.files() == {}
+
+
 def test_a_folder_of_the_users_choice(graphs: Path, pi: Server) -> None:
     (pi.home / "my tools").mkdir()
     odd = pi.folder / "a $(touch x) `b` %h"

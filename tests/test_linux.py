@@ -6,7 +6,7 @@ import functools
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -212,6 +212,15 @@ def test_an_armv7_program_dies_on_a_zero() -> None:
         compare_emulated(GRAPHS["vad"](), ZERO, replace(three, emulator=ZERO.machines[0].emulator), sound(1))
 
 
+def failing(program: Program, args: Sequence[str], folder: Path) -> Any:
+    """A run whose self-test failed at the third output."""
+    done = run_emulated(program, args, folder)
+    total = np.fromfile(folder / "out.bin.sum", "<u4")
+    total[0] = 3
+    total.tofile(folder / "out.bin.sum")
+    return done
+
+
 def test_a_wrong_bit_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     need(BOARDS["linux-x86_64"].machines[0])
     graph = GRAPHS["vad"]()
@@ -219,6 +228,9 @@ def test_a_wrong_bit_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     trace.logits[3, 0] ^= 1
     monkeypatch.setattr("edgernn.program.make_runtime", lambda *_: type("R", (), {"run": lambda self, pcm: trace})())
     assert compare_emulated(graph, BOARDS["linux-x86_64"], BOARDS["linux-x86_64"].machines[0], sound(1))["bits_differing"] == 1
+    with pytest.raises(EdgernnError, match="self-test failed at output 2"):
+        monkeypatch.setattr("edgernn.program.run_emulated", failing)
+        compare_emulated(graph, BOARDS["linux-x86_64"], BOARDS["linux-x86_64"].machines[0], sound(1))
     with pytest.raises(EdgernnError, match="shorter than one step"):
         compare_emulated(graph, ZERO, ZERO.machines[0], sound(1)[:10])
 
