@@ -83,8 +83,8 @@ def _install(
         program = make_program(graph, board, machine, Path(scratch) / place.program, toolchain, optimize)
         about = f"edgernn deploy: {place.name}, graph {graph.id}"
         self_test, state = remote.install(ssh, place, found, program.path, unit, about)
-    if self_test[:1] != [f"edgernn {graph.id}"]:
-        raise EdgernnError(f"the program on {ssh.host} answers {self_test[:1]} instead of graph {graph.id}; --remove it")
+    if f"edgernn {graph.id}" not in self_test:
+        raise EdgernnError(f"the program on {ssh.host} answers {self_test} instead of graph {graph.id}; --remove it")
     if unit and state != "active":
         note(f"{place.unit} on {ssh.host} is {state}; `journalctl --user -u {place.unit}` there says why")
     return {"bytes": program.bytes, "toolchain": program.toolchain, "self_test": self_test, "state": state}

@@ -38,7 +38,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class LinuxBoard:
-    """A Linux machine. models: how /proc/device-tree/model begins, the longest fit decides; none: any without such a file.
+    """A Linux machine. models: how /proc/device-tree/model begins; none: any machine without such a file.
 
     microphone: how one is connected, in words.
     """
@@ -114,15 +114,15 @@ def recognised(seen: Seen, host: str) -> LinuxBoard:
         raise EdgernnError(f"{host} runs {seen.system or 'an unknown system'}, not Linux; programs are made for Linux only")
     boards = [load_linux_board(name) for name in list_linux_boards()]
     if seen.model:
-        fitting = [(len(m), b) for b in boards for m in b.models if seen.model.startswith(m)]
+        fitting = [b for b in boards if seen.model.startswith(b.models)]
     else:
-        fitting = [(0, b) for b in boards if not b.models and seen.machine in [m.name for m in b.machines]]
+        fitting = [b for b in boards if not b.models and seen.machine in [m.name for m in b.machines]]
     if not fitting:
         raise EdgernnError(
             f"{host} is of an unknown kind: {seen.model or 'no model'}, {seen.machine}; known are "
             f"{', '.join(b.name for b in boards)}, and --board takes one whose programs run there, or a file of your own"
         )
-    return max(fitting, key=lambda x: x[0])[1]
+    return fitting[0]
 
 
 def machine_of(board: LinuxBoard, seen: Seen, host: str) -> Machine:

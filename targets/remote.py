@@ -238,7 +238,8 @@ def install(ssh: Ssh, place: Place, found: Found, program: Path, unit: str, abou
     kept |= {found.program(place): _sum(data), **({path: _sum(unit.encode())} if unit else {})}
     manifest = [f"# {about}", *(f"# made {folder}" for folder in found.made), *(f"{v}  {k}" for k, v in kept.items())]
     text = "\n".join(manifest) + "\n"
-    said = ssh.run(_INSTALL, found.folder, place.program, _sum(data), text, path, unit, data=data).splitlines()
+    words = (found.folder, place.program, _sum(data), text, path, unit)
+    said = ssh.run(_INSTALL, *words, data=data, left="nothing was left there, ").splitlines()
     state = "".join(line.removeprefix("state ") for line in said if line.startswith("state "))
     return [line for line in said if not line.startswith("state ")], state
 

@@ -49,8 +49,11 @@ class Ssh:
         words += ["-i", os.path.expanduser(self.identity)] if self.identity else []
         return [*words, "-T", "--", self.host, shlex.join(["sh", "-c", script, "edgernn", *arguments])]
 
-    def run(self, script: str, *arguments: str, data: bytes = b"", timeout_s: float = 120.0) -> str:
-        """What the script prints; data is its standard input. A script that fails is an EdgernnError with what it said last."""
+    def run(self, script: str, *arguments: str, data: bytes = b"", timeout_s: float = 120.0, left: str = "") -> str:
+        """What the script prints; data is its standard input. A script that fails is an EdgernnError with what it said last.
+
+        left: what a failed script leaves there, in words.
+        """
         command = self.command(script, arguments)
         if shutil.which(command[0]) is None:
             raise EdgernnError(f"{command[0]} is not installed; OpenSSH's client is needed (Debian: openssh-client)")
@@ -62,17 +65,17 @@ class Ssh:
         if done.returncode == _FAILED:
             raise EdgernnError(self._refused(said))
         if done.returncode:
-            raise EdgernnError(self._failed(said, done.stdout.decode(errors="replace")))
+            raise EdgernnError(self._failed(said, done.stdout.decode(errors="replace"), left))
         return done.stdout.decode(errors="replace")
 
-    def _failed(self, said: str, printed: str) -> str:
+    def _failed(self, said: str, printed: str, left: str) -> str:
         lines = [line for line in said.splitlines() if line.strip()] or printed.splitlines() or ["no message"]
         if lines[-1].startswith(OWN):
             return lines[-1].removeprefix(OWN)
         if _FULL.search(said):
-            return f"the disk of {self.host} is full ({lines[-1]}); nothing was left there, make room and try again"
+            return f"the disk of {self.host} is full ({lines[-1]}); {left}make room and try again"
         if _DENIED.search(said):
-            return f"{self.host} does not let you write there ({lines[-1]}); nothing was left there, choose another --folder"
+            return f"{self.host} does not let you write there ({lines[-1]}); {left}choose another --folder"
         return f"{self.host}: {lines[-1]}"
 
     def _refused(self, said: str) -> str:

@@ -118,6 +118,7 @@ def test_a_machine_is_known_by_what_it_says(model: str, machine: str, features: 
             Seen("Linux", "aarch64", "Orange Pi 5", frozenset(["asimd"])),
             "unknown kind: Orange Pi 5, aarch64; known are .*--board",
         ),
+        (Seen("Linux", "aarch64", "Not a Raspberry Pi 4", frozenset(["asimd"])), "unknown kind: Not a Raspberry Pi 4"),
         (Seen("Linux", "aarch64", "", frozenset(["asimd"])), "unknown kind: no model, aarch64"),
         (Seen("Linux", "ppc64", "", frozenset()), "unknown kind: no model, ppc64"),
         (
@@ -139,6 +140,8 @@ def test_the_boards_are_all_there_and_listed(monkeypatch: pytest.MonkeyPatch, tm
     assert {"raspberry-pi-zero", "raspberry-pi-zero-2", *(f"raspberry-pi-{n}" for n in (3, 4, 5)), "linux-x86_64"} == set(
         BOARDS
     )
+    models = [(m, b) for b in BOARDS.values() for m in b.models]
+    assert not [m for m, b in models for n, c in models if b is not c and m.startswith(n)], "no model is two boards'"
     for name, board in BOARDS.items():
         assert board.name == name and board.microphone and board.description
         for m in board.machines:
@@ -197,11 +200,14 @@ def test_every_step_has_the_definitions_bits(board: LinuxBoard, machine: Machine
     assert result["steps"] == len(pcm) // GRAPHS[task]().step_samples
 
 
-def test_a_compiler_from_pip_makes_programs_that_an_armv6_runs() -> None:
+def test_a_compiler_from_pip_makes_programs_that_an_armv6_runs(tmp_path: Path) -> None:
     need_module("ziglang")
     need_program("qemu-arm")
     result = compare_emulated(GRAPHS["vad"](), ZERO, ZERO.machines[0], sound(2), "zig")
     assert result["bits_differing"] == 0 and result["toolchain"].startswith("zig")
+    program = make_program(GRAPHS["vad"](), ZERO, ZERO.machines[0], tmp_path / "ear", "zig")
+    ends = list(stretches_of_speech(GRAPHS["vad"](), iter([sound(5)])))
+    assert apart(lines(program, tmp_path, sound(5)))["end"] == ends
 
 
 def test_an_armv7_program_dies_on_a_zero() -> None:
@@ -228,8 +234,8 @@ def test_a_wrong_bit_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     trace.logits[3, 0] ^= 1
     monkeypatch.setattr("edgernn.program.make_runtime", lambda *_: type("R", (), {"run": lambda self, pcm: trace})())
     assert compare_emulated(graph, BOARDS["linux-x86_64"], BOARDS["linux-x86_64"].machines[0], sound(1))["bits_differing"] == 1
+    monkeypatch.setattr("edgernn.program.run_emulated", failing)
     with pytest.raises(EdgernnError, match="self-test failed at output 2"):
-        monkeypatch.setattr("edgernn.program.run_emulated", failing)
         compare_emulated(graph, BOARDS["linux-x86_64"], BOARDS["linux-x86_64"].machines[0], sound(1))
     with pytest.raises(EdgernnError, match="shorter than one step"):
         compare_emulated(graph, ZERO, ZERO.machines[0], sound(1)[:10])
