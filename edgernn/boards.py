@@ -64,7 +64,7 @@ def run_board(
     from targets import load_board
 
     graph, board = load_graph(find_graph(where, scheme)), load_board(board_name)
-    pcm = read_audio(wav, graph.sample_rate) if wav else _test_sound(where, graph)
+    pcm = read_audio(wav, graph.sample_rate) if wav else sound_to_run(where, graph)
     firmware, built = build_firmware(graph, board, out / board.name / "test", toolchain, optimize)
     if gdb:
         result = {**built.to_dict(), **run_on_device(graph, firmware, board, pcm, gdb, optimize)}
@@ -74,7 +74,7 @@ def run_board(
     return result
 
 
-def _test_sound(where: Path, graph: NetGraph) -> Any:
+def sound_to_run(where: Path, graph: NetGraph) -> Any:
     """Test sound of the run folder's data; for a lone graph file the self-test's signal."""
     from firmware_export.golden import golden_signal
 

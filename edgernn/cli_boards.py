@@ -19,6 +19,7 @@ Optimize = Annotated[str, typer.Option("--optimize", help="Compiler optimization
 def boards(as_json: Json = False) -> None:
     """List the boards, and what builds and runs them here."""
     from targets import available_toolchains, list_boards, load_board, usable_emulators
+    from targets.linux_board import available, list_linux_boards, load_linux_board
 
     found = [load_board(name) for name in list_boards()]
     rows = [
@@ -26,6 +27,10 @@ def boards(as_json: Json = False) -> None:
          "toolchains": available_toolchains(b), "emulators": usable_emulators(b)}
         for b in found
     ]  # fmt: skip
+    for linux in map(load_linux_board, list_linux_boards()):
+        compilers, emulators = available(linux)
+        rows.append({"name": linux.name, "cpu": linux.cpu, "flash": None, "ram": None, "description": linux.description,
+                     "toolchains": compilers, "emulators": emulators})  # fmt: skip
     printed(rows, as_json, show.boards)
 
 
@@ -41,10 +46,18 @@ def build(
     """Make the application for a board: ELF, BIN, HEX, UF2.
 
     Self-test, then the microphone; what is heard goes to the console and to a pin. Tells whether it fits and whether the core
-    keeps up; refuses what does not. Reads a run folder or graph file, writes a folder named like the board beside it.
+    keeps up; refuses what does not. For a Linux board a program, as `edgernn deploy` takes there. Reads a run folder or graph
+    file, writes a folder named like the board beside it.
     """
     from edgernn.boards import build_board
+    from edgernn.deploy import build_programs
+    from targets.linux_board import is_linux_board
 
+    if is_linux_board(board):
+        if audio:
+            raise EdgernnError("a Linux board's program hears standard input or an ALSA device; leave --audio out")
+        printed(build_programs(where, board, beside(where), toolchain, optimize, scheme), as_json, show.programs)
+        return
     result = build_board(where, board, beside(where), toolchain, optimize, scheme, audio)
     printed(result, as_json, show.built)
 
@@ -64,7 +77,10 @@ def flash(
     wrote.
     """
     from edgernn.boards import flash_board
+    from targets.linux_board import is_linux_board
 
+    if is_linux_board(board):
+        raise EdgernnError(f"{board} is a Linux board; `edgernn deploy --host user@machine` puts a program there")
     if dry_run and (drive or serial):
         raise EdgernnError("--dry-run only says what could be done; leave --drive and --serial out")
     result = flash_board(where, board, beside(where), drive, serial, scheme, dry_run)
@@ -85,15 +101,61 @@ def run(
     """Run on an emulated core, or on the board: bits, cost.
 
     Bits are compared with the simulator's; exits 1 when they differ. With --gdb the board behind OpenOCD, pyocd, J-Link or
-    another gdb server runs them, and its cycles are read. Reads a run folder or graph file, writes run-*.json beside it.
+    another gdb server runs them, and its cycles are read; a Linux board's program is run by qemu's user mode, and not counted.
+    Reads a run folder or graph file, writes run-*.json beside it.
     """
     from edgernn.boards import run_board
+    from edgernn.deploy import run_programs
+    from targets.linux_board import is_linux_board
 
-    result = run_board(where, board, beside(where), wav, toolchain, emulator, optimize, scheme, gdb)
-    printed(result, as_json, show.emulated)
+    if is_linux_board(board):
+        if gdb or emulator not in ("auto", "qemu"):
+            raise EdgernnError("a Linux board's program is run by qemu's user mode; leave --gdb and --emulator out")
+        result = run_programs(where, board, beside(where), wav, toolchain, optimize, scheme)
+        printed(result, as_json, show.programs_run)
+    else:
+        result = run_board(where, board, beside(where), wav, toolchain, emulator, optimize, scheme, gdb)
+        printed(result, as_json, show.emulated)
     if result["bits_differing"]:
         raise typer.Exit(1)
 
 
+def deploy(
+    host: Annotated[str, typer.Option(help="[user@]host of the machine, or a name of ~/.ssh/config.")],
+    where: Annotated[Path | None, typer.Argument(help="Run folder or graph file (.ern).")] = None,
+    port: Annotated[int, typer.Option(help="SSH's port; default: as ssh has it.")] = 0,
+    identity: Annotated[str, typer.Option(help="File of the private key; default: as ssh has it.")] = "",
+    name: Annotated[str, typer.Option(help="Of the program there; default: the run folder's, or the model's.")] = "",
+    folder: Annotated[str, typer.Option(help="Folder there; default: ~/.local/share/edgernn/NAME.")] = "",
+    device: Annotated[str, typer.Option(help="ALSA device to listen to, such as plughw:1,0; `arecord -L` there has all.")] = "",
+    board: Annotated[str, typer.Option(help="Linux board, or its TOML file; default: asked of the machine.")] = "",
+    remove: Annotated[bool, typer.Option("--remove", help="Take away what was put there.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask the machine, and print what would be done.")] = False,
+    toolchain: Compiler = "auto",
+    optimize: Optimize = "-O2",
+    scheme: Scheme = None,
+    as_json: Json = False,
+) -> None:
+    """Put a listening program on a Raspberry Pi by SSH.
+
+    A static program, no Python there: it is built for the machine that answers, copied, tested there, and started by a systemd
+    unit of the user's. It prints lines of JSON (`journalctl --user -u edgernn-NAME -f`); a model that gives sound is a filter
+    in a pipe instead. Nothing of the user's is overwritten, --remove undoes it. $EDGERNN_SSH replaces the command ssh.
+    """
+    from edgernn.deploy import deploy_program, remove_program
+    from targets.ssh import Ssh
+
+    ssh = Ssh(host, port, identity)
+    if remove:
+        if dry_run or device or board:
+            raise EdgernnError("--remove takes away what was put there; leave --dry-run, --device and --board out")
+        printed(remove_program(where, ssh, name, folder, scheme), as_json, show.removed)
+        return
+    if where is None:
+        raise EdgernnError("name the run folder or graph file whose program is to go there")
+    result = deploy_program(where, ssh, name, folder, device, board, toolchain, optimize, scheme, dry_run)
+    printed(result, as_json, show.deployed)
+
+
 #: in the order in which `edgernn --help` lists them
-VERBS = (boards, build, flash, run)
+VERBS = (boards, build, flash, run, deploy)

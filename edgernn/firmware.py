@@ -141,7 +141,7 @@ def emulated_trace(
         raw = np.fromfile(folder / "out.bin", np.uint8).reshape(total[1], total[4])
     if total[0]:
         raise EdgernnError(f"{board.name}: the firmware's self-test failed at output {total[0] - 1}")
-    return _parsed(g, raw), total
+    return parsed_trace(g, raw), total
 
 
 def count_instructions(
@@ -161,7 +161,7 @@ def _expect_success(board: Board, code: int, console: str) -> None:
         raise EdgernnError(f"{board.name}: the firmware ended with code {code} {console.strip()}".rstrip())
 
 
-def _parsed(g: NetGraph, raw: NDArray[np.uint8]) -> Trace:
+def parsed_trace(g: NetGraph, raw: NDArray[np.uint8]) -> Trace:
     """The firmware's dump, bytes [S, n] of output, features, scores and states -> a trace."""
     feature, output = np.dtype(np.int8 if g.affine.bits == 8 else "<i2"), np.dtype(g.output.dtype).newbyteorder("<")
     sizes = (g.output.width * output.itemsize, g.frames_per_step * g.bands * feature.itemsize, 2 * g.scores, 2 * g.scores)

@@ -131,7 +131,7 @@ def imported(r: dict[str, Any]) -> Shown:
 
 def boards(found: list[dict[str, Any]]) -> Shown:
     """`edgernn boards`."""
-    rows = [[", ".join(v) if isinstance(v, list) else v for v in r.values()] for r in found]
+    rows = [["" if v is None else ", ".join(v) if isinstance(v, list) else v for v in r.values()] for r in found]
     yield Table("boards", list(found[0]), rows)
 
 
@@ -166,6 +166,43 @@ def flashed(r: dict[str, Any]) -> Shown:
     if r["written"]:
         yield f"done: {r['written']}"
         yield r["self_test"] or f"the board tells its self-test on {r['console']}; --serial PORT asks it"
+
+
+def programs(r: dict[str, Any]) -> Shown:
+    """`edgernn build` for a Linux board."""
+    rows = [[p["machine"], p["bytes"], p["toolchain"], p["file"]] for p in r["programs"]]
+    yield Table(f"{r['board']} ({r['cpu']}), {r['optimize']}", ["uname -m", "bytes", "compiler", "file"], rows)
+    yield "copy one there, or let `edgernn deploy` do it; --help on it says how it takes sound"
+
+
+def programs_run(r: dict[str, Any]) -> Shown:
+    """`edgernn run` for a Linux board."""
+    rows = [[x["machine"], x["emulator"], x["toolchain"], x["steps"], x["entries"], x["bits_differing"]] for x in r["runs"]]
+    yield Table(r["board"], ["uname -m", "run by", "compiler", "steps", "entries", "bits differing"], rows)
+
+
+def deployed(r: dict[str, Any]) -> Shown:
+    """`edgernn deploy`."""
+    yield f"{r['host']}: {r['board']}{' (' + r['model'] + ')' if r['model'] else ''}, {r['machine']}"
+    if not r["done"]:
+        yield f"would write {r['program']}, after its self-test there"
+        yield f"would write {r['unit']} and enable it:\n{r['unit_text']}" if r["unit"] else "would write no systemd unit"
+        return
+    yield f"{r['program']}: {r['bytes']} bytes, {r['self_test'][-1]}"
+    if r["sound"]:
+        pcm = f"-q -f S16_LE -r {r['rate']} -c 1 -t raw"
+        yield f"there: arecord {pcm} | {r['program']} | aplay {pcm}"
+    elif r["unit"]:
+        yield f"{r['unit']}: {r['state']}"
+        yield f"hear it there: journalctl --user -u edgernn-{r['name']} -f -o cat"
+    else:
+        yield f"start it there: {r['program']} --device {r['device']}"
+
+
+def removed(r: dict[str, Any]) -> Shown:
+    """`edgernn deploy --remove`."""
+    yield from (f"removed {path} from {r['host']}" for path in r["removed"])
+    yield from (f"kept {path}, which was changed" for path in r["kept"])
 
 
 def emulated(r: dict[str, Any]) -> Shown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import unicodedata
 import zlib
@@ -147,7 +148,7 @@ def common_values(task: Task, g: NetGraph, prefix: str) -> dict[str, Any]:
     """What every template of a task is given."""
     return {
         "g": g, "p": prefix, "P": prefix.upper(), "header": task.c.header(prefix), "sources": task.c.sources,
-        "task_template": task.template().name, "macros": c_macros(g.labels),
+        "task_template": task.template().name, "macros": c_macros(g.labels), "gives_sound": task.c.gives_sound,
         "front_template": "log_mel.jinja" if isinstance(g, LogMelGraph) else "own_front.jinja",
     }  # fmt: skip
 
@@ -187,7 +188,7 @@ def template(task: Task, name: str, *places: Path) -> Any:
     environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     environment.filters.update(
         cstring=c_string, comment=comment, member=_member,
-        numbers=lambda array: wrapped(str(int(v)) for v in array),
+        json=json.dumps, numbers=lambda array: wrapped(str(int(v)) for v in array),
     )  # fmt: skip
     return environment.get_template(name)
 
@@ -208,10 +209,19 @@ def export_c(g: NetGraph, folder: Path, prefix: str = "") -> list[Path]:
 
 def export_app(g: NetGraph, folder: Path) -> Path:
     """Write the graph's C and the application around it (`targets/device/device.h`) into `folder`; returns its C file."""
+    return _export_around(g, folder, "app.c")
+
+
+def export_program(g: NetGraph, folder: Path) -> Path:
+    """Write the graph's C and the program around it (`targets/linux/program.h`) into `folder`; returns its C file."""
+    return _export_around(g, folder, "program.c")
+
+
+def _export_around(g: NetGraph, folder: Path, name: str) -> Path:
     task = task_of(g)
     export_c(g, folder)
-    path = folder / "app.c"
-    write_text(path, template(task, "app.c.jinja").render(common_values(task, g, task.c.prefix)))
+    path = folder / name
+    write_text(path, template(task, f"{name}.jinja").render(common_values(task, g, task.c.prefix)))
     return path
 
 
