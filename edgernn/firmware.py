@@ -38,6 +38,7 @@ class FirmwareReport:
     scheme: str
     toolchain: str
     optimize: str
+    kernel: str
     flash_bytes: int
     ram_bytes: int
     state_bytes: int
@@ -97,6 +98,7 @@ def build_firmware(
     )  # fmt: skip
     report = FirmwareReport(
         board=board.name, cpu=board.cpu, graph=g.id, scheme=g.scheme, toolchain=firmware.toolchain, optimize=optimize,
+        kernel=chosen.name if chosen else PLAIN,
         flash_bytes=firmware.flash_bytes, ram_bytes=firmware.ram_bytes,
         state_bytes=state_bytes(g, make_plan(g, chosen), task.members(g)), weight_bytes=g.weight_bytes,
     )  # fmt: skip

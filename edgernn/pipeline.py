@@ -192,8 +192,8 @@ def compare_model(
 class ExportOptions:
     """What an export may be asked for.
 
-    prefix of C names (c, tflite), the task's own where it is empty; stateful or clip (tflite); qdq (onnx), with weights of
-    qdq_bits bits.
+    prefix of C names (c, tflite), the task's own where it is empty; kernel (c): faster C for one kind of core; stateful or clip
+    (tflite); qdq (onnx), with weights of qdq_bits bits.
     """
 
     prefix: str = ""
@@ -201,9 +201,10 @@ class ExportOptions:
     clip: bool = False
     qdq: bool = False
     qdq_bits: int = 8
+    kernel: str = ""
 
 
-_OPTION_FORMS = {"stateful": ["tflite"], "clip": ["tflite"], "qdq": ["onnx"]}
+_OPTION_FORMS = {"kernel": ["c"], "stateful": ["tflite"], "clip": ["tflite"], "qdq": ["onnx"]}
 Written = tuple[list[Path], dict[str, Any]]
 
 
@@ -225,8 +226,11 @@ def export_graph(
 
 def _export_c(graph: NetGraph, where: Path, out: Path, options: ExportOptions) -> Written:
     from firmware_export.emit import export_c
+    from firmware_export.kernels import PLAIN, find_kernel
 
-    return export_c(graph, out, options.prefix), {}
+    if options.kernel == "auto":
+        raise EdgernnError("--kernel auto needs a core; name a kernel, or let `edgernn build --board` choose")
+    return export_c(graph, out, options.prefix, find_kernel(options.kernel or PLAIN)), {}
 
 
 def _export_tflite(graph: NetGraph, where: Path, out: Path, options: ExportOptions) -> Written:

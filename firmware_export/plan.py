@@ -161,6 +161,7 @@ class _Places:
         for op in g.ops:
             self._root[op.output] = self._alias(op)
         self.fast = frozenset(op.output for op in g.ops if kernel and kernel.takes(g, op, self._at_word(op)))
+        self.wide = frozenset(x.output for x in g.ops if x.kind == "narrow" and self._only_fast(x.output))
         last = self._last_uses()
         self.direct = [s for s in g.states if kernel and self._can_be_written(s, last)]
         self._home = {s.write: s.read for s in self.direct}
@@ -170,6 +171,11 @@ class _Places:
         """Whether the product's operand begins at a multiple of four bytes."""
         _, offset = self._root.get(op.inputs[0], (op.inputs[0], 0))
         return offset * _WIDTH[self._g.values[op.inputs[0]].dtype] % _ALIGN == 0
+
+    def _only_fast(self, value: str) -> bool:
+        """Whether all that reads a narrowed value are a kernel's products: a loop then gives it as they want it."""
+        readers = [op for op in self._g.ops if value in op.inputs]
+        return bool(readers) and all(op.output in self.fast for op in readers)
 
     def _can_be_written(self, s: State, last: Mapping[str, int]) -> bool:
         """Whether a loop may put the state's next value where it lies: nobody reads the old one after or beside the loop."""
@@ -220,11 +226,11 @@ class _Places:
         """Values that need a place from this step on: name, bytes, last step."""
         g = self._g
         for op in step.ops:
-            if op.output in self.fast and g.values[op.inputs[0]].dtype == "int8":
+            if op.output in self.fast and g.values[op.inputs[0]].dtype == "int8" and op.inputs[0] not in self.wide:
                 yield _wide(op), 2 * _aligned(_count(g, op.inputs[0]), _ALIGN), i
             elsewhere = (g.logits, g.posteriors, *self._home)
             if op.output in step.kept and not self.is_alias(op.output) and op.output not in elsewhere:
-                yield op.output, _bytes(g, op.output), last[op.output]
+                yield op.output, _bytes(g, op.output) * (2 if op.output in self.wide else 1), last[op.output]
 
     def __getitem__(self, value: str) -> str:
         """The C expression of a value's first entry."""
@@ -242,7 +248,11 @@ class _Places:
         if root not in self._offset:
             return f"s->net.{c_name(root)}"
         place = f"s->scratch.net + {self._offset[root] // 2}"
-        return place if root not in g.values or g.values[root].dtype == "int16" else f"(int8_t *)({place})"
+        return f"(int8_t *)({place})" if root in g.values and self.ctype(root) == "int8_t" else place
+
+    def ctype(self, value: str) -> str:
+        """Of the entries of its place."""
+        return "int16_t" if value in self.wide else f"{self._g.values[value].dtype}_t"
 
 
 def _first_gap(live: list[tuple[int, int, int]], size: int) -> int:
@@ -271,7 +281,7 @@ def _fast_product(g: NetGraph, op: Op, at: _Places) -> list[str]:
     x = op.inputs[0]
     rows = 1 if op.kind == "conv" else g.values[x].shape[0]
     lines, operand = [], at[x]
-    if g.values[x].dtype == "int8":
+    if at.ctype(x) == "int8_t":
         operand = at[_wide(op)]
         lines = [f"ern_fast_widen({operand}, {at[x]}, {_count(g, x)}u);"]
     return [*lines, f"ern_fast_matvec({at[op.output]}, &@_{c_name(op.output)}, {operand}, {rows}u);"]
@@ -292,11 +302,12 @@ def _loop(g: NetGraph, step: Step, at: _Places, kernel: Kernel) -> list[str]:
         arguments = [*map(entry, op.inputs), *([str(op.attrs[attribute])] if attribute else [])]
         body.append(f"        const int32_t {c_name(op.output)} = {kernel.entries}{op.kind}({', '.join(arguments)});")
         if op.output in step.kept:
-            body.append(f"        to_{c_name(op.output)}[i] = ({g.values[op.output].dtype}_t){c_name(op.output)};")
+            wide = " * 256" if op.output in at.wide else ""
+            body.append(f"        to_{c_name(op.output)}[i] = ({at.ctype(op.output)})({c_name(op.output)}{wide});")
     return [
         "{",
         *(f"    const {g.values[v].dtype}_t *const {name} = {at[v]};" for v, name in given.items()),
-        *(f"    {g.values[v].dtype}_t *const to_{c_name(v)} = {at[v]};" for v in step.kept),
+        *(f"    {at.ctype(v)} *const to_{c_name(v)} = {at[v]};" for v in step.kept),
         "    uint32_t i;", f"    for (i = 0; i < {_count(g, step.ops[0].output)}u; i++) {{", *body, "    }", "}",
     ]  # fmt: skip
 

@@ -61,4 +61,7 @@ def find_kernel(name: str, cpu: str = "") -> Kernel | None:
         return next((k for k in known.values() if cpu in k.cores), None)
     if name != PLAIN and name not in known:
         raise EdgernnError(f"unknown kernel {name!r}; known: {', '.join(['auto', PLAIN, *sorted(known)])}")
-    return known.get(name)
+    kernel = known.get(name)
+    if kernel and cpu and cpu not in kernel.cores:
+        raise EdgernnError(f"kernel {name} is for {', '.join(kernel.cores)}, not for {cpu}; take auto or {PLAIN}")
+    return kernel
