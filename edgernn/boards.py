@@ -17,14 +17,14 @@ from edgernn.tasks import load_graph, task_of
 
 def build_board(
     where: Path, board_name: str, out: Path, toolchain: str = "auto", optimize: str = "-O2", scheme: str | None = None,
-    audio: Path | None = None,
+    audio: Path | None = None, kernel: str = "auto",
 ) -> dict[str, Any]:  # fmt: skip
     """Build the graph's application for a board; audio: the user's C file that reads the microphone."""
     from edgernn.application import make_application
     from targets import load_board
 
     graph, board = load_graph(find_graph(where, scheme)), load_board(board_name)
-    result = make_application(graph, board, out / board.name, toolchain, optimize, audio)
+    result = make_application(graph, board, out / board.name, toolchain, optimize, audio, kernel)
     write_json(out / f"build-{board.name}.json", result)
     return result
 
@@ -52,7 +52,7 @@ def flash_board(
 
 def run_board(
     where: Path, board_name: str, out: Path, wav: Path | None = None, toolchain: str = "auto", emulator: str = "auto",
-    optimize: str = "-O2", scheme: str | None = None, gdb: str = "",
+    optimize: str = "-O2", scheme: str | None = None, gdb: str = "", kernel: str = "auto",
 ) -> dict[str, Any]:  # fmt: skip
     """Build, run, compare every bit with the definition and count instructions.
 
@@ -65,9 +65,9 @@ def run_board(
 
     graph, board = load_graph(find_graph(where, scheme)), load_board(board_name)
     pcm = read_audio(wav, graph.sample_rate) if wav else sound_to_run(where, graph)
-    firmware, built = build_firmware(graph, board, out / board.name / "test", toolchain, optimize)
+    firmware, built = build_firmware(graph, board, out / board.name / "test", toolchain, optimize, kernel)
     if gdb:
-        result = {**built.to_dict(), **run_on_device(graph, firmware, board, pcm, gdb, optimize)}
+        result = {**built.to_dict(), **run_on_device(graph, firmware, board, pcm, gdb, optimize, kernel)}
     else:
         result = {**built.to_dict(), **run_firmware(graph, firmware, board, pcm, emulator).to_dict()}
     write_json(out / f"run-{board.name}.json", result)

@@ -153,6 +153,9 @@ def export(
     ] = "c",
     scheme: Scheme = None,
     prefix: Annotated[str, typer.Option(help="Prefix of every public C name; default: the task's own.")] = "",
+    kernel: Annotated[
+        str, typer.Option(help="c: faster C for one kind of core, same bits: dsp (Cortex-M4, M7, M33); default: plain C.")
+    ] = "",
     stateful: Annotated[bool, typer.Option("--stateful", help="tflite: keep the state in resource variables.")] = False,
     clip: Annotated[bool, typer.Option("--clip", help="tflite: a whole clip in one call, for hosts; large.")] = False,
     qdq: Annotated[bool, typer.Option("--qdq", help="onnx: also a QDQ model, close but not exact, for NPU compilers.")] = False,
@@ -174,7 +177,7 @@ def export(
     """
     from edgernn import pipeline
 
-    options = pipeline.ExportOptions(prefix, stateful, clip, qdq, qdq_bits, package)
+    options = pipeline.ExportOptions(prefix, stateful, clip, qdq, qdq_bits, package, kernel)
     usual = beside(where) / (f"packages/{package}" if package else form)
     result = pipeline.export_graph(where, out or usual, form, scheme, options)
     printed(result, as_json, show.exported)

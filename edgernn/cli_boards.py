@@ -13,6 +13,9 @@ from edgernn.errors import EdgernnError
 
 BoardName = Annotated[str, typer.Option("--board", help="Board name or TOML file; `edgernn boards` lists them.")]
 Compiler = Annotated[str, typer.Option("--toolchain", help="gcc, zig, or auto: the first that is installed.")]
+KernelName = Annotated[
+    str, typer.Option("--kernel", help="Faster C of that name, plain, or auto: the one for the board's core.")
+]
 Optimize = Annotated[str, typer.Option("--optimize", help="Compiler optimization, such as -O2 or -Os.")]
 
 
@@ -40,6 +43,7 @@ def build(
     audio: Annotated[Path | None, typer.Option(help="Your C file that defines device_audio: the microphone.")] = None,
     toolchain: Compiler = "auto",
     optimize: Optimize = "-O2",
+    kernel: KernelName = "auto",
     scheme: Scheme = None,
     as_json: Json = False,
 ) -> None:
@@ -58,7 +62,7 @@ def build(
             raise EdgernnError("a Linux board's program hears standard input or an ALSA device; leave --audio out")
         printed(build_programs(where, board, beside(where), toolchain, optimize, scheme), as_json, show.programs)
         return
-    result = build_board(where, board, beside(where), toolchain, optimize, scheme, audio)
+    result = build_board(where, board, beside(where), toolchain, optimize, scheme, audio, kernel)
     printed(result, as_json, show.built)
 
 
@@ -95,6 +99,7 @@ def run(
     emulator: Annotated[str, typer.Option(help="qemu, unicorn, or auto: the first that is installed.")] = "auto",
     gdb: Annotated[str, typer.Option(help="HOST:PORT of a gdb server that has the board itself.")] = "",
     optimize: Optimize = "-O2",
+    kernel: KernelName = "auto",
     scheme: Scheme = None,
     as_json: Json = False,
 ) -> None:
@@ -114,7 +119,7 @@ def run(
         result = run_programs(where, board, beside(where), wav, toolchain, optimize, scheme)
         printed(result, as_json, show.programs_run)
     else:
-        result = run_board(where, board, beside(where), wav, toolchain, emulator, optimize, scheme, gdb)
+        result = run_board(where, board, beside(where), wav, toolchain, emulator, optimize, scheme, gdb, kernel)
         printed(result, as_json, show.emulated)
     if result["bits_differing"]:
         raise typer.Exit(1)

@@ -193,7 +193,8 @@ class ExportOptions:
     """What an export may be asked for.
 
     prefix of C names (c, tflite), the task's own where it is empty; stateful or clip (tflite); qdq (onnx), with weights of
-    qdq_bits bits; package: the framework that the C is packed for (c), none where it is empty.
+    qdq_bits bits; package: the framework that the C is packed for (c), none where it is empty; kernel: faster C for one kind of
+    core (c).
     """
 
     prefix: str = ""
@@ -202,9 +203,10 @@ class ExportOptions:
     qdq: bool = False
     qdq_bits: int = 8
     package: str = ""
+    kernel: str = ""
 
 
-_OPTION_FORMS = {"stateful": ["tflite"], "clip": ["tflite"], "qdq": ["onnx"], "package": ["c"]}
+_OPTION_FORMS = {"stateful": ["tflite"], "clip": ["tflite"], "qdq": ["onnx"], "package": ["c"], "kernel": ["c"]}
 Written = tuple[list[Path], dict[str, Any]]
 
 
@@ -226,11 +228,16 @@ def export_graph(
 
 def _export_c(graph: NetGraph, where: Path, out: Path, options: ExportOptions) -> Written:
     from firmware_export.emit import export_c
+    from firmware_export.kernels import PLAIN, find_kernel
     from firmware_export.package import export_package
 
+    if options.package and options.kernel:
+        raise EdgernnError("a package holds the plain C; leave --kernel or --package out")
     if options.package:
         return export_package(graph, options.package, out, options.prefix), {}
-    return export_c(graph, out, options.prefix), {}
+    if options.kernel == "auto":
+        raise EdgernnError("--kernel auto needs a core; name a kernel, or let `edgernn build --board` choose")
+    return export_c(graph, out, options.prefix, find_kernel(options.kernel or PLAIN)), {}
 
 
 def _export_tflite(graph: NetGraph, where: Path, out: Path, options: ExportOptions) -> Written:

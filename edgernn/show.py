@@ -138,7 +138,7 @@ def boards(found: list[dict[str, Any]]) -> Shown:
 def built(r: dict[str, Any]) -> Shown:
     """`edgernn build`."""
     yield Table(
-        f"{r['board']} ({r['cpu']}), {r['toolchain']} {r['optimize']}",
+        f"{r['board']} ({r['cpu']}), {r['toolchain']} {r['optimize']}, kernel {r['kernel']}",
         ["", "takes", "of"],
         [
             ["flash, bytes", r["flash_bytes"], r["flash_size"]],
@@ -213,7 +213,7 @@ def emulated(r: dict[str, Any]) -> Shown:
     row = [r["board"], r["cpu"], r["flash_bytes"], r["ram_bytes"], r["state_bytes"], r["stack_bytes"], r["steps"],
            r["bits_differing"], f"{r['instructions_per_step']:.0f}" if counted else "unknown",
            f"{r['instructions_per_second'] / 1e6:.2f} M" if counted else "unknown"]  # fmt: skip
-    yield Table(f"{r['emulator']}, {r['toolchain']}", columns, [row])
+    yield Table(f"{r['emulator']}, {r['toolchain']}, kernel {r['kernel']}", columns, [row])
     if "cycles_per_step" in r:
         cycles = r["cycles_per_step"]
         yield f"cycles a step, by the core's counter: {f'{cycles:.0f}' if cycles else 'none; this core has no counter'}"
