@@ -18,8 +18,9 @@ from edgernn.firmware import COUNTED_STEPS, build_firmware, count_instructions, 
 from edgernn.runtimes import make_runtime
 from edgernn.signal.audio import Int16
 from edgernn.tasks import task_of
-from firmware_export.emit import export_app
+from firmware_export.emit import c_sources, export_app
 from firmware_export.golden import golden_signal
+from firmware_export.kernels import PLAIN, find_kernel
 from firmware_export.plan import make_plan, state_bytes
 from targets import Board, Firmware, available_toolchains, find_toolchain, load_board, probe, usable_emulators
 from targets.application import build_application, device_of
@@ -45,27 +46,33 @@ class Load:
 
 
 def make_application(
-    g: NetGraph, board: Board, out: Path, toolchain: str = "auto", optimize: str = "-O2", audio: Path | None = None
+    g: NetGraph,
+    board: Board,
+    out: Path,
+    toolchain: str = "auto",
+    optimize: str = "-O2",
+    audio: Path | None = None,
+    kernel: str = "auto",
 ) -> dict[str, Any]:
     """Build the application into `out`: ELF, BIN, HEX and, where the board takes it, UF2; its C beside them in `app/`.
 
     audio: a C file of the user's that defines `device_audio` (and `device_sound`). EdgernnError when the program does not fit,
     with by how much, or when a real board's core does not keep up; then nothing is left in `out`.
     """
-    task, compiler = task_of(g), find_toolchain(board, toolchain)
+    task, compiler, chosen = task_of(g), find_toolchain(board, toolchain), find_kernel(kernel, board.cpu)
     if audio:
         _check_audio(audio)
     with made_folder(out), tempfile.TemporaryDirectory(dir=out, prefix=".build-") as scratch:
         folder = Path(scratch)
-        app = export_app(g, folder / "app")
+        app = export_app(g, folder / "app", chosen)
         shutil.copyfile(DEVICE_DIR / "device.h", folder / "app" / "device.h")
-        sources = [app, *(folder / "app" / name for name in task.c.sources), *([audio] if audio else [])]
+        sources = [app, *(folder / "app" / name for name in c_sources(task, chosen)), *([audio] if audio else [])]
         elf = folder / f"{board.name}.elf"
         try:
             firmware, files = build_application(sources, board, elf, [folder / "app"], compiler, optimize)
         except EdgernnError as error:
             raise EdgernnError(f"{error}{_remedy(g) if 'does not fit' in str(error) else ''}") from None
-        load = measure_load(g, board, optimize)
+        load = measure_load(g, board, optimize, kernel)
         if board.device and load and load.verdict == "no":  # an emulator has all the time there is
             raise EdgernnError(_too_slow(g, board, load))
         kept = [_moved(path, out) for path in files]
@@ -75,7 +82,7 @@ def make_application(
         "board": board.name, "board_file": board.digest, "cpu": board.cpu, "graph": g.id, "scheme": g.scheme,
         "toolchain": firmware.toolchain, "optimize": optimize,
         "flash_bytes": firmware.flash_bytes, "ram_bytes": firmware.ram_bytes,
-        "state_bytes": state_bytes(g, make_plan(g), task.members(g)),
+        "state_bytes": state_bytes(g, make_plan(g, chosen), task.members(g)), "kernel": chosen.name if chosen else PLAIN,
         "flash_size": board.flash.size, "ram_size": board.ram.size, "weight_bytes": g.weight_bytes,
         "files": [str(path) for path in kept], "clock_hz": board.clock_hz, "console": device_of(board).console,
         "pin": device_of(board).pin, "microphone": device_of(board).microphone, "audio": str(audio) if audio else None,
@@ -96,7 +103,9 @@ def _moved(path: Path, folder: Path) -> Path:
     return folder / path.name
 
 
-def run_on_device(g: NetGraph, firmware: Firmware, board: Board, pcm: Int16, server: str, optimize: str) -> dict[str, Any]:
+def run_on_device(
+    g: NetGraph, firmware: Firmware, board: Board, pcm: Int16, server: str, optimize: str, kernel: str = "auto"
+) -> dict[str, Any]:
     """The test firmware on the board behind a gdb server: bits compared, cycles read; instructions of its twin.
 
     server: HOST:PORT, or probe:NAME of the board's own (`targets.probe`), which is started and stopped here.
@@ -108,7 +117,7 @@ def run_on_device(g: NetGraph, firmware: Firmware, board: Board, pcm: Int16, ser
     way = server if server.startswith(probe.PREFIX) else PREFIX + server
     trace, total = emulated_trace(g, firmware, board, pcm, way)
     cycles, name = count_instructions(g, firmware, board, pcm[: COUNTED_STEPS * g.step_samples], way)
-    load = measure_load(g, board, optimize)
+    load = measure_load(g, board, optimize, kernel)
     a_step = load.instructions_per_second / g.steps_per_second if load else None
     return {
         "board": board.name, "graph": g.id, "emulator": name, "steps": total[1], "events": total[2],
@@ -119,13 +128,13 @@ def run_on_device(g: NetGraph, firmware: Firmware, board: Board, pcm: Int16, ser
     }  # fmt: skip
 
 
-def measure_load(g: NetGraph, board: Board, optimize: str = "-O2") -> Load | None:
+def measure_load(g: NetGraph, board: Board, optimize: str = "-O2", kernel: str = "auto") -> Load | None:
     """Instructions counted on the board itself where it is emulated, else on its twin; None where nothing here counts."""
     twin = board if board.device is None else load_board(board.device.twin)
     if not usable_emulators(twin, count=True) or not available_toolchains(twin):
         return None
     with tempfile.TemporaryDirectory() as scratch:
-        firmware, _ = build_firmware(g, twin, Path(scratch), "auto", optimize)
+        firmware, _ = build_firmware(g, twin, Path(scratch), "auto", optimize, kernel)
         sound = golden_signal(g.step_samples, COUNTED_STEPS)
         counts, emulator = count_instructions(g, firmware, twin, sound)
     a_second = float(np.mean(counts)) * g.steps_per_second

@@ -38,16 +38,28 @@ def board_facts(name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def linux_facts(name: str) -> dict[str, Any]:
+    """`board_facts` of a Linux board: it has no memory map, and `edgernn deploy` takes the place of flashing."""
+    from targets.linux_board import available, load_linux_board
+
+    b = load_linux_board(name)
+    compilers, emulators = available(b)
+    return {
+        "name": b.name, "cpu": b.cpu, "flash": None, "ram": None, "description": b.description,
+        "toolchains": compilers, "emulators": emulators, "probes": [], "flashers": [], "ways": {},
+    }  # fmt: skip
+
+
 def build_board(
     where: Path, board_name: str, out: Path, toolchain: str = "auto", optimize: str = "-O2", scheme: str | None = None,
-    audio: Path | None = None,
+    audio: Path | None = None, kernel: str = "auto",
 ) -> dict[str, Any]:  # fmt: skip
     """Build the graph's application for a board; audio: the user's C file that reads the microphone."""
     from edgernn.application import make_application
     from targets import load_board
 
     graph, board = load_graph(find_graph(where, scheme)), load_board(board_name)
-    result = make_application(graph, board, out / board.name, toolchain, optimize, audio)
+    result = make_application(graph, board, out / board.name, toolchain, optimize, audio, kernel)
     write_json(out / f"build-{board.name}.json", result)
     return result
 
@@ -75,7 +87,7 @@ def flash_board(
 
 def run_board(
     where: Path, board_name: str, out: Path, wav: Path | None = None, toolchain: str = "auto", emulator: str = "auto",
-    optimize: str = "-O2", scheme: str | None = None, gdb: str = "", probe: str = "",
+    optimize: str = "-O2", scheme: str | None = None, gdb: str = "", probe: str = "", kernel: str = "auto",
 ) -> dict[str, Any]:  # fmt: skip
     """Build, run, compare every bit with the definition and count instructions.
 
@@ -94,17 +106,17 @@ def run_board(
     if probe:
         choose(board, probe)  # what is not installed is said before anything is built
     server = gdb or (PREFIX + probe if probe else "")
-    pcm = read_audio(wav, graph.sample_rate) if wav else _test_sound(where, graph)
-    firmware, built = build_firmware(graph, board, out / board.name / "test", toolchain, optimize)
+    pcm = read_audio(wav, graph.sample_rate) if wav else sound_to_run(where, graph)
+    firmware, built = build_firmware(graph, board, out / board.name / "test", toolchain, optimize, kernel)
     if server:
-        result = {**built.to_dict(), **run_on_device(graph, firmware, board, pcm, server, optimize)}
+        result = {**built.to_dict(), **run_on_device(graph, firmware, board, pcm, server, optimize, kernel)}
     else:
         result = {**built.to_dict(), **run_firmware(graph, firmware, board, pcm, emulator).to_dict()}
     write_json(out / f"run-{board.name}.json", result)
     return result
 
 
-def _test_sound(where: Path, graph: NetGraph) -> Any:
+def sound_to_run(where: Path, graph: NetGraph) -> Any:
     """Test sound of the run folder's data; for a lone graph file the self-test's signal."""
     from firmware_export.golden import golden_signal
 

@@ -143,7 +143,7 @@ def simulate(
 @app.command()
 def export(
     where: Where,
-    out: Annotated[Path | None, typer.Option(help="Folder to write to; default: c/ beside the graph.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to; default: c/, packages/, .. beside the graph.")] = None,
     form: Annotated[
         str,
         typer.Option(
@@ -153,6 +153,9 @@ def export(
     ] = "c",
     scheme: Scheme = None,
     prefix: Annotated[str, typer.Option(help="Prefix of every public C name; default: the task's own.")] = "",
+    kernel: Annotated[
+        str, typer.Option(help="c: faster C for one kind of core, same bits: dsp (Cortex-M4, M7, M33); default: plain C.")
+    ] = "",
     stateful: Annotated[bool, typer.Option("--stateful", help="tflite: keep the state in resource variables.")] = False,
     clip: Annotated[bool, typer.Option("--clip", help="tflite: a whole clip in one call, for hosts; large.")] = False,
     qdq: Annotated[bool, typer.Option("--qdq", help="onnx: also a QDQ model, close but not exact, for NPU compilers.")] = False,
@@ -160,17 +163,23 @@ def export(
         int,
         typer.Option(help="onnx: bits of the QDQ model's weights; 7 for x86 CPUs with AVX2 but without VNNI.", min=7, max=8),
     ] = 8,
+    package: Annotated[
+        str,
+        typer.Option(help="c: a ready library for arduino, cmake, esp-idf, pico-sdk, platformio or zephyr (docs/packages.md)."),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Write the graph as C, TFLite or ONNX.
 
     C, .tflite and the integer .onnx compute the same bits. C and the TFLM example go from sound to what the task gives, the
-    models are its net. Reads a run folder or graph file, writes into another folder.
+    models are its net. With --package the C is a library with metadata, microphone example and self-test, in a folder named
+    like it. Reads a run folder or graph file, writes into another folder.
     """
     from edgernn import pipeline
 
-    options = pipeline.ExportOptions(prefix, stateful, clip, qdq, qdq_bits)
-    result = pipeline.export_graph(where, out or beside(where) / form, form, scheme, options)
+    options = pipeline.ExportOptions(prefix, stateful, clip, qdq, qdq_bits, package, kernel)
+    usual = beside(where) / (f"packages/{package}" if package else form)
+    result = pipeline.export_graph(where, out or usual, form, scheme, options)
     printed(result, as_json, show.exported)
 
 

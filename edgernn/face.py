@@ -174,7 +174,13 @@ def simulate(
     return pipeline.simulate_model(Path(run), progress, scheme, Question(split, seconds, options=options))
 
 
-def export(where: str | Path, out: str | Path, form: str = "c", scheme: str | None = None, prefix: str = "") -> list[Path]:
-    """A run folder's graph, or a graph file, as "c", "tflite" or "onnx" (`edgernn export`); returns the files written."""
-    result = pipeline.export_graph(Path(where), Path(out), form, scheme, pipeline.ExportOptions(prefix))
+def export(
+    where: str | Path, out: str | Path, form: str = "c", scheme: str | None = None, prefix: str = "", package: str = ""
+) -> list[Path]:
+    """A run folder's graph, or a graph file, as "c", "tflite" or "onnx" (`edgernn export`); returns the files written.
+
+    package: the framework ("arduino", ..) that the C becomes a library for, in a folder of its own name in `out`.
+    """
+    options = pipeline.ExportOptions(prefix, package=package)
+    result = pipeline.export_graph(Path(where), Path(out), form, scheme, options)
     return [Path(f) for f in result["files"]]

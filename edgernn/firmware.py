@@ -17,7 +17,8 @@ from edgernn.runtimes import Trace, make_runtime
 from edgernn.runtimes.c import PREFIX
 from edgernn.signal.audio import Int16, write_wav
 from edgernn.tasks import task_of
-from firmware_export.emit import BOARD_DRIVER, STACK_BYTES, export_c
+from firmware_export.emit import BOARD_DRIVER, STACK_BYTES, c_sources, export_c
+from firmware_export.kernels import PLAIN, find_kernel
 from firmware_export.plan import make_plan, split_states, state_bytes
 from targets import Board, Firmware, build, choose_emulator, find_toolchain, load_board, run
 
@@ -37,6 +38,7 @@ class FirmwareReport:
     scheme: str
     toolchain: str
     optimize: str
+    kernel: str
     flash_bytes: int
     ram_bytes: int
     state_bytes: int
@@ -81,20 +83,24 @@ def check_board(name: str) -> None:
 
 
 def build_firmware(
-    g: NetGraph, board: Board, folder: Path, toolchain: str = "auto", optimize: str = "-O2"
+    g: NetGraph, board: Board, folder: Path, toolchain: str = "auto", optimize: str = "-O2", kernel: str = PLAIN
 ) -> tuple[Firmware, FirmwareReport]:
-    """Export the graph into `folder`/src and compile it with its task's test firmware for the board."""
-    task, source = task_of(g), folder / "src"
-    export_c(g, source, PREFIX)
+    """Export the graph into `folder`/src and compile it with its task's test firmware for the board.
+
+    kernel: a name, "plain", or "auto": the one for the board's core, where there is one.
+    """
+    task, source, chosen = task_of(g), folder / "src", find_kernel(kernel, board.cpu)
+    export_c(g, source, PREFIX, chosen)
     compiler = find_toolchain(board, toolchain)
     firmware = build(
-        [task.harness(), *(source / name for name in task.c.sources)], board, folder / f"{board.name}.elf",
+        [task.harness(), *(source / name for name in c_sources(task, chosen))], board, folder / f"{board.name}.elf",
         include_dirs=[source, BOARD_DRIVER], toolchain=compiler, optimize=optimize,
     )  # fmt: skip
     report = FirmwareReport(
         board=board.name, cpu=board.cpu, graph=g.id, scheme=g.scheme, toolchain=firmware.toolchain, optimize=optimize,
+        kernel=chosen.name if chosen else PLAIN,
         flash_bytes=firmware.flash_bytes, ram_bytes=firmware.ram_bytes,
-        state_bytes=state_bytes(g, make_plan(g), task.members(g)), weight_bytes=g.weight_bytes,
+        state_bytes=state_bytes(g, make_plan(g, chosen), task.members(g)), weight_bytes=g.weight_bytes,
     )  # fmt: skip
     return firmware, report
 
@@ -141,7 +147,7 @@ def emulated_trace(
         raw = np.fromfile(folder / "out.bin", np.uint8).reshape(total[1], total[4])
     if total[0]:
         raise EdgernnError(f"{board.name}: the firmware's self-test failed at output {total[0] - 1}")
-    return _parsed(g, raw), total
+    return parsed_trace(g, raw), total
 
 
 def count_instructions(
@@ -161,7 +167,7 @@ def _expect_success(board: Board, code: int, console: str) -> None:
         raise EdgernnError(f"{board.name}: the firmware ended with code {code} {console.strip()}".rstrip())
 
 
-def _parsed(g: NetGraph, raw: NDArray[np.uint8]) -> Trace:
+def parsed_trace(g: NetGraph, raw: NDArray[np.uint8]) -> Trace:
     """The firmware's dump, bytes [S, n] of output, features, scores and states -> a trace."""
     feature, output = np.dtype(np.int8 if g.affine.bits == 8 else "<i2"), np.dtype(g.output.dtype).newbyteorder("<")
     sizes = (g.output.width * output.itemsize, g.frames_per_step * g.bands * feature.itemsize, 2 * g.scores, 2 * g.scores)

@@ -193,7 +193,8 @@ class ExportOptions:
     """What an export may be asked for.
 
     prefix of C names (c, tflite), the task's own where it is empty; stateful or clip (tflite); qdq (onnx), with weights of
-    qdq_bits bits.
+    qdq_bits bits; package: the framework that the C is packed for (c), none where it is empty; kernel: faster C for one kind of
+    core (c).
     """
 
     prefix: str = ""
@@ -201,16 +202,18 @@ class ExportOptions:
     clip: bool = False
     qdq: bool = False
     qdq_bits: int = 8
+    package: str = ""
+    kernel: str = ""
 
 
-_OPTION_FORMS = {"stateful": ["tflite"], "clip": ["tflite"], "qdq": ["onnx"]}
+_OPTION_FORMS = {"stateful": ["tflite"], "clip": ["tflite"], "qdq": ["onnx"], "package": ["c"], "kernel": ["c"]}
 Written = tuple[list[Path], dict[str, Any]]
 
 
 def export_graph(
     where: Path, out: Path, form: str = "c", scheme: str | None = None, options: ExportOptions | None = None
 ) -> dict[str, Any]:
-    """Write the graph in another form: `c`, `tflite` or `onnx`."""
+    """Write the graph in another form: `c`, `tflite` or `onnx`; a package lies in a folder of its own name in `out`."""
     writers: dict[str, Callable[..., Written]] = {"c": _export_c, "tflite": _export_tflite, "onnx": _export_onnx}
     if form not in writers:
         raise EdgernnError(f"unknown export format {form!r}; known: {', '.join(writers)}")
@@ -225,8 +228,16 @@ def export_graph(
 
 def _export_c(graph: NetGraph, where: Path, out: Path, options: ExportOptions) -> Written:
     from firmware_export.emit import export_c
+    from firmware_export.kernels import PLAIN, find_kernel
+    from firmware_export.package import export_package
 
-    return export_c(graph, out, options.prefix), {}
+    if options.package and options.kernel:
+        raise EdgernnError("a package holds the plain C; leave --kernel or --package out")
+    if options.package:
+        return export_package(graph, options.package, out, options.prefix), {}
+    if options.kernel == "auto":
+        raise EdgernnError("--kernel auto needs a core; name a kernel, or let `edgernn build --board` choose")
+    return export_c(graph, out, options.prefix, find_kernel(options.kernel or PLAIN)), {}
 
 
 def _export_tflite(graph: NetGraph, where: Path, out: Path, options: ExportOptions) -> Written:

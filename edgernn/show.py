@@ -131,11 +131,14 @@ def imported(r: dict[str, Any]) -> Shown:
 
 def boards(found: list[dict[str, Any]]) -> Shown:
     """`edgernn boards`."""
-    emulated, real = [r for r in found if not r["ways"]["flash"]], [r for r in found if r["ways"]["flash"]]
+    emulated = [r for r in found if r["flash"] and not r["ways"]["flash"]]
+    real, linux = [r for r in found if r["flash"] and r["ways"]["flash"]], [r for r in found if not r["flash"]]
     rows = [[*_board(r), ", ".join(r["emulators"]) or "-"] for r in emulated]
     yield Table("emulated boards", ["name", "core", "flash, RAM", "build", "run"], rows)
     rows = [[*_board(r), *((r[key] or ["-"])[0].split()[0] for key in ("probes", "flashers"))] for r in real]
     yield Table("boards to flash", ["name", "core", "flash, RAM", "build", "probe", "flash"], rows)
+    rows = [[r["name"], r["cpu"], ", ".join(r["toolchains"]) or "-", ", ".join(r["emulators"]) or "-"] for r in linux]
+    yield Table("Linux boards, for edgernn deploy", ["name", "core", "build", "run"], rows)
     yield "edgernn boards NAME tells all of one board, and how to get what is missing here"
 
 
@@ -152,6 +155,12 @@ def _size(number: int) -> str:
 
 def board(r: dict[str, Any]) -> Shown:
     """`edgernn boards NAME`."""
+    if not r["flash"]:
+        yield f"{r['name']}: {r['description']}; core: {r['cpu']}"
+        yield "; ".join(
+            f"{key}: {', '.join(r[what]) or 'none here'}" for key, what in (("build", "toolchains"), ("run", "emulators"))
+        )
+        return
     reads = f", loads find it at {r['flash_reads']:#010x}" if r["flash_reads"] is not None else ""
     yield f"{r['name']}: {r['description']}"
     yield f"core: {r['cpu']} at {r['clock_hz'] / 1e6:g} MHz; stack: {r['stack_bytes']} bytes at least"
@@ -172,7 +181,7 @@ def board(r: dict[str, Any]) -> Shown:
 def built(r: dict[str, Any]) -> Shown:
     """`edgernn build`."""
     yield Table(
-        f"{r['board']} ({r['cpu']}), {r['toolchain']} {r['optimize']}",
+        f"{r['board']} ({r['cpu']}), {r['toolchain']} {r['optimize']}, kernel {r['kernel']}",
         ["", "takes", "of"],
         [
             ["flash, bytes", r["flash_bytes"], r["flash_size"]],
@@ -202,6 +211,43 @@ def flashed(r: dict[str, Any]) -> Shown:
         yield r["self_test"] or f"the board tells its self-test on {r['console']}; --serial PORT asks it"
 
 
+def programs(r: dict[str, Any]) -> Shown:
+    """`edgernn build` for a Linux board."""
+    rows = [[p["machine"], p["bytes"], p["toolchain"], p["file"]] for p in r["programs"]]
+    yield Table(f"{r['board']} ({r['cpu']}), {r['optimize']}", ["uname -m", "bytes", "compiler", "file"], rows)
+    yield "copy one there, or let `edgernn deploy` do it; --help on it says how it takes sound"
+
+
+def programs_run(r: dict[str, Any]) -> Shown:
+    """`edgernn run` for a Linux board."""
+    rows = [[x["machine"], x["emulator"], x["toolchain"], x["steps"], x["entries"], x["bits_differing"]] for x in r["runs"]]
+    yield Table(r["board"], ["uname -m", "run by", "compiler", "steps", "entries", "bits differing"], rows)
+
+
+def deployed(r: dict[str, Any]) -> Shown:
+    """`edgernn deploy`."""
+    yield f"{r['host']}: {r['board']}{' (' + r['model'] + ')' if r['model'] else ''}, {r['machine']}"
+    if not r["done"]:
+        yield f"would write {r['program']}, after its self-test there"
+        yield f"would write {r['unit']} and enable it:\n{r['unit_text']}" if r["unit"] else "would write no systemd unit"
+        return
+    yield f"{r['program']}: {r['bytes']} bytes, {r['self_test'][-1]}"
+    if r["sound"]:
+        pcm = f"-q -f S16_LE -r {r['rate']} -c 1 -t raw"
+        yield f"there: arecord {pcm} | {r['program']} | aplay {pcm}"
+    elif r["unit"]:
+        yield f"{r['unit']}: {r['state']}"
+        yield f"hear it there: journalctl --user -u edgernn-{r['name']} -f -o cat"
+    else:
+        yield f"start it there: {r['program']} --device {r['device']}"
+
+
+def removed(r: dict[str, Any]) -> Shown:
+    """`edgernn deploy --remove`."""
+    yield from (f"removed {path} from {r['host']}" for path in r["removed"])
+    yield from (f"kept {path}, which was changed" for path in r["kept"])
+
+
 def emulated(r: dict[str, Any]) -> Shown:
     """`edgernn run`."""
     columns = ["board", "core", "flash", "RAM", "of it state", "stack", "steps", "bits differing", "instructions/step",
@@ -210,7 +256,7 @@ def emulated(r: dict[str, Any]) -> Shown:
     row = [r["board"], r["cpu"], r["flash_bytes"], r["ram_bytes"], r["state_bytes"], r["stack_bytes"], r["steps"],
            r["bits_differing"], f"{r['instructions_per_step']:.0f}" if counted else "unknown",
            f"{r['instructions_per_second'] / 1e6:.2f} M" if counted else "unknown"]  # fmt: skip
-    yield Table(f"{r['emulator']}, {r['toolchain']}", columns, [row])
+    yield Table(f"{r['emulator']}, {r['toolchain']}, kernel {r['kernel']}", columns, [row])
     if "cycles_per_step" in r:
         cycles = r["cycles_per_step"]
         yield f"cycles a step, by the core's counter: {f'{cycles:.0f}' if cycles else 'none; this core has no counter'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import unicodedata
 import zlib
@@ -25,7 +26,8 @@ from edgernn.signal.log_mel_graph import LogMelGraph
 from edgernn.tasks import Task, task_of
 from edgernn.tasks.base import Member
 from firmware_export.golden import golden_checksums
-from firmware_export.plan import C_WORDS, c_name, ctype_bytes, make_plan, padding, state_bytes
+from firmware_export.kernels import Kernel
+from firmware_export.plan import C_WORDS, Plan, c_name, ctype_bytes, make_plan, padding, state_bytes
 
 API_VERSION = 2
 #: bound on the stack of one step on any supported core; the emulated batteries assert it
@@ -65,6 +67,7 @@ class _Linear:
     rows: int
     columns: int
     floor: int
+    fast: bool
 
 
 def wrapped(words: Iterable[str], width: int = 116) -> str:
@@ -78,32 +81,34 @@ def wrapped(words: Iterable[str], width: int = 116) -> str:
     return "\n".join([*lines, line])
 
 
-def arrays(g: NetGraph) -> list[Array]:
+def arrays(g: NetGraph, plan: Plan, kernel: Kernel | None) -> list[Array]:
     """The constants that the CRC covers, in the header's order: the net's, then the signal path's tables."""
-    net = [
-        Array(c_name(f"{op.output}.{key}"), g.constants[f"{op.output}.{key}"], "weight")
-        for op in g.ops
-        if f"{op.output}.weight" in g.constants
-        for key in LINEAR_CONSTANTS
-    ]
+    net = [array for op in _products(g) for array in _weights(g, op, kernel if op.output in plan.fast else None)]
     front = [Array(name.split(".")[1], a, "table") for name, a in g.task_tensors().items()]
     return [*net, *front, Array("offset", g.affine.offset, "affine"), Array("gain", g.affine.gain, "affine")]
 
 
-def linears(g: NetGraph) -> list[_Linear]:
+def _products(g: NetGraph) -> list[Op]:
     """The matrix products in the order of the graph."""
-    return [_linear(g, op) for op in g.ops if f"{op.output}.weight" in g.constants]
+    return [op for op in g.ops if f"{op.output}.weight" in g.constants]
 
 
-def _linear(g: NetGraph, op: Op) -> _Linear:
+def _weights(g: NetGraph, op: Op, kernel: Kernel | None) -> list[Array]:
+    """The constants of one product, one after another or as the kernel wants them."""
+    if kernel:
+        return [Array(c_name(f"{op.output}.stream"), kernel.packed(g, op), "weight")]
+    return [Array(c_name(f"{op.output}.{key}"), g.constants[f"{op.output}.{key}"], "weight") for key in LINEAR_CONSTANTS]
+
+
+def _linear(g: NetGraph, op: Op, fast: bool) -> _Linear:
     rows, columns = g.constants[f"{op.output}.weight"].shape
-    return _Linear(c_name(op.output), rows, columns, 0 if op.attrs["relu"] else -32768)
+    return _Linear(c_name(op.output), rows, columns, 0 if op.attrs["relu"] else -32768, fast)
 
 
-def constants_crc32(g: NetGraph) -> int:
+def constants_crc32(constants: Iterable[Array]) -> int:
     """CRC-32 over weights, then tables, in the header's order, as they lie in memory (little-endian)."""
     crc = 0
-    for a in arrays(g):
+    for a in constants:
         crc = zlib.crc32(a.data.astype(a.data.dtype.newbyteorder("<")).tobytes(), crc)
     return crc
 
@@ -125,17 +130,19 @@ def check_prefix(prefix: str) -> None:
         )
 
 
-def render_header(g: NetGraph, prefix: str = "") -> str:
+def render_header(g: NetGraph, prefix: str = "", kernel: Kernel | None = None) -> str:
     """The text of the task's header with every public name starting with `prefix` (empty: the task's own)."""
-    task, plan, golden = task_of(g), make_plan(g), golden_checksums(g)
+    task, plan, golden = task_of(g), make_plan(g, kernel), golden_checksums(g)
     prefix = prefix or task.c.prefix
     check_prefix(prefix)
-    members = task.members(g)
+    members, constants = task.members(g), arrays(g, plan, kernel)
     others = [Array(name, array, "other") for name, array in task.arrays(g).items()]
     others.append(Array("golden", np.array(golden, np.uint32), "other"))
     text = template(task, "header.h.jinja").render(
-        **_names(task, g, prefix), id=g.id, plan=plan, arrays=[*arrays(g), *others], linears=linears(g), members=members,
-        crc=constants_crc32(g), state_bytes=state_bytes(g, plan, members), stack_bytes=STACK_BYTES, golden=golden,
+        **common_values(task, g, prefix, kernel), id=g.id, plan=plan, arrays=[*constants, *others], members=members,
+        linears=[_linear(g, op, op.output in plan.fast) for op in _products(g)], kernel=kernel,
+        weight_bytes=sum(a.data.nbytes for a in constants if a.kind == "weight"),
+        crc=constants_crc32(constants), state_bytes=state_bytes(g, plan, members), stack_bytes=STACK_BYTES, golden=golden,
         api_version=API_VERSION, graph_format=FORMAT_VERSION, features_type=f"int{g.affine.bits}_t",
         padded=[(m, padding(max(1, m.count) * ctype_bytes(m.ctype))) for m in members.padded],
         features_pad=padding(g.affine.bits // 8 * g.frames_per_step * g.bands),
@@ -143,11 +150,16 @@ def render_header(g: NetGraph, prefix: str = "") -> str:
     return str(text).replace("&@_", f"&{prefix}_")
 
 
-def _names(task: Task, g: NetGraph, prefix: str) -> dict[str, Any]:
+def c_sources(task: Task, kernel: Kernel | None = None) -> tuple[str, ...]:
+    """The C files beside the header that a firmware compiles."""
+    return (*task.c.sources, *(kernel.sources if kernel else ()))
+
+
+def common_values(task: Task, g: NetGraph, prefix: str, kernel: Kernel | None = None) -> dict[str, Any]:
     """What every template of a task is given."""
     return {
-        "g": g, "p": prefix, "P": prefix.upper(), "header": task.c.header(prefix), "sources": task.c.sources,
-        "task_template": task.template().name, "macros": c_macros(g.labels),
+        "g": g, "p": prefix, "P": prefix.upper(), "header": task.c.header(prefix), "sources": c_sources(task, kernel),
+        "task_template": task.template().name, "macros": c_macros(g.labels), "gives_sound": task.c.gives_sound,
         "front_template": "log_mel.jinja" if isinstance(g, LogMelGraph) else "own_front.jinja",
     }  # fmt: skip
 
@@ -156,14 +168,14 @@ def c_macros(labels: Iterable[str]) -> list[str]:
     """The part of a macro's name that stands for each label: in any script, and numbered where two would be the same."""
     taken: list[str] = []
     for label in labels:
-        plain = re.sub(r"\W", "_", _without_marks(label), flags=re.ASCII)
+        plain = re.sub(r"\W", "_", plain_capitals(label), flags=re.ASCII)
         base = plain if plain.strip("_") else "WORD"
         names = itertools.chain([base], (f"{base}_{n}" for n in itertools.count(2)))
         taken.append(next(x for x in names if x not in taken))
     return taken
 
 
-def _without_marks(text: str) -> str:
+def plain_capitals(text: str) -> str:
     """Capitals, those of Latin script without their accents."""
     apart = unicodedata.normalize("NFKD", text.upper())
     return "".join(c for c in apart if not unicodedata.combining(c))
@@ -178,40 +190,49 @@ def _member(m: Member) -> str:
     return f"{m.ctype} {m.name}[{m.count}]" if m.count else f"{m.ctype} {m.name}"
 
 
-def template(task: Task, name: str) -> Any:
-    """A skeleton of this package, to be filled by the macros of a task's template."""
+def template(task: Task, name: str, *places: Path) -> Any:
+    """A skeleton of this package, or of `places`, to be filled by the macros of a task's template."""
     import jinja2
 
     skeletons = Path(str(files("firmware_export"))) / "templates"
-    loader = jinja2.FileSystemLoader([skeletons, task.template().parent])
+    loader = jinja2.FileSystemLoader([*places, skeletons, task.template().parent])
     environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     environment.filters.update(
         cstring=c_string, comment=comment, member=_member,
-        numbers=lambda array: wrapped(str(int(v)) for v in array),
+        json=json.dumps, numbers=lambda array: wrapped(str(int(v)) for v in array),
     )  # fmt: skip
     return environment.get_template(name)
 
 
-def export_c(g: NetGraph, folder: Path, prefix: str = "") -> list[Path]:
+def export_c(g: NetGraph, folder: Path, prefix: str = "", kernel: Kernel | None = None) -> list[Path]:
     """Write the task's header, the runtime and the examples into `folder`, all or none; returns the files written.
 
     What is generated is named like the prefix: models of two prefixes can lie in one folder.
     """
     task = task_of(g)
     prefix = prefix or task.c.prefix
-    contents = {folder / task.c.header(prefix): text_bytes(render_header(g, prefix))}
+    contents = {folder / task.c.header(prefix): text_bytes(render_header(g, prefix, kernel))}
     for name in task.c.examples:
-        text = template(task, f"{name}.jinja").render(_names(task, g, prefix))
+        text = template(task, f"{name}.jinja").render(common_values(task, g, prefix, kernel))
         contents[folder / "examples" / f"{prefix}_{name}"] = text_bytes(text)
-    return write_all({**contents, **runtime_files(folder)})
+    return write_all({**contents, **runtime_files(folder), **kernel_files(folder, kernel)})
 
 
-def export_app(g: NetGraph, folder: Path) -> Path:
+def export_app(g: NetGraph, folder: Path, kernel: Kernel | None = None) -> Path:
     """Write the graph's C and the application around it (`targets/device/device.h`) into `folder`; returns its C file."""
+    return _export_around(g, folder, "app.c", kernel)
+
+
+def export_program(g: NetGraph, folder: Path) -> Path:
+    """Write the graph's C and the program around it (`targets/linux/program.h`) into `folder`; returns its C file."""
+    return _export_around(g, folder, "program.c", None)
+
+
+def _export_around(g: NetGraph, folder: Path, name: str, kernel: Kernel | None) -> Path:
     task = task_of(g)
-    export_c(g, folder)
-    path = folder / "app.c"
-    write_text(path, template(task, "app.c.jinja").render(_names(task, g, task.c.prefix)))
+    export_c(g, folder, kernel=kernel)
+    path = folder / name
+    write_text(path, template(task, f"{name}.jinja").render(common_values(task, g, task.c.prefix, kernel)))
     return path
 
 
@@ -219,3 +240,9 @@ def runtime_files(folder: Path) -> dict[Path, bytes]:
     """The C99 runtime as it is to lie in `folder`."""
     runtime = Path(str(files("firmware_export") / "runtime"))
     return {folder / source.name: source.read_bytes() for source in sorted(runtime.glob("ern_*.[ch]"))}
+
+
+def kernel_files(folder: Path, kernel: Kernel | None) -> dict[Path, bytes]:
+    """The kernel's C as it is to lie in `folder`."""
+    files_of = sorted(kernel.folder.glob("ern_*.[chS]")) if kernel else []
+    return {folder / source.name: source.read_bytes() for source in files_of}

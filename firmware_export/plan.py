@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.core.graph import NetGraph
-from edgernn.core.structure import Op
+from edgernn.core.structure import Op, State
 from edgernn.tasks.base import Member, StateMembers
+from firmware_export.fuse import ENTRYWISE, Step, fused_steps, single_steps
+from firmware_export.kernels import Kernel
 
 #: no identifier of C or C++ may be one of these
 C_WORDS = frozenset(keyword.kwlist) | {
@@ -39,11 +41,15 @@ class StateField:
 
 @dataclass(frozen=True)
 class Plan:
-    """The body of `net_step`, the carried arrays as the struct holds them, and the scratch memory in bytes."""
+    """The body of `net_step`, the carried arrays as the struct holds them, and the scratch memory in bytes.
+
+    fast: outputs of the products that the kernel computes.
+    """
 
     lines: list[str]
     states: list[StateField]
     arena_bytes: int
+    fast: frozenset[str] = frozenset()
 
 
 def c_name(value: str) -> str:
@@ -52,12 +58,19 @@ def c_name(value: str) -> str:
     return f"{plain}_" if plain in C_WORDS else plain
 
 
-def make_plan(g: NetGraph) -> Plan:
-    """Plan buffers by liveness, then write the calls."""
-    places = _Places(g)
-    lines = [line for op in g.ops for line in EMIT[op.kind](g, op, places)]
-    lines += [_store(g, s.read, s.write, places) for s in g.states]
-    return Plan(lines, state_fields(g), places.arena_bytes)
+def make_plan(g: NetGraph, kernel: Kernel | None = None) -> Plan:
+    """Plan buffers by liveness, then write the calls; with a kernel, loops of several operations and its own products."""
+    places = _Places(g, fused_steps(g) if kernel else single_steps(g), kernel)
+    lines = [line for step in places.steps for line in _lines(g, step, places, kernel)]
+    lines += [_store(g, s.read, s.write, places) for s in g.states if s not in places.direct]
+    return Plan(lines, state_fields(g), places.arena_bytes, places.fast)
+
+
+def _lines(g: NetGraph, step: Step, at: _Places, kernel: Kernel | None) -> list[str]:
+    if kernel and step.fused:
+        return _loop(g, step, at, kernel)
+    op = step.ops[0]
+    return _fast_product(g, op, at) if op.output in at.fast else EMIT[op.kind](g, op, at)
 
 
 def state_fields(g: NetGraph) -> list[StateField]:
@@ -135,16 +148,39 @@ def _aligned(size: int, to: int) -> int:
 
 
 class _Places:
-    """C expressions for values: slices point into their parent, everything else has a place in the arena."""
+    """C expressions for values: slices point into their parent, everything else has a place in the arena.
 
-    def __init__(self, g: NetGraph) -> None:
-        self._g = g
+    direct: states that a loop writes in place. A kernel's product of int8 operands has a place for them widened, too.
+    """
+
+    def __init__(self, g: NetGraph, steps: Sequence[Step], kernel: Kernel | None) -> None:
+        self._g, self.steps = g, steps
         self._root: dict[str, tuple[str, int]] = {}
         self._offset: dict[str, int] = {}
         self.arena_bytes = 2
         for op in g.ops:
             self._root[op.output] = self._alias(op)
-        self._allocate(self._last_uses())
+        self.fast = frozenset(op.output for op in g.ops if kernel and kernel.takes(g, op, self._at_word(op)))
+        self.wide = frozenset(x.output for x in g.ops if x.kind == "narrow" and self._only_fast(x.output))
+        last = self._last_uses()
+        self.direct = [s for s in g.states if kernel and self._can_be_written(s, last)]
+        self._home = {s.write: s.read for s in self.direct}
+        self._allocate(last)
+
+    def _at_word(self, op: Op) -> bool:
+        """Whether the product's operand begins at a multiple of four bytes."""
+        _, offset = self._root.get(op.inputs[0], (op.inputs[0], 0))
+        return offset * _WIDTH[self._g.values[op.inputs[0]].dtype] % _ALIGN == 0
+
+    def _only_fast(self, value: str) -> bool:
+        """Whether all that reads a narrowed value are a kernel's products: a loop then gives it as they want it."""
+        readers = [op for op in self._g.ops if value in op.inputs]
+        return bool(readers) and all(op.output in self.fast for op in readers)
+
+    def _can_be_written(self, s: State, last: Mapping[str, int]) -> bool:
+        """Whether a loop may put the state's next value where it lies: nobody reads the old one after or beside the loop."""
+        step = next((i for i, x in enumerate(self.steps) if s.write in x.kept), -1)
+        return step >= 0 and self.steps[step].fused and last.get(s.read, -1) <= step and self._root[s.write] == (s.write, 0)
 
     def _alias(self, op: Op) -> tuple[str, int]:
         """(value that owns the memory, offset in entries)."""
@@ -164,26 +200,37 @@ class _Places:
         return self._root[value][0] != value
 
     def _last_uses(self) -> dict[str, int]:
+        """The last step that needs each value's memory."""
         last: dict[str, int] = {}
-        for i, op in enumerate(self._g.ops):
-            for name in (*op.inputs, op.output):
-                last[self._root.get(name, (name, 0))[0]] = i
+        for i, step in enumerate(self.steps):
+            for op in step.ops:
+                for name in (*op.inputs, op.output):
+                    last[self._root.get(name, (name, 0))[0]] = i
         for s in self._g.states:
-            last[self._root.get(s.write, (s.write, 0))[0]] = len(self._g.ops)
+            last[self._root.get(s.write, (s.write, 0))[0]] = len(self.steps)
         return last
 
     def _allocate(self, last: Mapping[str, int]) -> None:
         """First fit: each value takes the lowest gap that is free while it lives."""
         live: list[tuple[int, int, int]] = []  # (begin, end, last use)
-        for i, op in enumerate(self._g.ops):
-            if self.is_alias(op.output) or op.output in (self._g.logits, self._g.posteriors):
-                continue
+        for i, step in enumerate(self.steps):
             live = [x for x in live if x[2] >= i]
-            size = _aligned(_bytes(self._g, op.output), _ALIGN)
-            begin = _first_gap(sorted(live), size)
-            live.append((begin, begin + size, last[op.output]))
-            self._offset[op.output] = begin
-            self.arena_bytes = max(self.arena_bytes, begin + size)
+            for value, size, until in self._wanted(step, i, last):
+                size = _aligned(size, _ALIGN)
+                begin = _first_gap(sorted(live), size)
+                live.append((begin, begin + size, until))
+                self._offset[value] = begin
+                self.arena_bytes = max(self.arena_bytes, begin + size)
+
+    def _wanted(self, step: Step, i: int, last: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
+        """Values that need a place from this step on: name, bytes, last step."""
+        g = self._g
+        for op in step.ops:
+            if op.output in self.fast and g.values[op.inputs[0]].dtype == "int8" and op.inputs[0] not in self.wide:
+                yield _wide(op), 2 * _aligned(_count(g, op.inputs[0]), _ALIGN), i
+            elsewhere = (g.logits, g.posteriors, *self._home)
+            if op.output in step.kept and not self.is_alias(op.output) and op.output not in elsewhere:
+                yield op.output, _bytes(g, op.output) * (2 if op.output in self.wide else 1), last[op.output]
 
     def __getitem__(self, value: str) -> str:
         """The C expression of a value's first entry."""
@@ -197,10 +244,15 @@ class _Places:
             return "s->features"
         if root in (g.logits, g.posteriors):
             return f"s->{root}"
+        root = self._home.get(root, root)
         if root not in self._offset:
             return f"s->net.{c_name(root)}"
         place = f"s->scratch.net + {self._offset[root] // 2}"
-        return place if g.values[root].dtype == "int16" else f"(int8_t *)({place})"
+        return f"(int8_t *)({place})" if root in g.values and self.ctype(root) == "int8_t" else place
+
+    def ctype(self, value: str) -> str:
+        """Of the entries of its place."""
+        return "int16_t" if value in self.wide else f"{self._g.values[value].dtype}_t"
 
 
 def _first_gap(live: list[tuple[int, int, int]], size: int) -> int:
@@ -218,6 +270,46 @@ def _store(g: NetGraph, read: str, write: str, at: _Places) -> str:
 
 def _suffix(g: NetGraph, value: str) -> str:
     return "s8" if g.values[value].dtype == "int8" else "s16"
+
+
+def _wide(op: Op) -> str:
+    """Name of a product's operand as the kernel wants it."""
+    return f"{op.output}.wide"
+
+
+def _fast_product(g: NetGraph, op: Op, at: _Places) -> list[str]:
+    x = op.inputs[0]
+    rows = 1 if op.kind == "conv" else g.values[x].shape[0]
+    lines, operand = [], at[x]
+    if at.ctype(x) == "int8_t":
+        operand = at[_wide(op)]
+        lines = [f"ern_fast_widen({operand}, {at[x]}, {_count(g, x)}u);"]
+    return [*lines, f"ern_fast_matvec({at[op.output]}, &@_{c_name(op.output)}, {operand}, {rows}u);"]
+
+
+def _loop(g: NetGraph, step: Step, at: _Places, kernel: Kernel) -> list[str]:
+    """One loop over the entries of several operations; what nobody else reads lives in its variables."""
+    made, given, body = {op.output for op in step.ops}, dict[str, str](), list[str]()
+
+    def entry(value: str) -> str:
+        if value in made:
+            return c_name(value)
+        given.setdefault(value, f"from_{c_name(value)}")
+        return f"{given[value]}[i]"
+
+    for op in step.ops:
+        attribute = ENTRYWISE[op.kind]
+        arguments = [*map(entry, op.inputs), *([str(op.attrs[attribute])] if attribute else [])]
+        body.append(f"        const int32_t {c_name(op.output)} = {kernel.entries}{op.kind}({', '.join(arguments)});")
+        if op.output in step.kept:
+            wide = " * 256" if op.output in at.wide else ""
+            body.append(f"        to_{c_name(op.output)}[i] = ({at.ctype(op.output)})({c_name(op.output)}{wide});")
+    return [
+        "{",
+        *(f"    const {g.values[v].dtype}_t *const {name} = {at[v]};" for v, name in given.items()),
+        *(f"    {at.ctype(v)} *const to_{c_name(v)} = {at[v]};" for v in step.kept),
+        "    uint32_t i;", f"    for (i = 0; i < {_count(g, step.ops[0].output)}u; i++) {{", *body, "    }", "}",
+    ]  # fmt: skip
 
 
 Emit = Callable[[NetGraph, Op, _Places], list[str]]

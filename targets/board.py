@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import itertools
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
 
 from edgernn.errors import EdgernnError
 from edgernn.extensions import folders
+from targets.board_file import BoardFileError as _BoardError
+from targets.board_file import check_name, load
+from targets.board_file import read as _read
+from targets.board_file import unknown as _unknown
 
 PACKAGE_DIR = Path(__file__).parent
 BOARDS_DIR = PACKAGE_DIR / "boards"
 DEVICE_DIR = PACKAGE_DIR / "device"
-_FOLDERS = ("data", "cache", "c", "tflite", "onnx")  #: of a run folder: a board's programs lie beside them
+_FOLDERS = ("data", "cache", "c", "tflite", "onnx", "packages")  #: of a run folder: a board's programs lie beside them
 _VECTORS = 256  #: bytes to which a vector table is aligned at least
 
 
@@ -147,6 +147,11 @@ class Board:
     flash_reads: int | None = None
 
     @property
+    def kind(self) -> str:
+        """What it is called in a message."""
+        return "board"
+
+    @property
     def digest(self) -> str:
         """Twelve hex digits that follow everything the board's file says."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
@@ -178,46 +183,12 @@ def load_board(name_or_path: str | Path) -> Board:
         if str(name_or_path) not in list_boards():
             raise EdgernnError(_unknown("board", str(name_or_path), list_boards()))
         path = _board_files()[str(name_or_path)]
-    try:
-        board = _parse(_read(path), Board, ())
-        assert isinstance(board, Board)
-        _check(board)
-    except _BoardError as wrong:
-        raise EdgernnError(f"{path}{_line_of(path, wrong.keys)}: {wrong.message}") from None
-    return board
-
-
-class _BoardError(Exception):
-    """What is wrong in a board file, and the keys that lead there."""
-
-    def __init__(self, keys: tuple[str, ...], message: str) -> None:
-        super().__init__(message)
-        self.keys, self.message = keys, message
-
-
-def _line_of(path: Path, keys: tuple[str, ...]) -> str:
-    """ ", line N, key": where the innermost key that the file has is written."""
-    lines, found, begin = path.read_text(encoding="utf-8-sig").splitlines(), 0, 0
-    for key in keys:
-        written = re.compile(rf"\s*(\[+\s*{re.escape(key)}\s*\]+|(.*[{{,]\s*)?\"?{re.escape(key)}\"?\s*=)")
-        at = next((i for i in range(begin, len(lines)) if written.match(lines[i])), None)
-        if at is None:
-            break
-        found, begin = at + 1, at
-    return (f", line {found}" if found else "") + "".join(f", {key}" for key in keys)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise EdgernnError(f"Cannot read the board file {path}: {error}.") from error
+    return load(path, Board, _check)
 
 
 def _check(board: Board) -> None:
     for key, name in (("name", board.name), ("family", board.family)):  # they name files
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
-            raise _BoardError((key,), f"{key} = {name!r} must be letters, digits, dots, dashes and underscores.")
+        check_name((key,), name)
     if board.name in _FOLDERS:
         raise _BoardError(("name",), f"{board.name!r} is a folder of every run; choose another name.")
     if not board.startup.is_file():
@@ -292,42 +263,3 @@ def _check_device(device: Device) -> None:
         raise _BoardError(("device", "twin"), f"{device.twin!r} is no emulated board, so nothing can be counted on it.")
     if not 50 <= device.cycles_percent <= 1000:
         raise _BoardError(("device", "cycles_percent"), f"{device.cycles_percent} must lie in 50..1000.")
-
-
-def _unknown(what: str, value: str, known: list[str]) -> str:
-    nearest = difflib.get_close_matches(value, known, n=1, cutoff=0.0)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return f"Unknown {what} {value!r}: {hint}Known: {', '.join(known)}."
-
-
-def _parse(table: object, kind: Any, keys: tuple[str, ...]) -> object:
-    """`table` as `kind`: a dataclass, a tuple or dict of something, str or int; `X | None` reads as X."""
-    if get_origin(kind) is UnionType:
-        kind = get_args(kind)[0]
-    if dataclasses.is_dataclass(kind) and isinstance(table, dict):
-        return _parse_fields(table, kind, keys)
-    if get_origin(kind) is tuple and isinstance(table, list) and _list_of(table, get_args(kind)[0]):
-        return tuple(_parse(item, get_args(kind)[0], keys) for item in table)
-    if get_origin(kind) is dict and isinstance(table, dict):
-        return {key: _parse(value, get_args(kind)[1], (*keys, key)) for key, value in table.items()}
-    if kind in (str, int) and type(table) is kind:
-        return table
-    raise _BoardError(keys, f"{table!r} is not {_SHAPES.get(kind, 'a table')}.")
-
-
-_SHAPES = {str: "a string", int: "an integer", tuple[str, ...]: "a list of strings", tuple[Tool, ...]: "a list of tables"}
-
-
-def _list_of(table: list[Any], kind: Any) -> bool:
-    return all(isinstance(item, dict if dataclasses.is_dataclass(kind) else kind) for item in table)
-
-
-def _parse_fields(table: dict[str, Any], kind: Any, keys: tuple[str, ...]) -> object:
-    types, missing = get_type_hints(kind), dataclasses.MISSING
-    required = {f.name for f in dataclasses.fields(kind) if f.default is missing and f.default_factory is missing}
-    unknown = [key for key in table if key not in types]
-    problems = [_unknown("key", key, list(types)) for key in unknown]
-    problems += [f"The key {key!r} is missing." for key in sorted(required - set(table))]
-    if problems:
-        raise _BoardError((*keys, *unknown[:1]), " ".join(problems))
-    return kind(**{key: _parse(value, types[key], (*keys, key)) for key, value in table.items()})

@@ -21,6 +21,11 @@ COMPILE_FLAGS = (
     *("-ffreestanding", "-ffunction-sections", "-fdata-sections"),
     *("-fno-unwind-tables", "-fno-asynchronous-unwind-tables"),
 )
+#: zig brings its own runtime library, and asks its linker for _start unless told otherwise
+_LINK_FLAGS = {
+    "gcc": ("-Wl,--no-warn-rwx-segments", "-lgcc"),
+    "zig": ("-Wl,--entry=board_reset", "-Wl,-z,max-page-size=4096"),
+}
 _OVERFLOW = re.compile(r"region [`'](FLASH|READS|RAM)'.*?overflowed by (\d+) bytes")
 
 
@@ -63,7 +68,7 @@ def build(
         options = [f"-D{name}={value}" for name, value in (defines or {}).items()]
         options += [f"-I{folder}" for folder in (*include_dirs, STARTUP_DIR)]
         files = [*sources, *sorted(STARTUP_DIR.glob("*.c")), board.startup]
-        link = ["-nostdlib", f"-T{script}", "-Wl,--gc-sections", *chosen.link_flags, "-o", str(linked)]
+        link = ["-nostdlib", f"-T{script}", "-Wl,--gc-sections", *_LINK_FLAGS[chosen.name], "-o", str(linked)]
         command = [*chosen.command, *COMPILE_FLAGS, optimize, *options, *map(str, files), *link]
         done = run_tool(command)
         if done.returncode != 0:

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import platform
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,26 @@ def need_module(name: str) -> None:
 def need_program(name: str) -> None:
     if shutil.which(name) is None:
         _absent(name)
+
+
+def need_sshd() -> str:
+    """OpenSSH's server, which wants to be called by its whole path."""
+    need_program("ssh")
+    found = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found is None:
+        _absent("sshd (Debian: openssh-server)")
+    return str(found)
+
+
+def need_own_systemd() -> str:
+    """systemd as a user's manager, in a namespace of its own: unshare, and the right to mount there."""
+    manager = next((p for p in ("/lib/systemd/systemd", "/usr/lib/systemd/systemd") if Path(p).is_file()), None)
+    if manager is None or shutil.which("unshare") is None or shutil.which("systemctl") is None:
+        _absent("systemd, or unshare")
+    tried = subprocess.run(["unshare", "-m", "-p", "-f", "mount", "-t", "tmpfs", "tmpfs", "/run"], capture_output=True)
+    if tried.returncode:
+        pytest.skip("systemd of one's own needs the right to mount (root)")
+    return str(manager)
 
 
 def need_older_cpu() -> list[str]:
@@ -62,3 +83,17 @@ def need_recordings() -> Path:
     if not (folder / "kws" / "manifest.csv").is_file():
         pytest.skip("EDGERNN_DATA (folder of recordings) is not set")
     return folder
+
+
+def need_packagers() -> str:
+    """A Python that has the frameworks' own packagers, as .ci/run makes it: EDGERNN_PACKAGERS, or build/packagers.
+
+    They have pins of their own, and stay out of the environment that the tests run in.
+    """
+    usual = Path(__file__).resolve().parent.parent / "build" / "packagers" / "bin" / "python"
+    python = os.environ.get("EDGERNN_PACKAGERS", str(usual))
+    if not Path(python).is_file():
+        _absent(
+            "EDGERNN_PACKAGERS (a Python with platformio, idf-component-manager, kconfiglib, adafruit-circuitpython-pioasm)"
+        )
+    return python

@@ -31,9 +31,9 @@ LAYERS: tuple[tuple[str, str], ...] = (
     ("runs", r"edgernn\.(runs|console)"),
     ("backends", r"edgernn\.(runtimes|exports)(\..*)?|edgernn\.inspect|firmware_export(\..*)?"),
     ("targets", r"targets(\..*)?"),
-    ("judging", r"edgernn\.(drift|compare|firmware|application|gate)"),
+    ("judging", r"edgernn\.(drift|compare|firmware|application|program|gate)"),
     ("tasks", r"edgernn\.tasks\.\w+\..*|edgernn\.tasks\._\w+|edgernn\.tasks\.(?!base$)\w+"),
-    ("pipeline", r"edgernn\.(pipeline|boards)"),
+    ("pipeline", r"edgernn\.(pipeline|boards|deploy)"),
     ("command line", r"edgernn\.(cli|cli_boards|__main__|face)"),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from needs import need_module
 
 from targets import available_toolchains, load_board, usable_emulators
+from targets.linux_board import available, load_linux_board
 
 EXTENSION = Path(__file__).parent / "extension"
 
@@ -50,6 +52,9 @@ def test_everything_from_outside_goes_through_the_verbs(outside: Path, tmp_path:
     rows = json.loads(edgernn(outside, "simulate", run, "--compare", "copycat,c", "--json"))["rows"]
     assert [(row["runtime"], row["differing"]) for row in rows] == [("numpy", 0), ("copycat", 0), ("c", 0)]
     assert "graph" in edgernn(outside, "inspect", run / "graph-int8x16.ern")
+    if platform.machine() == "x86_64" and available(load_linux_board("linux-x86_64"))[0]:
+        made = json.loads(edgernn(outside, "build", run, "--board", "linux-x86_64", "--json"))["programs"][0]["file"]
+        assert "self-test ok" in subprocess.run([made, "--self-test"], capture_output=True, text=True).stdout
     edgernn(outside, "export", run, "--format", "onnx")
     edgernn(outside, "export", run, "--format", "tflite")
     edgernn(outside, "check", run, "--baseline", tmp_path / "b.json", "--update")

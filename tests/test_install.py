@@ -44,6 +44,7 @@ def test_core_without_torch_quantizes_simulates_exports_builds(bare: Path, tmp_p
     simulated = json.loads(call(bare, "simulate", run, "--seconds", 20, "--json", cwd=tmp_path))
     assert simulated["clips"]["agreement"] > 0.95
     call(bare, "export", run, cwd=tmp_path)
+    assert "idf_component.yml" in call(bare, "export", run, "--package", "esp-idf", cwd=tmp_path)
     assert (run / "c/kws.h").is_file()
     assert json.loads(call(bare, "build", run, "--board", "microbit", "--json", cwd=tmp_path))["flash_bytes"] > 5000
     write_wav(tmp_path / "quiet.wav", np.zeros(16000, np.int16))

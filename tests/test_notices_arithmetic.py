@@ -32,7 +32,7 @@ int32_t sat8(int32_t x) { return ern_sat8(x); }
 int32_t mul_wide_long(int32_t a, int32_t w) { return ern_mul_wide_long(a, (int16_t)w); }
 int32_t mul_wide_short(int32_t a, int32_t w) { return ern_mul_wide_short(a, (int16_t)w); }
 int32_t mul_high(int32_t a, int32_t w) { return ern_mul_high(a, w); }
-uint32_t bit_reverse(uint32_t i, uint32_t n) { return ern_bit_reverse(i, n); }
+uint32_t next_reversed(uint32_t r, uint32_t n) { return ern_next_reversed(r, n); }
 int32_t log2_q9(uint64_t energy) { return ern_log2_q9(energy); }
 int32_t normalize(int32_t log, int32_t offset, int32_t gain, uint32_t shift, uint32_t bits)
 {
@@ -131,7 +131,10 @@ def test_indices_backwards() -> None:
     for n in (1, 2, 8, 512):
         bits = n.bit_length() - 1
         wanted = [int(f"{i:b}".zfill(bits)[::-1], 2) if bits else 0 for i in range(n)]
-        assert [c().bit_reverse(i, n) for i in range(n)] == wanted
+        found = [0]
+        while len(found) <= n:
+            found.append(c().next_reversed(found[-1], n))
+        assert found == [*wanted, 0]
 
 
 def test_logarithms_at_powers_of_two_and_between_table_entries() -> None:

@@ -129,7 +129,7 @@ def test_the_stream_begins_from_reset_after_the_self_test(task: str, tmp_path: P
     write_wav(tmp_path / "in.wav", np.zeros(3 * g.step_samples, np.int16))
     ran(task, "in.wav out.bin", tmp_path)
     total = np.fromfile(tmp_path / "out.bin.sum", "<u4")
-    trace = firmware._parsed(g, np.fromfile(tmp_path / "out.bin", np.uint8).reshape(int(total[1]), int(total[4])))
+    trace = firmware.parsed_trace(g, np.fromfile(tmp_path / "out.bin", np.uint8).reshape(int(total[1]), int(total[4])))
     assert sum(make_runtime("numpy", g).run(np.zeros(3 * g.step_samples, np.int16)).differing(trace).values()) == 0
 
 

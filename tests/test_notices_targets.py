@@ -15,7 +15,7 @@ import pytest
 import targets
 from edgernn.errors import EdgernnError
 from targets import board as boards
-from targets import run_qemu
+from targets import board_file, run_qemu
 from targets.elf import read_elf
 from targets.run_types import Job
 from targets.run_unicorn import _ISAS, _instructions
@@ -244,8 +244,8 @@ def test_boards_are_checked_at_their_bounds() -> None:
         {"clock_hz": 0}, {"stack_bytes": 0}, {"flash": boards.Memory(0, 0)}, {"ram": boards.Memory(1, 0)},
         {"flash": boards.Memory(-1, 1)}, {"ram": boards.Memory(-1, 1)}, {"ram": boards.Memory(0, 1)},
     ):  # fmt: skip
-        with pytest.raises(boards._BoardError):
+        with pytest.raises(board_file.BoardFileError):
             boards._check(replace(good, **change))  # type: ignore[arg-type]
     for value, kind in ((True, int), ("1", int), (1, str), (1.0, int), ("x", tuple[str, ...]), ([1], tuple[str, ...])):
-        with pytest.raises(boards._BoardError, match="is not"):
-            boards._parse(value, kind, ("here",))
+        with pytest.raises(board_file.BoardFileError, match="is not"):
+            board_file.parse(value, kind, ("here",))

@@ -114,6 +114,8 @@ class CInterface:
     examples: tuple[str, ...] = ("main.c",)
     #: files of the runtime that a TFLM project around the net needs
     tflm_sources: tuple[str, ...] = ()
+    #: a step gives as many samples as it takes, not something to be told
+    gives_sound: bool = False
 
     def header(self, prefix: str = "") -> str:
         """The generated header's file, named like its prefix so that two models can lie in one folder."""

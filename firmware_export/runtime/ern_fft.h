@@ -43,14 +43,17 @@ static inline void ern_butterfly_up(int32_t *a, int32_t *b, ERN_TWIDDLE wr, ERN_
 /* Complex FFT in place, z[2 * half], input in bit-reversed order: one stage of butterflies after another. */
 #define ERN_FFT_STAGES(butterfly)                                                                       \
     const uint32_t quarter = half / 2u;                                                                 \
-    uint32_t span, k, i;                                                                                \
+    const int32_t *const end = z + 2u * half;                                                           \
+    uint32_t span, k;                                                                                   \
     for (span = 1; span < half; span *= 2u) {                                                           \
         for (k = 0; k < span; k++) {                                                                    \
             const uint32_t turn = k * (half / span);                                                    \
             const ERN_TWIDDLE wr = cosine[turn], wi = cosine[turn + quarter];                           \
-            for (i = k; i < half; i += 2u * span) {                                                     \
-                butterfly(z + 2u * i, z + 2u * (i + span), wr, wi);                                     \
-            }                                                                                           \
+            int32_t *a = z + 2u * k;                                                                    \
+            do {                                                                                        \
+                butterfly(a, a + 2u * span, wr, wi);                                                    \
+                a += 4u * span;                                                                         \
+            } while (a < end);                                                                          \
         }                                                                                               \
     }
 

@@ -18,17 +18,29 @@ static void put_feature(const ern_frontend *f, void *out, uint32_t band, int16_t
     }
 }
 
-/* Window history and new samples into work as fft/2 complex numbers (even, odd), in bit-reversed order. */
+/* n samples times window into every second place of work, fft/2 complex numbers (even, odd) in bit-reversed order; the next
+ * sample's number goes in and out. */
+static uint32_t put_samples(const ern_frontend *f, int32_t *work, const int16_t *x, uint32_t n, uint32_t first, uint32_t *at)
+{
+    uint32_t i;
+    for (i = 0; i < n; i++) {
+        const uint32_t j = first + i;
+        work[2u * *at + (j & 1u)] = (int32_t)x[i] * f->hann[j];
+        if ((j & 1u) != 0u) {
+            *at = ern_next_reversed(*at, f->fft / 2u);
+        }
+    }
+    return first + n;
+}
+
 static void load_window(const ern_frontend *f, int32_t *work, const int16_t *history, const int16_t *pcm)
 {
-    const uint32_t half = f->fft / 2u, past = (uint32_t)f->window - f->hop;
-    uint32_t i;
-    for (i = 0; i < half; i++) {
-        int32_t *const z = work + 2u * ern_bit_reverse(i, half);
-        uint32_t j;
-        for (j = 2u * i; j < 2u * i + 2u; j++) {
-            const int32_t x = j >= f->window ? 0 : j < past ? history[j] : pcm[j - past];
-            z[j & 1u] = j >= f->window ? 0 : x * f->hann[j];
+    uint32_t at = 0, j = put_samples(f, work, history, (uint32_t)f->window - f->hop, 0, &at);
+    j = put_samples(f, work, pcm, f->hop, j, &at);
+    for (; j < f->fft; j++) {
+        work[2u * at + (j & 1u)] = 0;
+        if ((j & 1u) != 0u) {
+            at = ern_next_reversed(at, f->fft / 2u);
         }
     }
 }
@@ -65,32 +77,37 @@ static void put_band(const ern_frontend *f, void *out, uint32_t band, uint64_t e
     }
 }
 
-/* Bands complete one after another: the bins between two centres rise into the upper band and fall out of the lower one. */
+/* Bands complete one after another: a bin between two centres gives `up` of 4096 parts of its power to the upper band and the
+ * rest to the lower one. */
 static void mel_bands(const ern_frontend *f, void *out, const int32_t *z, int affine)
 {
     const uint16_t *rise = f->mel_rise;
     uint64_t lower = 0;
     uint32_t slope, k;
     for (slope = 0; slope <= f->bands; slope++) {
-        uint64_t upper = 0;
+        uint64_t whole = 0, upper = 0;
         for (k = f->mel_start[slope]; k < f->mel_start[slope + 1u]; k++) {
             const uint64_t power = bin_power(f, z, k);
-            const uint32_t up = *rise++;
-            upper += power * up;
-            lower += power * (MEL_ONE - up);
+            whole += power;
+            upper += power * *rise++;
         }
         if (slope > 0u) {
-            put_band(f, out, slope - 1u, lower, affine);
+            put_band(f, out, slope - 1u, lower + whole * MEL_ONE - upper, affine);
         }
         lower = upper;
     }
+}
+
+static ERN_ALONE void fft(int32_t *z, const int16_t *cosine, uint32_t half)
+{
+    ern_fft_forward(z, cosine, half);
 }
 
 static void transform(const ern_frontend *f, int16_t *history, const int16_t *pcm, int32_t *work)
 {
     load_window(f, work, history, pcm);
     keep_history(f, history, pcm);
-    ern_fft_forward(work, f->cosine, f->fft / 2u);
+    fft(work, f->cosine, f->fft / 2u);
 }
 
 void ern_frontend_step(const ern_frontend *f, void *out, int16_t *history, const int16_t *pcm, int32_t *work)

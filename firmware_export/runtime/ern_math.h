@@ -27,6 +27,13 @@ typedef int32_t ern_wide;
 #define ERN_COUNT(kind, n) ((void)0)
 #endif
 
+/* Marks a function whose loop is better compiled alone: among others it would lose its registers to them. */
+#if defined(__GNUC__)
+#define ERN_ALONE __attribute__((noinline))
+#else
+#define ERN_ALONE
+#endif
+
 static inline int16_t ern_sat16(int32_t x)
 {
     return (int16_t)(x > 32767 ? 32767 : x < -32768 ? -32768 : x);
@@ -70,15 +77,13 @@ static inline int32_t ern_mul_wide_short(int32_t a, int16_t w)
     return (a >> 16) * w + (((int32_t)((uint32_t)a & 0xFFFFu) * w) >> 16);
 }
 
-/* i with its log2(n) bits read backwards; n a power of two. */
-static inline uint32_t ern_bit_reverse(uint32_t i, uint32_t n)
+/* After r the next of 0 .. n-1 in the order of their bits read backwards; n a power of two. */
+static inline uint32_t ern_next_reversed(uint32_t r, uint32_t n)
 {
-    uint32_t r = 0;
-    for (; n > 1u; n >>= 1) {
-        r = (r << 1) | (i & 1u);
-        i >>= 1;
+    for (n >>= 1; (r & n) != 0u; n >>= 1) {
+        r ^= n;
     }
-    return r;
+    return r | n;
 }
 
 /* int32 x int32 -> upper 32 bits of the 64-bit product. */

@@ -1,10 +1,9 @@
 /* Primitives of the quantized net; see ern_net.h. Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0
  * The sigmoid table is that of TFLite's int16 kernels (Apache-2.0, see NOTICE). */
 #include "ern_net.h"
-#include "ern_math.h"
+#include "ern_entry.h"
 
-/* sigmoid(i / 24) in Q16 */
-static const uint16_t sigmoid_table[256] = {
+const uint16_t ern_sigmoid_table[256] = {
     32768, 33451, 34133, 34813, 35493, 36169, 36843, 37513, 38180, 38841, 39498, 40149, 40794, 41432, 42064, 42688,
     43304, 43912, 44511, 45102, 45683, 46255, 46817, 47369, 47911, 48443, 48964, 49475, 49975, 50464, 50942, 51409,
     51865, 52311, 52745, 53169, 53581, 53983, 54374, 54755, 55125, 55485, 55834, 56174, 56503, 56823, 57133, 57433,
@@ -51,7 +50,7 @@ void ern_add(int16_t *y, const int16_t *a, const int16_t *b, uint32_t n)
 {
     uint32_t i;
     for (i = 0; i < n; i++) {
-        y[i] = ern_sat16((int32_t)a[i] + b[i]);
+        y[i] = (int16_t)ern_entry_add(a[i], b[i]);
     }
 }
 
@@ -59,7 +58,7 @@ void ern_sub(int16_t *y, const int16_t *a, const int16_t *b, uint32_t n)
 {
     uint32_t i;
     for (i = 0; i < n; i++) {
-        y[i] = ern_sat16((int32_t)a[i] - b[i]);
+        y[i] = (int16_t)ern_entry_sub(a[i], b[i]);
     }
 }
 
@@ -67,8 +66,7 @@ void ern_add_relu(int16_t *y, const int16_t *a, const int16_t *b, uint32_t n)
 {
     uint32_t i;
     for (i = 0; i < n; i++) {
-        const int16_t sum = ern_sat16((int32_t)a[i] + b[i]);
-        y[i] = (int16_t)(sum < 0 ? 0 : sum);
+        y[i] = (int16_t)ern_entry_add_relu(a[i], b[i]);
     }
 }
 
@@ -76,28 +74,15 @@ void ern_mul(int16_t *y, const int16_t *a, const int16_t *b, uint32_t shift, uin
 {
     uint32_t i;
     for (i = 0; i < n; i++) {
-        y[i] = ern_mul16(a[i], b[i], (int32_t)shift);
+        y[i] = (int16_t)ern_entry_mul(a[i], b[i], (int32_t)shift);
     }
-}
-
-/* The table at |v| = a, 2^bits steps between entries; `top` beyond its end. */
-static int32_t interpolate(uint32_t a, uint32_t bits, int32_t top)
-{
-    const uint32_t index = a >> bits;
-    if (index >= 255u) {
-        return top;
-    }
-    return ((int32_t)sigmoid_table[index] << bits)
-           + (int32_t)(a & ((1u << bits) - 1u)) * (sigmoid_table[index + 1u] - sigmoid_table[index]);
 }
 
 void ern_sigmoid(int16_t *y, const int16_t *x, uint32_t n)
 {
     uint32_t i;
     for (i = 0; i < n; i++) {
-        const int32_t v = (9 * x[i] + 1) >> 1;
-        const int32_t r = interpolate((uint32_t)(v < 0 ? -v : v), 9, 0x7FFF << 10);
-        y[i] = (int16_t)(v >= 0 ? (r + 512) >> 10 : ((1 << 25) - r + 511) >> 10);
+        y[i] = (int16_t)ern_entry_sigmoid(x[i]);
     }
 }
 
@@ -105,19 +90,15 @@ void ern_tanh(int16_t *y, const int16_t *x, uint32_t n)
 {
     uint32_t i;
     for (i = 0; i < n; i++) {
-        const int32_t v = (9 * x[i] + 1) >> 1;
-        const int32_t r = interpolate((uint32_t)(v < 0 ? -v : v), 8, 0xFFFF << 8);
-        y[i] = (int16_t)(v >= 0 ? (r - (1 << 23) + 128) >> 8 : (-r + (1 << 23) + 127) >> 8);
+        y[i] = (int16_t)ern_entry_tanh(x[i]);
     }
 }
 
 void ern_cell_to_preact(int16_t *y, const int16_t *c, uint32_t exponent, uint32_t n)
 {
-    const int32_t scale = (int32_t)1 << (14u - exponent);
     uint32_t i;
     for (i = 0; i < n; i++) {
-        /* floor((scale c + 3) / 6); C divides towards zero, so the dividend is made positive by a multiple of 6 */
-        y[i] = ern_sat16((scale * c[i] + 3 + 6 * 262144) / 6 - 262144);
+        y[i] = (int16_t)ern_entry_cell_to_preact(c[i], (int32_t)exponent);
     }
 }
 
@@ -125,7 +106,7 @@ void ern_narrow16(int8_t *y, const int16_t *x, uint32_t n)
 {
     uint32_t i;
     for (i = 0; i < n; i++) {
-        y[i] = ern_narrow(x[i]);
+        y[i] = (int8_t)ern_entry_narrow(x[i]);
     }
 }
 

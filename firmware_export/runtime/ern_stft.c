@@ -9,13 +9,23 @@
 #define GAIN_SHIFT 5                     /* bits the spectrum gives up so that the inverse transform cannot overflow */
 #define OUTPUT_SHIFT (15 - GAIN_SHIFT - 1)
 
+static ERN_ALONE void fft_forward(int32_t *z, const int32_t *cosine, uint32_t half)
+{
+    ern_fft_forward(z, cosine, half);
+}
+
+static ERN_ALONE void fft_inverse(int32_t *z, const int32_t *cosine, uint32_t half)
+{
+    ern_fft_inverse(z, cosine, half);
+}
+
 /* History and new samples, tapered, into z as window / 2 complex numbers (even, odd), in bit-reversed order. */
 static void load_window(const ern_stft *f, int32_t *z, int16_t *history, const int16_t *pcm)
 {
     const uint32_t half = f->window / 2u, quarter = half / 2u;
-    uint32_t i;
-    for (i = 0; i < quarter; i++) {
-        int32_t *const past = z + 2u * ern_bit_reverse(i, half), *const fresh = z + 2u * ern_bit_reverse(i + quarter, half);
+    uint32_t i, at = 0;
+    for (i = 0; i < quarter; i++, at = ern_next_reversed(at, half)) {
+        int32_t *const past = z + 2u * at, *const fresh = past + 2; /* i + quarter backwards: its highest bit is the lowest */
         past[0] = history[2u * i] * f->taper[2u * i];
         past[1] = history[2u * i + 1u] * f->taper[2u * i + 1u];
         fresh[0] = pcm[2u * i] * f->taper[half + 2u * i];
@@ -32,7 +42,7 @@ void ern_stft_analyze(const ern_stft *f, int32_t *spectrum, int16_t *history, co
     int32_t *const top = spectrum + 2u * half;
     uint32_t k;
     load_window(f, spectrum, history, pcm);
-    ern_fft_forward(spectrum, f->cosine, half);
+    fft_forward(spectrum, f->cosine, half);
     top[0] = ERN_PROVE32((ern_wide)(spectrum[0] >> 1) - (spectrum[1] >> 1));
     top[1] = 0;
     for (k = 0; k <= half / 2u; k++) {
@@ -104,9 +114,8 @@ static void join_real(const ern_stft *f, int32_t *spectrum)
 
 static void reverse_order(int32_t *z, uint32_t n)
 {
-    uint32_t i;
-    for (i = 0; i < n; i++) {
-        const uint32_t j = ern_bit_reverse(i, n);
+    uint32_t i, j = 0;
+    for (i = 0; i < n; i++, j = ern_next_reversed(j, n)) {
         if (j > i) {
             const int32_t re = z[2u * i], im = z[2u * i + 1u];
             z[2u * i] = z[2u * j];
@@ -125,7 +134,7 @@ void ern_stft_synthesize(const ern_stft *f, int16_t *pcm, int32_t *overlap, int3
     apply_gains(f, spectrum, gains, floor);
     join_real(f, spectrum);
     reverse_order(spectrum, half);
-    ern_fft_inverse(spectrum, f->cosine, half);
+    fft_inverse(spectrum, f->cosine, half);
     for (i = 0; i < half; i++) {
         const int32_t sum = ERN_PROVE32((ern_wide)overlap[i] + ern_mul_wide(spectrum[i], f->taper[i]));
         pcm[i] = ern_sat16((sum + ((int32_t)1 << (OUTPUT_SHIFT - 1))) >> OUTPUT_SHIFT);

@@ -51,7 +51,7 @@ class Denoise(Task):
         "int8_si_sdr": Figure(+1, 0.1),
     }
     c = CInterface(
-        "dn", ("ern_net.c", "ern_stft.c"), tflm_sources=("ern_stft.c", "ern_stft.h", "ern_fft.h")
+        "dn", ("ern_net.c", "ern_stft.c"), tflm_sources=("ern_stft.c", "ern_stft.h", "ern_fft.h"), gives_sound=True
     )  # fmt: skip
 
     def commands(self) -> Mapping[str, Callable[..., None]]:

@@ -1,0 +1,2 @@
+/* Stand-in. */
+#define portMAX_DELAY 0xffffffffUL

@@ -1,0 +1,291 @@
+"""Kernels have the bits of the plain C, on the cores they are for, and cost what the page says."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from denoisers import quantized_denoiser, random_denoiser
+from fixture_runs import ROOT, fixture_run
+from nets import quantized, random_net
+from test_emulated import need, sound
+from test_vad import random_graph
+from typer.testing import CliRunner
+
+from edgernn import cli, pipeline
+from edgernn.core import qmath
+from edgernn.core.graph import NetGraph
+from edgernn.core.primitives import SCHEMES
+from edgernn.errors import EdgernnError
+from edgernn.firmware import build_firmware, emulated_trace
+from edgernn.runtimes import make_runtime
+from edgernn.tasks import task_of
+from firmware_export.emit import c_sources, export_c
+from firmware_export.fuse import fused_steps
+from firmware_export.kernels import Kernel, find_kernel, kernels
+from firmware_export.plan import make_plan
+from targets import build, find_toolchain, list_boards, load_board, run
+
+sys.path.insert(0, str(ROOT / "tools"))
+import bench_kernels
+
+STEPS = 150
+
+
+def boards_of(kernel: Kernel) -> list[str]:
+    """The emulated boards whose cores the kernel is for."""
+    boards = [b for b in map(load_board, list_boards()) if (b.qemu or b.unicorn) and b.cpu in kernel.cores]
+    return [b.name for b in boards]
+
+
+PAIRS = [(name, board) for name, kernel in kernels().items() for board in boards_of(kernel)]
+FIRST = [(name, boards_of(kernel)[0]) for name, kernel in kernels().items()]
+
+
+def test_every_kernel_is_found_and_can_be_run() -> None:
+    assert {"dsp"} <= set(kernels()) and len(PAIRS) >= 3
+    for name, kernel in kernels().items():
+        assert kernel.name == name and kernel.folder.is_dir() and boards_of(kernel)
+        assert {kernel.header, *kernel.sources} <= {p.name for p in kernel.folder.iterdir()}
+        assert all(source.startswith("ern_") for source in kernel.sources)
+
+
+def test_kernels_are_chosen_by_core_and_refused_elsewhere() -> None:
+    assert find_kernel("plain", "cortex-m4") is None and find_kernel("auto", "an-unknown-core") is None
+    assert find_kernel("auto", "cortex-m4") is find_kernel("dsp", "cortex-m4") is find_kernel("dsp")
+    with pytest.raises(EdgernnError, match=r"unknown kernel 'neon9'; known: auto, plain, dsp"):
+        find_kernel("neon9")
+    with pytest.raises(EdgernnError, match=r"kernel dsp is for cortex-m4, .*not for cortex-m0; take auto or plain"):
+        find_kernel("dsp", "cortex-m0")
+
+
+@functools.cache
+def graphs(scheme: str) -> dict[str, NetGraph]:
+    """Nets of every kind of product and loop, of sizes that are no multiples of anything."""
+    return {
+        "gru": quantized(random_net("gru", 33, bands=39), scheme),
+        "lstm": quantized(random_net("lstm", 16, "separable"), scheme),
+        "rnn_relu": quantized(random_net("rnn_relu", 9), scheme),
+        "rnn_tanh": quantized(random_net("rnn_tanh", 6, "conv"), scheme),
+        "gru_reset_before": quantized(random_net("gru_reset_before", 10, stack=2), scheme),
+        "rows": quantized_denoiser(random_denoiser("rows"), scheme), "another task": random_graph(scheme),
+    }  # fmt: skip
+
+
+KINDS = ["gru", "lstm", "rnn_relu", "rnn_tanh", "gru_reset_before", "rows", "another task"]
+#: every net on a kernel's first core, one on the others
+COMPARED = [(name, board, kind) for name, board in PAIRS for kind in (KINDS if (name, board) in FIRST else KINDS[:1])]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize(("name", "board", "kind"), COMPARED)
+def test_a_kernel_has_the_bits_of_the_definition(name: str, board: str, scheme: str, kind: str, tmp_path: Path) -> None:
+    need(board, "gcc", "qemu")
+    g = graphs(scheme)[kind]
+    plan, kernel = make_plan(g, kernels()[name]), kernels()[name]
+    assert plan.fast, "it took no product: nothing was tested"
+    firmware, built = build_firmware(g, load_board(board), tmp_path, "gcc", "-O2", name)
+    assert built.kernel == kernel.name
+    pcm = sound(STEPS * g.step_samples)
+    trace, total = emulated_trace(g, firmware, load_board(board), pcm, "qemu")
+    differing = make_runtime("numpy", g).run(pcm).differing(trace)
+    assert (total[1], sum(differing.values())) == (STEPS, 0), differing
+
+
+@pytest.mark.parametrize(("name", "board"), FIRST)
+def test_a_wrong_kernel_is_noticed(name: str, board: str, tmp_path: Path) -> None:
+    """One word of a stream, moved: the CRC of the constants says so on the board."""
+    need(board, "gcc", "qemu")
+    g = graphs("int8")["gru"]
+    kernel = kernels()[name]
+    export_c(g, tmp_path / "src", "model", kernel)
+    header = tmp_path / "src" / "model.h"
+    begin = header.read_text().index("_stream[")
+    text = header.read_text()
+    at = text.index(",", text.index("{", begin))
+    header.write_text(text[: at - 1] + str((int(text[at - 1]) + 1) % 10) + text[at:])
+    b = load_board(board)
+    sources = [task_of(g).harness(), *(tmp_path / "src" / x for x in c_sources(task_of(g), kernel))]
+    firmware = build(sources, b, tmp_path / "x.elf", include_dirs=[tmp_path / "src", bench_kernels.BOARD_DRIVER],
+                     toolchain=find_toolchain(b, "gcc"))  # fmt: skip
+    with pytest.raises(EdgernnError, match="self-test failed"):
+        emulated_trace(g, firmware, b, sound(5 * g.step_samples), "qemu")
+
+
+ENTRIES = r"""
+#include "board.h"
+#include "KERNEL.h"
+
+static int16_t out[512];
+static int fd;
+
+static void put(int32_t value, int32_t i)
+{
+    out[i & 511] = (int16_t)value;
+    if ((i & 511) == 511) {
+        (void)board_write(fd, out, sizeof out);
+    }
+}
+
+static int16_t drawn(void)
+{
+    static uint32_t seed = 7;
+    seed = seed * 1664525u + 1013904223u;
+    return (int16_t)(seed >> 16);
+}
+
+int main(void)
+{
+    int32_t i, k;
+    fd = board_open("out", 1);
+    for (i = -32768; i < 32768; i++) { put(PRE_sigmoid(i), i); }
+    for (i = -32768; i < 32768; i++) { put(PRE_tanh(i), i); }
+    for (i = -32768; i < 32768; i++) { put(PRE_narrow(i), i); }
+    for (k = 4; k <= 14; k += 5) {
+        for (i = -32768; i < 32768; i++) { put(PRE_cell_to_preact(i, k), i); }
+    }
+    for (i = 0; i < 65536; i++) {
+        const int16_t a = i < 64 ? (i & 1 ? -32768 : 32767) : drawn();
+        const int16_t b = i < 64 ? (i & 2 ? -32768 : 32767) : drawn();
+        put(i % 10 == 7 ? PRE_add(a, b) : i % 10 == 8 ? PRE_sub(a, b) : i % 10 == 9 ? PRE_add_relu(a, b)
+            : PRE_mul(a, b, 14 + i % 10), i);
+    }
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize(("name", "board"), FIRST)
+def test_entries_are_exact_over_all_inputs(name: str, board: str, tmp_path: Path) -> None:
+    """Sigmoid, tanh, narrowing and the cell's scale over all 65,536, sums and products over as many pairs with the corners."""
+    need(board, "gcc", "qemu")
+    kernel, b = kernels()[name], load_board(board)
+    source = ENTRIES.replace("KERNEL.h", kernel.header).replace("PRE_", kernel.entries)
+    (tmp_path / "t.c").write_text(source)
+    export_c(graphs("int8")["gru"], tmp_path, "model", kernel)
+    sources = [tmp_path / "t.c", *(tmp_path / x for x in kernel.sources), tmp_path / "ern_net.c"]
+    firmware = build(sources, b, tmp_path / "x.elf", include_dirs=[tmp_path], toolchain=find_toolchain(b, "gcc"))
+    assert run(firmware, b, args=("x",), workdir=tmp_path, emulator="qemu", timeout_s=120).exit_code == 0
+    found = np.fromfile(tmp_path / "out", "<i2").reshape(-1, 65536).astype(np.int64)
+    x = np.arange(-32768, 32768)
+    wanted = [qmath.sigmoid(x), qmath.tanh(x), qmath.view8(x), *(qmath.cell_to_preact(x, k) for k in (4, 9, 14)), _pairs()]
+    for row, (own, definition) in enumerate(zip(found, wanted, strict=True)):
+        assert np.array_equal(own, definition), row
+
+
+def _pairs() -> Any:
+    """What the C program does with its pairs, by the definition."""
+    seed, out = 7, np.zeros(65536, np.int64)
+
+    def drawn() -> int:
+        nonlocal seed
+        seed = (seed * 1664525 + 1013904223) & 0xFFFFFFFF
+        return int(np.uint16(seed >> 16).astype(np.int16))
+
+    for i in range(65536):
+        a, b = ((-32768 if i & 1 else 32767), (-32768 if i & 2 else 32767)) if i < 64 else (drawn(), drawn())
+        kind = i % 10
+        if kind < 7:
+            out[i] = qmath.mul(np.int64(a), np.int64(b), 14 + kind)
+        else:
+            total = int(np.clip(a - b if kind == 8 else a + b, -32768, 32767))
+            out[i] = max(total, 0) if kind == 9 else total
+    return out
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_scales_out_of_range_stay_with_the_plain_functions(scheme: str, tmp_path: Path) -> None:
+    """Weights so small that a row's shift leaves the kernel's range: that product is plain, and the bits are equal."""
+    need("mps2-an386", "gcc", "qemu")
+    net = random_net("gru", 8)
+    weights = {k: v * np.float32(2e-6) if k == "gru0.weight_ih" else v for k, v in net.weights.items()}
+    g = quantized(replace(net, weights=weights), scheme)
+    plan = make_plan(g, kernels()["dsp"])
+    assert "gru0.fx" not in plan.fast and "gru0.fh" in plan.fast
+    firmware, _ = build_firmware(g, load_board("mps2-an386"), tmp_path, "gcc", "-O2", "dsp")
+    pcm = sound(60 * g.step_samples)
+    trace, _ = emulated_trace(g, firmware, load_board("mps2-an386"), pcm, "qemu")
+    assert sum(make_runtime("numpy", g).run(pcm).differing(trace).values()) == 0
+
+
+def test_loops_take_what_lies_between_products_and_write_states_in_place() -> None:
+    for scheme in SCHEMES:
+        g = graphs(scheme)["gru"]
+        loops = [[op.kind for op in s.ops] for s in fused_steps(g) if s.fused]
+        gates = next(x for x in loops if "tanh" in x)
+        assert gates[:10] == ["add", "sigmoid", "add", "sigmoid", "mul", "add", "tanh", "mul", "sub", "mul"]
+        plan = make_plan(g, kernels()["dsp"])
+        assert not any("ern_copy(s->net" in line for line in plan.lines), "the state lies where the loop left it"
+        assert plan.arena_bytes < make_plan(g).arena_bytes
+        assert [op.output for s in fused_steps(g) for op in s.ops if op.kind not in ("slice_columns",)] == [
+            op.output for op in g.ops if op.kind != "slice_columns"
+        ]
+
+
+#: instructions a multiply-accumulate, whole step, that the project promises
+PROMISED = {("dsp", "gru", "int8x16"): 1.75, ("dsp", "gru", "int8"): 1.80}
+
+
+@pytest.mark.parametrize(("name", "cell", "scheme"), PROMISED)
+def test_a_step_costs_no_more_than_promised(name: str, cell: str, scheme: str) -> None:
+    board = load_board(boards_of(kernels()[name])[0])
+    need(board.name, "gcc", "qemu")
+    version = subprocess.run([board.gcc.command, "-dumpversion"], capture_output=True, text=True, check=True)  # type: ignore[union-attr]
+    if not version.stdout.startswith("12."):
+        pytest.skip(f"counted with GCC 12, this is {version.stdout.strip()}")
+    gru = bench_kernels.per_mac(cell, scheme, board, name)
+    assert gru <= PROMISED[name, cell, scheme]
+    assert bench_kernels.per_mac("lstm", scheme, board, name) <= 1.08 * gru
+    plain = bench_kernels.per_mac(cell, scheme, board, "plain")
+    assert plain > 2 * gru, "the plain C is counted by the same rule"
+
+
+def test_the_kernels_code_is_small(tmp_path: Path) -> None:
+    board = load_board("mps2-an386")
+    need(board.name, "gcc", "qemu")
+    need_nm = shutil.which("nm")
+    if need_nm is None:
+        pytest.skip("nm is missing")
+    firmware, _ = build_firmware(graphs("int8")["gru"], board, tmp_path, "gcc", "-O2", "dsp")
+    lines = subprocess.run(["nm", "-S", str(firmware.elf)], capture_output=True, text=True, check=True).stdout.splitlines()
+    sizes = {words[3]: int(words[1], 16) for words in map(str.split, lines) if len(words) == 4}
+    assert 200 < sizes["ern_dsp_rows"] + sizes.get("ern_fast_matvec", 0) <= 500
+
+
+def test_the_command_line_takes_kernels(tmp_path: Path) -> None:
+    need("mps2-an386", "gcc", "qemu")
+    run_folder = fixture_run(tmp_path / "run")
+    pipeline.quantize_model(run_folder)
+
+    said("export", run_folder, "--kernel", "dsp", "--out", tmp_path / "c")
+    assert (tmp_path / "c" / "ern_dsp_rows.S").is_file()
+    said("export", run_folder, "--out", tmp_path / "plain")
+    assert not (tmp_path / "plain" / "ern_dsp.c").exists()
+    assert "--kernel auto needs a core" in said("export", run_folder, "--kernel", "auto", "--out", tmp_path / "x", code=2)
+    assert "--kernel belongs to --format c" in said("export", run_folder, "--kernel", "dsp", "--format", "onnx", code=2)
+    assert "unknown kernel 'mve9'" in said("build", run_folder, "--kernel", "mve9", code=2)
+    assert "kernel dsp is for" in said("run", run_folder, "--board", "microbit", "--kernel", "dsp", code=2)
+    assert "kernel dsp" in said("build", run_folder) and "kernel plain" in said("build", run_folder, "--kernel", "plain")
+
+
+def said(*words: object, code: int = 0) -> str:
+    result = CliRunner().invoke(cli.app, [str(w) for w in words])
+    if code == 2:
+        assert isinstance(result.exception, EdgernnError), result.output
+        return str(result.exception)
+    assert result.exit_code == code, (result.output, result.exception)
+    return " ".join(result.stdout.split())
+
+
+def test_the_page_has_the_counts_of_every_kernels_cores() -> None:
+    page = (ROOT / "docs" / "kernels.md").read_text(encoding="utf-8")
+    for name, kernel in kernels().items():
+        assert f"| `{name}` |" in page
+        assert any(core in page for core in kernel.cores)
