@@ -19,10 +19,10 @@ from edgernn.errors import EdgernnError
 from edgernn.firmware import build_firmware, run_firmware
 from firmware_export.golden import golden_signal
 from targets import list_boards, load_board, usable_emulators
+from targets.linux_board import list_linux_boards
 
 sys.path.insert(0, str(ROOT / "tools"))
 import bench_boards
-import readme
 
 
 def said(*arguments: str) -> str:
@@ -54,7 +54,7 @@ def test_one_board_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert part in text
     facts = json.loads(said("nucleo-f411re", "--json"))
     assert facts["flashers"] == facts["probes"] == [] and "gcc" not in facts["toolchains"] and facts["clock_hz"] == 96_000_000
-    assert [row["name"] for row in json.loads(said("--json"))] == list_boards()
+    assert [row["name"] for row in json.loads(said("--json"))] == [*list_boards(), *list_linux_boards()]
 
 
 def test_an_unknown_board_is_a_sentence() -> None:
