@@ -1,7 +1,7 @@
 """The exact gate of this project's own CI: a committed checkpoint, quantized, exported, emulated, counted, compared.
 
     python tools/gate_fixture.py            check against tests/fixtures/gate/baseline.json; exit 0, 1 or 2 as `edgernn check`
-    python tools/gate_fixture.py --baseline write the baseline of the committed checkpoint: sizes or counts have changed on purpose
+    python tools/gate_fixture.py --baseline write the baseline of the committed checkpoint, when sizes changed on purpose
     python tools/gate_fixture.py --update   train the checkpoint anew and write the baseline
 
 The corpus is whistled: three words are melodies of an integer oscillator in integer noise, so that every machine makes
