@@ -18,11 +18,11 @@ import soundfile
 from needs import need_module, need_recordings
 
 import edgernn.data.sources as sources
-from edgernn.data import espeak
 from edgernn.data.corpus import NOISE, SPLITS, Dataset, Item
 from edgernn.data.download import download
 from edgernn.data.noise import KINDS, make_noise
 from edgernn.data.sources import folder, manifest, prepare, speech_commands, synthetic
+from edgernn.data.voices import espeak
 from edgernn.errors import EdgernnError
 from edgernn.signal.audio import write_wav
 

@@ -6,24 +6,24 @@ a good one add recordings.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from edgernn.data import espeak
+from edgernn.data.cast import SHARES, CastOptions, Line, make_cast
+from edgernn.data.confusable import english_sentences, english_words, unknown_phrases, without
 from edgernn.data.corpus import SPEECH, SPLITS, Clip, Progress, quiet
-from edgernn.data.options import SourceOptions, parse
+from edgernn.data.options import parse
 from edgernn.data.sources.synthetic import (
     BABBLE_CLIPS,
     Said,
-    english_words,
+    cast_clips,
+    espeak_clips,
+    espeak_voices,
     generated_noise,
-    make_clip,
     make_job,
-    split_variants,
-    voices,
 )
 from edgernn.errors import EdgernnError
 from edgernn.ranges import Ranges
@@ -33,15 +33,16 @@ _SPEEDS = (130, 230)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(SourceOptions):
+class Options(CastOptions):
     """Configuration of this source."""
 
-    language: str = "en"  # espeak-ng language code; "en" takes every English accent
     utterances: int = 200  # over all splits: 80 / 10 / 10 %
-    words: int = 10  # in one utterance
+    words: int = 10  # in one utterance; with `voices`, English sentences until there are so many
     noise_seconds: float = 420.0  # over all splits and kinds of noise: 60 / 20 / 20 %
 
-    RANGES: ClassVar[Ranges] = {"utterances": (0, 1_000_000), "words": (0, 1000), "noise_seconds": (0, 1e6)}
+    RANGES: ClassVar[Ranges] = {
+        **CastOptions.TRACTS, "utterances": (0, 1_000_000), "words": (0, 1000), "noise_seconds": (0, 1e6),
+    }  # fmt: skip
 
 
 def items(config: Mapping[str, Any], progress: Progress = quiet) -> Iterator[Clip]:
@@ -49,25 +50,48 @@ def items(config: Mapping[str, Any], progress: Progress = quiet) -> Iterator[Cli
     options = parse(Options, config, "data source spoken")
     if options.utterances < len(SPLITS) or options.words < 1:
         raise EdgernnError("the source spoken needs at least 3 utterances of at least one word")
-    plan = _plan(options)
     babble: dict[str, list[Int16]] = {split: [] for split in SPLITS}
-    audio = espeak.speak([said.job for said in plan])
-    for number, (said, pcm) in enumerate(zip(plan, audio, strict=True)):
-        clip = make_clip(said, pcm, np.random.default_rng([options.seed, 2, number]))
-        if len(babble[said.split]) < BABBLE_CLIPS:
-            babble[said.split].append(clip.pcm)
+    clips, total = _by_cast(options) if options.voices else _by_espeak(options)
+    for number, clip in enumerate(clips, 1):
+        if len(babble[clip.item.split]) < BABBLE_CLIPS:
+            babble[clip.item.split].append(clip.pcm)
         yield clip
-        progress("synthesising speech", number + 1, len(plan))
-    yield from generated_noise(options.noise_seconds, options.seed, babble)
+        progress("synthesising speech", number, total)
+    yield from generated_noise(options.noise_seconds, options.seed, babble, options.split)
 
 
-def _plan(options: Options) -> list[Said]:
+def _by_espeak(options: Options) -> tuple[Iterator[Clip], int]:
+    """(clips, how many): strings of words by espeak-ng alone."""
     rng = np.random.default_rng([options.seed, 1])
-    accents, variants = voices(options.language)
-    by_split, words = split_variants(variants, options.seed), english_words()
+    accents, by_split = espeak_voices(options.language, options.seed)
+    words = without(options.keywords, english_words(), options.language) if options.keywords else english_words()
     plan = []
-    for split, share in zip(SPLITS, (0.8, 0.1, 0.1), strict=True):
+    for split, share in SHARES.items():
         for _ in range(max(1, round(share * options.utterances))):
             text = " ".join(rng.choice(words, options.words))
             plan.append(Said(SPEECH, split, make_job(text, accents, by_split[split], _SPEEDS, rng)))
-    return plan
+    return espeak_clips(plan, options.seed), len(plan)
+
+
+def _by_cast(options: Options) -> tuple[Iterator[Clip], int]:
+    """(clips, how many) by the voices that the options name: sentences, and between them what is near to a keyword."""
+    cast = make_cast(options, _SPEEDS)
+    near, words = unknown_phrases(options.keywords, (), options.language) if options.keywords else ([], english_words())
+    english = options.language.split("-")[0] == "en"
+    pool = without(options.keywords, english_sentences() if english else words, options.language)
+    plan: list[tuple[str, Line]] = []
+    for split, share in cast.shares.items():
+        rng = np.random.default_rng([options.seed, 6, SPLITS.index(split)])
+        texts = [_text(pool, near, options.words, rng) for _ in range(max(1, round(share * options.utterances)))]
+        plan += [(split, line) for line in cast.lines(split, texts)]
+    return cast_clips(plan, options.seed, SPEECH), len(plan)
+
+
+def _text(pool: Sequence[str], near: Sequence[str], words: int, rng: np.random.Generator) -> str:
+    """Of at least so many words; every third time a confusable phrase stands in it."""
+    parts: list[str] = []
+    while sum(len(part.split()) for part in parts) < words:
+        parts.append(str(rng.choice(pool)))
+    if near and rng.uniform() < 1 / 3:
+        parts.insert(int(rng.integers(len(parts) + 1)), f"{rng.choice(near)},")
+    return " ".join(parts)

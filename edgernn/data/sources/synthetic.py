@@ -1,39 +1,39 @@
-"""Spoken keywords, confusable words and noise, made by espeak-ng: any words in its languages, no recordings.
+"""Spoken keywords, confusable words and noise, made by voice engines: any words in their languages, no recordings.
 
-A speaker is a language variety with a voice variant ("en-us+f2"). Splits are disjoint by variant, so that a
-test voice is unheard in every accent, and variants that differ by a number (steph, steph2) stay together.
+Without `voices` espeak-ng speaks alone: a speaker is a language variety with a voice variant ("en-us+f2"), splits are disjoint
+by variant, so that a test voice is unheard in every accent. With `voices` the engines named speak in turn, see `cast`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, ClassVar
 
 import numpy as np
 
-from edgernn.data import espeak
+from edgernn.data.cast import SHARES, CastOptions, Line, make_cast, split_voices
+from edgernn.data.confusable import remarks, unknown_phrases
 from edgernn.data.corpus import NOISE, SPLITS, Clip, Item, Progress, quiet
 from edgernn.data.noise import KINDS, make_noise
-from edgernn.data.options import SourceOptions, parse
+from edgernn.data.options import parse
+from edgernn.data.speech import say, trimmed
+from edgernn.data.voices import espeak
 from edgernn.errors import EdgernnError
+from edgernn.notes import note
 from edgernn.ranges import Ranges
 from edgernn.signal.audio import SAMPLE_RATE, Float32, Int16, to_float, to_int16
 
-_NOT_HUMAN = re.compile(r"robo|demon|whisper|croak|serious", re.IGNORECASE)
 _NOTE = "synthesised by espeak-ng"
-_NEAREST = 8  # words of the list taken as confusable with each word of a keyword
+_TRIES = 100  # for an unknown text that the voices of a split can say
 BABBLE_CLIPS = 60  # utterances a split keeps to mix babble from
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(SourceOptions):
+class Options(CastOptions):
     """Configuration of this source. Counts are over all splits (80 / 10 / 10 %; noise 60 / 20 / 20 %)."""
 
-    language: str = "en"  # espeak-ng language code; "en" takes every English accent
     clips_per_keyword: int = 300
     unknown_clips: int = 900  # half of them confusable with a keyword, half random words
     noise_seconds: float = 210.0
@@ -42,6 +42,7 @@ class Options(SourceOptions):
     max_speed: int = 230
 
     RANGES: ClassVar[Ranges] = {
+        **CastOptions.TRACTS,
         "clips_per_keyword": (0, 1_000_000), "unknown_clips": (0, 1_000_000), "noise_seconds": (0, 1e6),
         "min_speed": (80, 450), "max_speed": (80, 450),
     }  # fmt: skip
@@ -49,7 +50,7 @@ class Options(SourceOptions):
 
 @dataclass(frozen=True)
 class Said:
-    """One utterance of a split, and the label it gets."""
+    """One utterance of a split by espeak-ng alone, and the label it gets."""
 
     label: str
     split: str
@@ -61,40 +62,68 @@ def items(config: Mapping[str, Any], progress: Progress = quiet) -> Iterator[Cli
     options = parse(Options, config, "data source synthetic")
     if not options.keywords or min(options.clips_per_keyword, options.unknown_clips) < len(SPLITS):
         raise EdgernnError("the synthetic source needs keywords, at least 3 clips of each, and 3 of unknown words")
-    plan = _plan(options)
+    for text in remarks(options.keywords, options.language):
+        note(text)
     babble: dict[str, list[Int16]] = {split: [] for split in SPLITS}
+    if options.voices:
+        clips, total = _by_cast(options)
+    else:
+        plan = _plan(options)
+        clips, total = espeak_clips(plan, options.seed), len(plan)
+    for number, clip in enumerate(clips, 1):
+        if clip.item.label not in options.keywords and len(babble[clip.item.split]) < BABBLE_CLIPS:
+            babble[clip.item.split].append(clip.pcm)
+        yield clip
+        progress("synthesising speech", number, total)
+    yield from generated_noise(options.noise_seconds, options.seed, babble, options.split)
+
+
+def espeak_clips(plan: Sequence[Said], seed: int) -> Iterator[Clip]:
+    """What espeak-ng says alone, as clips."""
     audio = espeak.speak([said.job for said in plan])
     for number, (said, pcm) in enumerate(zip(plan, audio, strict=True)):
-        clip = make_clip(said, pcm, np.random.default_rng([options.seed, 2, number]))
-        if said.label not in options.keywords and len(babble[said.split]) < BABBLE_CLIPS:
-            babble[said.split].append(clip.pcm)
-        yield clip
-        progress("synthesising speech", number + 1, len(plan))
-    yield from generated_noise(options.noise_seconds, options.seed, babble)
+        yield make_clip(said, pcm, np.random.default_rng([seed, 2, number]))
 
 
-def voices(language: str) -> tuple[list[str], list[str]]:
-    """(accents, variants) that espeak-ng has for a language code, sorted. Unknown language: EdgernnError."""
-    root = espeak.data_path()
-    names = sorted(path.name.lower() for path in (root / "lang").rglob("*") if path.is_file())
-    accents = [name for name in names if name == language.lower() or name.startswith(f"{language.lower()}-")]
-    accents = [name for name in accents if name != "en-shaw"]  # reads the Shavian alphabet only
-    if not accents:
-        raise EdgernnError(f"espeak-ng has no language {language!r}; use a code such as en, en-us, de or fr")
-    variants = sorted(path.name for path in (root / "voices" / "!v").iterdir())
-    return accents, [name for name in variants if not _NOT_HUMAN.search(name)]
+def _by_cast(options: Options) -> tuple[Iterator[Clip], int]:
+    """(clips, how many) by the voices that the options name."""
+    cast = make_cast(options, (options.min_speed, options.max_speed))
+    near, words = unknown_phrases(options.keywords, options.words, options.language)
+    lengths = [len(keyword.split()) for keyword in options.keywords]
+    plan: list[tuple[str, Line]] = []
+    for split, share in cast.shares.items():
+        texts = [keyword for keyword in options.keywords for _ in range(max(1, round(share * options.clips_per_keyword)))]
+        count = max(1, round(share * options.unknown_clips))
+        rng = np.random.default_rng([options.seed, 5, SPLITS.index(split)])
+        others = functools.partial(_phrase, words, lengths, rng)
+        texts += _unknown_texts(functools.partial(cast.can_say, split), near, others, count, rng)
+        plan += [(split, line) for line in cast.lines(split, texts)]
+    return cast_clips(plan, options.seed), len(plan)
 
 
-def split_variants(variants: Sequence[str], seed: int) -> dict[str, list[str]]:
-    """Variants of each split, about 70 / 15 / 15 %; a numbered family never crosses splits."""
-    families: dict[str, list[str]] = {}
-    for name in variants:
-        stem = re.sub(r"\d+$", "", name).lower()
-        families.setdefault(stem if len(stem) > 1 else name, []).append(name)
-    order = sorted(families, key=lambda stem: hashlib.sha256(f"{seed}:{stem}".encode()).hexdigest())
-    held = max(1, round(0.15 * len(order)))
-    chosen = {"validation": order[:held], "test": order[held : 2 * held], "train": order[2 * held :]}
-    return {split: sorted(name for stem in chosen[split] for name in families[stem]) for split in SPLITS}
+def _phrase(words: Sequence[str], lengths: Sequence[int], rng: np.random.Generator) -> str:
+    """Random words, as many as some keyword has."""
+    return " ".join(rng.choice(words, rng.choice(lengths)))
+
+
+def _unknown_texts(
+    sayable: Callable[[str], bool], near: Sequence[str], others: Callable[[], str], count: int, rng: np.random.Generator
+) -> Iterator[str]:
+    """Confusable phrases and others in turn, as far as the voices can say them."""
+    near = [text for text in near if sayable(text)]
+    for number in range(count):
+        for _ in range(_TRIES):
+            text = str(rng.choice(near)) if near and number % 2 else others()
+            if sayable(text):
+                break
+        yield text  # if they can say none, whoever speaks it refuses it
+
+
+def cast_clips(plan: Sequence[tuple[str, Line]], seed: int, label: str = "") -> Iterator[Clip]:
+    """(split, line) as clips at a random peak level; label: of all, instead of the text."""
+    for number, ((split, line), pcm) in enumerate(zip(plan, say([line for _, line in plan]), strict=True)):
+        x = at_level(to_float(pcm), np.random.default_rng([seed, 2, number]))
+        yield Clip(Item(str(line), label or line.utterance.text, line.speaker, split, line.origin), x)
 
 
 # What is said ---------------------------------------------------------------------------
@@ -102,20 +131,25 @@ def split_variants(variants: Sequence[str], seed: int) -> dict[str, list[str]]:
 
 def _plan(options: Options) -> list[Said]:
     rng = np.random.default_rng([options.seed, 1])
-    accents, variants = voices(options.language)
-    by_split = split_variants(variants, options.seed)
-    near, words = unknown_phrases(options)
+    accents, by_split = espeak_voices(options.language, options.seed)
+    near, words = unknown_phrases(options.keywords, options.words, options.language)
     lengths = [len(keyword.split()) for keyword in options.keywords]
     speeds = options.min_speed, options.max_speed
     plan: list[Said] = []
-    for split, share in zip(SPLITS, (0.8, 0.1, 0.1), strict=True):
+    for split, share in SHARES.items():
         count = max(1, round(share * options.clips_per_keyword))
         texts = [keyword for keyword in options.keywords for _ in range(count)]
         for number in range(max(1, round(share * options.unknown_clips))):
             confusable = near and number % 2
-            texts.append(str(rng.choice(near)) if confusable else " ".join(rng.choice(words, rng.choice(lengths))))
+            texts.append(str(rng.choice(near)) if confusable else _phrase(words, lengths, rng))
         plan += [Said(text, split, make_job(text, accents, by_split[split], speeds, rng)) for text in texts]
     return plan
+
+
+def espeak_voices(language: str, seed: int) -> tuple[list[str], dict[str, list[str]]]:
+    """(accents, variants of each split) of espeak-ng alone."""
+    accents, variants = espeak.accents_and_variants(language)
+    return accents, split_voices(variants, espeak.family, seed)
 
 
 def make_job(
@@ -127,57 +161,6 @@ def make_job(
     return espeak.Job(voice, text, speed, pitch=int(rng.integers(30, 71)), range=int(rng.integers(20, 81)))
 
 
-def english_words() -> list[str]:
-    """The list of English words that comes along."""
-    return (files("edgernn.data") / "words" / "en.txt").read_text("utf-8").split()
-
-
-def unknown_phrases(options: Options) -> tuple[list[str], list[str]]:
-    """(phrases easily confused with a keyword, other words), neither sounding like a keyword.
-
-    Confusable: parts of a keyword, a keyword with one word exchanged for one near in sound (edit distance
-    over espeak-ng's phonemes), and, for phrases, for a word of another keyword.
-    """
-    words = list(options.words) or english_words()
-    parts = sorted({part for keyword in options.keywords for part in keyword.split()})
-    vocabulary = list(dict.fromkeys([*words, *parts, *options.keywords]))
-    sound = dict(zip(vocabulary, map(_plain, espeak.phonemes(vocabulary, options.language)), strict=True))
-    taken = [sound[keyword] for keyword in options.keywords]
-    near = sorted({phrase for word in options.keywords for phrase in _variations(word, words, parts, sound)})
-    said = [" ".join(sound[part] for part in phrase.split()) for phrase in near]
-    near = [phrase for phrase, heard in zip(near, said, strict=True) if not _contains(heard, taken)]
-    return near, [word for word in words if not _contains(sound[word], taken)]
-
-
-def _variations(keyword: str, words: Sequence[str], parts: Sequence[str], sound: Mapping[str, str]) -> Iterator[str]:
-    own = keyword.split()
-    for position, part in enumerate(own):
-        others = [word for word in words if sound[word] != sound[part]]
-        nearest = sorted(others, key=lambda word: (_distance(sound[word], sound[part]), word))[:_NEAREST]
-        for word in [*nearest, *(parts if len(own) > 1 else [])]:
-            yield " ".join([*own[:position], word, *own[position + 1 :]])
-        if len(own) > 1:
-            yield part
-
-
-def _plain(mnemonics: str) -> str:
-    return re.sub(r"[',%=_|:]", "", mnemonics).strip()
-
-
-def _contains(heard: str, taken: Sequence[str]) -> bool:
-    return any(f" {keyword} " in f" {heard} " for keyword in taken)
-
-
-def _distance(a: str, b: str) -> float:
-    """Edit distance over the longer length, 0 to 1."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        diagonal, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (x != y))
-    return row[-1] / max(len(a), len(b), 1)
-
-
 # What is heard ---------------------------------------------------------------------------
 
 
@@ -186,26 +169,23 @@ def make_clip(said: Said, pcm: Int16, rng: np.random.Generator) -> Clip:
     import soxr
 
     job = said.job
-    x = _trim(np.asarray(soxr.resample(to_float(pcm), espeak.RATE, SAMPLE_RATE), np.float32))
+    x = trimmed(np.asarray(soxr.resample(to_float(pcm), espeak.RATE, SAMPLE_RATE), np.float32))
     if not len(x):
         raise EdgernnError(f"espeak-ng says nothing for {job.text!r} in voice {job.voice}; spell it in letters")
-    x *= np.float32(rng.uniform(0.2, 0.9) / np.abs(x).max())
     source = f"espeak:{job.voice}:{job.speed}:{job.pitch}:{job.range}:{job.text}"
-    return Clip(Item(source, said.label, job.voice, said.split, _NOTE), to_int16(x))
+    return Clip(Item(source, said.label, job.voice, said.split, _NOTE), at_level(x, rng))
 
 
-def _trim(x: Float32) -> Float32:
-    """Cut the ends that lie more than 40 dB under the peak, keeping 30 ms."""
-    loud = np.flatnonzero(np.abs(x) > 0.01 * np.abs(x).max(initial=0.0))
-    if not len(loud):
-        return x[:0]
-    margin = SAMPLE_RATE * 30 // 1000
-    return x[max(0, loud[0] - margin) : loud[-1] + margin]
+def at_level(x: Float32, rng: np.random.Generator) -> Int16:
+    """Sound at a random peak level."""
+    return to_int16(x * np.float32(rng.uniform(0.2, 0.9) / np.abs(x).max()))
 
 
-def generated_noise(seconds: float, seed: int, babble: Mapping[str, list[Int16]]) -> Iterator[Clip]:
-    """Every kind of noise in every split, `seconds` in all; babble is mixed from the split's own speech."""
+def generated_noise(seconds: float, seed: int, babble: Mapping[str, list[Int16]], only: str = "") -> Iterator[Clip]:
+    """Every kind of noise in every split, or in one only, `seconds` in all; babble is mixed from the split's own speech."""
     for number, (split, share) in enumerate(zip(SPLITS, (0.6, 0.2, 0.2), strict=True)):
+        if only:
+            share = float(split == only)
         samples = round(share * seconds * SAMPLE_RATE / len(KINDS))
         for index, kind in enumerate(KINDS):
             rng = np.random.default_rng([seed, 3, number, index])
