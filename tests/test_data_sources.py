@@ -18,10 +18,12 @@ import soundfile
 from needs import need_module, need_recordings
 
 import edgernn.data.sources as sources
+from edgernn.data.cast import split_voices
+from edgernn.data.confusable import unknown_phrases
 from edgernn.data.corpus import NOISE, SPLITS, Dataset, Item
 from edgernn.data.download import download
 from edgernn.data.noise import KINDS, make_noise
-from edgernn.data.sources import folder, manifest, prepare, speech_commands, synthetic
+from edgernn.data.sources import folder, manifest, prepare, speech_commands
 from edgernn.data.voices import espeak
 from edgernn.errors import EdgernnError
 from edgernn.signal.audio import write_wav
@@ -368,7 +370,7 @@ def test_synthetic_voices_are_disjoint_by_variant_family(robin: Dataset) -> None
         owner.setdefault(variant.rstrip("0123456789") if len(variant) > 2 else variant, set()).add(row.split)
     assert len(owner) > 30 and all(len(where) == 1 for where in owner.values())
     names = [f"{name}{n}" for name in ("steph", "m", "iven", "f") for n in range(1, 5)]
-    parts = synthetic.split_variants(names, 0)
+    parts = split_voices(names, espeak.family, 0)
     assert sorted(map(len, parts.values()))[0] >= 1 and sum(map(len, parts.values())) == 16
 
 
@@ -379,7 +381,7 @@ def test_synthetic_bytes_follow_the_seed(robin: Dataset, tmp_path: Path) -> None
 
 def test_confusable_words_are_near_and_never_the_keyword() -> None:
     need_module("espeakng_loader")
-    near, words = synthetic.unknown_phrases(synthetic.Options(keywords=("hey robin", "right", "one")))
+    near, words = unknown_phrases(("hey robin", "right", "one"), (), "en")
     assert {"hey", "robin", "hey rabbit"} <= set(near) and {"night", "on"} & set(near)
     assert not {"hey robin", "right", "write", "one"} & {*near, *words}
     assert len(words) > 500

@@ -136,14 +136,17 @@ def _hash(text: str) -> int:
 
 def make_cast(options: CastOptions, speeds: tuple[int, int]) -> Cast:
     """The voices that a source names and that can speak here; those that cannot are said, none at all is an EdgernnError."""
-    _check(options)
     found = _chosen_voices(options)
     by_split = {options.split: found} if options.split else _spread(found, options.seed)
     tracts = min(options.min_tract, options.max_tract), max(options.min_tract, options.max_tract)
     return Cast(by_split, options.seed, (min(speeds), max(speeds)), tracts)
 
 
-def _check(options: CastOptions) -> None:
+def check_options(options: CastOptions) -> None:
+    """Refuse what cannot be meant, before anything is spent."""
+    alone = [name for name in ("exclude", "split", "path") if getattr(options, name) and not options.voices]
+    if alone:
+        raise EdgernnError(f'{alone[0]} goes with the voices of a source; name some, such as voices = ["espeak"]')
     if options.split not in ("", *SPLITS):
         raise EdgernnError(f"split {options.split!r} is not one of {', '.join(SPLITS)}")
     unknown = [name for name in (*options.voices, *options.exclude) if name.split(":")[0] not in engine_names()]
@@ -155,7 +158,8 @@ def _chosen_voices(options: CastOptions) -> dict[Engine, list[str]]:
     """Engine -> voices, engines in the order they are named."""
     found: dict[Engine, list[str]] = {}
     absent: list[str] = []
-    for name in dict.fromkeys(x.split(":")[0] for x in options.voices if x not in options.exclude):
+    named = dict.fromkeys(x.split(":")[0] for x in options.voices)
+    for name in [x for x in named if x not in options.exclude]:
         engine = make_engine(name, options.language, options.path)
         reason = engine.missing() or ("" if engine.voices() else f"it has no voice for the language {options.language}")
         chosen = [] if reason else _named(engine, options.voices, options.exclude)

@@ -35,7 +35,7 @@ class Engine(ABC):
     CONTROLS: ClassVar[frozenset[str]] = frozenset({"rate", "pitch", "spread"})  #: fields of an utterance that it follows
     REMEMBERS: ClassVar[bool] = False  #: whether what was said before changes the bits of what comes after
     KEPT: ClassVar[bool] = True  #: whether what it says is worth keeping on disk
-    SECONDS: ClassVar[float] = 0.02  #: that a clip takes it, about
+    SECONDS: ClassVar[float] = 0.02  #: of one core that a word takes it, about
 
     def __init__(self, name: str, language: str = "en", folder: str = "") -> None:
         """`folder`: where its recordings lie, for an engine that has some."""

@@ -67,8 +67,9 @@ def _from_cache(engine: Engine, lines: Sequence[Line]) -> Iterator[Int16]:
     lacking = [i for i, path in enumerate(files) if not _whole(path)]
     if engine.REMEMBERS and lacking:
         lacking = list(range(len(files)))
-    _announce(engine, len(lacking), folder)
-    fresh = _spoken(engine, [lines[i] for i in lacking])
+    unsaid = [lines[i] for i in lacking]
+    _announce(engine, unsaid, folder)
+    fresh = _spoken(engine, unsaid)
     keeping, missing = True, set(lacking)
     for i, path in enumerate(files):
         if i not in missing:
@@ -114,7 +115,11 @@ def _kept(path: Path, pcm: Int16) -> bool:
     return True
 
 
-def _announce(engine: Engine, clips: int, folder: Path) -> None:
-    seconds = clips * engine.SECONDS
+def _announce(engine: Engine, lines: Sequence[Line], folder: Path) -> None:
+    """Say that it will take long, before it does."""
+    seconds = engine.SECONDS * sum(len(line.utterance.text.split()) for line in lines)
     if seconds > _LONG_S:
-        note(f"{engine.name} speaks {clips:,} clips, about {seconds / 60:.0f} minutes on one core; they are kept in {folder}")
+        note(
+            f"{engine.name} speaks {len(lines):,} clips, about {seconds / 60:.0f} minutes of one core; they are kept "
+            f"in {folder} for the next time"
+        )

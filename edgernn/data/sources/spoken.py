@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from edgernn.data.cast import SHARES, CastOptions, Line, make_cast
+from edgernn.data.cast import SHARES, CastOptions, Line, check_options, make_cast
 from edgernn.data.confusable import english_sentences, english_words, unknown_phrases, without
 from edgernn.data.corpus import SPEECH, SPLITS, Clip, Progress, quiet
 from edgernn.data.options import parse
@@ -48,7 +48,8 @@ class Options(CastOptions):
 def items(config: Mapping[str, Any], progress: Progress = quiet) -> Iterator[Clip]:
     """Speech, then noise; the same configuration gives the same bytes."""
     options = parse(Options, config, "data source spoken")
-    if options.utterances < len(SPLITS) or options.words < 1:
+    check_options(options)
+    if options.utterances < (1 if options.split else len(SPLITS)) or options.words < 1:
         raise EdgernnError("the source spoken needs at least 3 utterances of at least one word")
     babble: dict[str, list[Int16]] = {split: [] for split in SPLITS}
     clips, total = _by_cast(options) if options.voices else _by_espeak(options)

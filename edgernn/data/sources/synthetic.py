@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from edgernn.data.cast import SHARES, CastOptions, Line, make_cast, split_voices
+from edgernn.data.cast import SHARES, CastOptions, Line, check_options, make_cast, split_voices
 from edgernn.data.confusable import remarks, unknown_phrases
 from edgernn.data.corpus import NOISE, SPLITS, Clip, Item, Progress, quiet
 from edgernn.data.noise import KINDS, make_noise
@@ -60,22 +60,34 @@ class Said:
 def items(config: Mapping[str, Any], progress: Progress = quiet) -> Iterator[Clip]:
     """Keyword clips, unknown clips and noise; the same configuration gives the same bytes."""
     options = parse(Options, config, "data source synthetic")
-    if not options.keywords or min(options.clips_per_keyword, options.unknown_clips) < len(SPLITS):
-        raise EdgernnError("the synthetic source needs keywords, at least 3 clips of each, and 3 of unknown words")
-    for text in remarks(options.keywords, options.language):
-        note(text)
+    check_options(options)
+    _check_counts(options)
     babble: dict[str, list[Int16]] = {split: [] for split in SPLITS}
     if options.voices:
         clips, total = _by_cast(options)
     else:
         plan = _plan(options)
         clips, total = espeak_clips(plan, options.seed), len(plan)
+    for text in remarks(options.keywords, options.language):
+        note(text)
     for number, clip in enumerate(clips, 1):
         if clip.item.label not in options.keywords and len(babble[clip.item.split]) < BABBLE_CLIPS:
             babble[clip.item.split].append(clip.pcm)
         yield clip
         progress("synthesising speech", number, total)
     yield from generated_noise(options.noise_seconds, options.seed, babble, options.split)
+
+
+def _check_counts(options: Options) -> None:
+    """Every split needs clips; where voices are named another source may bring the keywords or the unknown words."""
+    counts = options.clips_per_keyword, options.unknown_clips
+    if not options.keywords or (min(counts) < len(SPLITS) and not options.voices):
+        raise EdgernnError("the synthetic source needs keywords, at least 3 clips of each, and 3 of unknown words")
+    if options.voices and not options.split and (not any(counts) or any(0 < count < len(SPLITS) for count in counts)):
+        raise EdgernnError(
+            f"the synthetic source cannot spread {counts[0]} clips a keyword and {counts[1]} of unknown words over the splits; "
+            "ask for at least 3, or for none of one kind"
+        )
 
 
 def espeak_clips(plan: Sequence[Said], seed: int) -> Iterator[Clip]:
@@ -92,13 +104,17 @@ def _by_cast(options: Options) -> tuple[Iterator[Clip], int]:
     lengths = [len(keyword.split()) for keyword in options.keywords]
     plan: list[tuple[str, Line]] = []
     for split, share in cast.shares.items():
-        texts = [keyword for keyword in options.keywords for _ in range(max(1, round(share * options.clips_per_keyword)))]
-        count = max(1, round(share * options.unknown_clips))
+        texts = [keyword for keyword in options.keywords for _ in range(_count(share, options.clips_per_keyword))]
         rng = np.random.default_rng([options.seed, 5, SPLITS.index(split)])
         others = functools.partial(_phrase, words, lengths, rng)
-        texts += _unknown_texts(functools.partial(cast.can_say, split), near, others, count, rng)
+        texts += _unknown_texts(functools.partial(cast.can_say, split), near, others, _count(share, options.unknown_clips), rng)
         plan += [(split, line) for line in cast.lines(split, texts)]
     return cast_clips(plan, options.seed), len(plan)
+
+
+def _count(share: float, total: int) -> int:
+    """A split's share, at least one of any."""
+    return max(1, round(share * total)) if total else 0
 
 
 def _phrase(words: Sequence[str], lengths: Sequence[int], rng: np.random.Generator) -> str:

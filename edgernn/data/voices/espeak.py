@@ -129,7 +129,7 @@ class Espeak(Engine):
 
 
 def _job(utterance: Utterance) -> Job:
-    """In espeak-ng's own units; its pitch of 0 to 99 spans two octaves."""
+    """In espeak-ng's own units. Around the middle of its pitch, 0 to 99, some 70 of them are an octave."""
 
     def within(x: float, low: int, high: int) -> int:
         return min(high, max(low, round(x)))
@@ -138,7 +138,7 @@ def _job(utterance: Utterance) -> Job:
         utterance.voice,
         utterance.text,
         within(175 * utterance.rate, 80, 450),
-        within(50 + 50 * math.log2(utterance.pitch), 0, 99),
+        within(50 + 70 * math.log2(utterance.pitch), 0, 99),
         within(50 * utterance.spread, 0, 99),
     )
 

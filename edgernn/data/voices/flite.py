@@ -34,7 +34,13 @@ class Flite(Engine):
 
     def voices(self) -> list[str]:
         """See the base class."""
-        return sorted(_VOICES) if self.language.split("-")[0] == "en" else []
+        return self._voices if self.language.split("-")[0] == "en" else []
+
+    @functools.cached_property
+    def _voices(self) -> list[str]:
+        """Those that this build has; it speaks for one that it lacks in another, without a word."""
+        done = subprocess.run(["flite", "-lv"], capture_output=True, text=True, check=False)
+        return sorted({*_VOICES} & {*done.stdout.split()})
 
     def identity(self) -> str:
         """See the base class."""

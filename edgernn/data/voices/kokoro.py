@@ -42,7 +42,7 @@ _LETTERS = {
 }  # fmt: skip
 _AMERICAN = {"o^ʊ": "O", "ɜːɹ": "ɜɹ", "ɜː": "ɜɹ", "ɪə": "iə", "ː": ""}
 _BRITISH = {"e^ə": "ɛː", "iə": "ɪə", "ə^ʊ": "Q"}
-_REST = {"o": "ɔ", "ɾ": "T", "^": ""}
+_REST = {"o": "ɔ", "ʉ": "u", "ɾ": "T", "^": ""}
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,18 @@ class Kokoro(Engine):
 
     LICENCE = "Kokoro-82M, Apache-2.0; phonemes by espeak-ng"
     CONTROLS = frozenset({"rate", "take"})
-    SECONDS = 1.0
+    SECONDS = 0.7
+
+    def __init__(self, name: str, language: str = "en", folder: str = "") -> None:
+        """The place of the model is read once."""
+        super().__init__(name, language, folder)
+        self._official = os.environ.get(FOLDER, "")
 
     def missing(self) -> str:
         """See the base class."""
         if importlib.util.find_spec("espeakng_loader") is None:
             return extra_command("synthetic")
-        named = bool(os.environ.get(FOLDER))
-        if not named and any(_package(name) is None for name in _packages()):
+        if not self._official and any(_package(name) is None for name in _packages()):
             return extra_command("voices")
         return extra_command("voices") if importlib.util.find_spec("onnxruntime") is None else ""
 
@@ -93,11 +97,12 @@ class Kokoro(Engine):
         """See the base class."""
         texts = espeak.ipa((self._accent(u.voice), u.text) for u in utterances)
         said = {u: letters(text, self._accent(u.voice)) for u, text in zip(utterances, texts, strict=True)}
+        self._session  # noqa: B018 - made here, once, before threads share it
         yield from in_parallel(lambda utterance: self._say(utterance, said[utterance]), utterances)
 
     @functools.cached_property
     def _model(self) -> Model:
-        return _official(Path(os.environ[FOLDER])) if os.environ.get(FOLDER) else _packaged()
+        return _official(Path(self._official)) if self._official else _packaged()
 
     @functools.cached_property
     def _base(self) -> list[str]:
@@ -116,7 +121,10 @@ class Kokoro(Engine):
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        return onnxruntime.InferenceSession(self._model.onnx, options, providers=["CPUExecutionProvider"])
+        try:
+            return onnxruntime.InferenceSession(self._model.onnx, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise EdgernnError(f"onnxruntime does not take Kokoro's model ({error}); fetch the model again") from None
 
     def _say(self, utterance: Utterance, phonemes: str) -> Int16:
         pieces = [self._piece(utterance, piece) for piece in _pieces(phonemes + _ENDINGS[utterance.take % len(_ENDINGS)])]

@@ -12,6 +12,7 @@ from pathlib import Path
 from edgernn.data.corpus import composed
 from edgernn.data.engine import Engine, Utterance
 from edgernn.data.sources import folder
+from edgernn.errors import EdgernnError
 from edgernn.signal.audio import SAMPLE_RATE, Int16, read_audio
 
 
@@ -21,17 +22,19 @@ class Recorded(Engine):
     LICENCE = "as its owner says"
     CONTROLS = frozenset({"take"})
     KEPT = False
-    SECONDS = 0.005
+    SECONDS = 0.0
 
     def missing(self) -> str:
-        """See the base class."""
-        if not self.folder:
-            return "name their folder, TEXT/SPEAKER_000.wav, in the source's path"
-        return "" if Path(self.folder).is_dir() else f"the folder {self.folder} does not exist; correct the source's path"
+        """Nothing but its folder, and to name that is the user's: an error of `voices`."""
+        return ""
 
     @functools.cached_property
     def _takes(self) -> dict[tuple[str, str], list[str]]:
         """(speaker, text) -> files."""
+        if not self.folder:
+            raise EdgernnError(
+                'the voices "recorded" need a folder of TEXT/SPEAKER_000.wav; give their data source its path = ".."'
+            )
         found: dict[tuple[str, str], list[str]] = {}
         for item in folder.scan({"path": self.folder}):
             found.setdefault((item.speaker, item.label), []).append(item.source)
