@@ -236,7 +236,7 @@ def test_long_work_is_announced(caplog: pytest.LogCaptureFixture) -> None:
     slow = Whistle()
     slow.SECONDS = 10.0  # type: ignore[misc]
     list(say(lines_of(slow, 13, "two words")))
-    assert "whistle speaks 13 clips, about 4 minutes of one core; they are kept in" in caplog.text
+    assert "whistle speaks 13 clips, about 4 min of one core; they are kept in" in caplog.text
     caplog.clear()
     list(say(lines_of(slow, 13, "two words")))
     assert caplog.text == "", "it was said before"

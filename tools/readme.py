@@ -379,6 +379,18 @@ def steps() -> str:
     return f"{r['date']}:\n\n{table(['a step by', 'microseconds'], rows)}"
 
 
+def voices() -> str:
+    """How fast engines speak and what a net of people's voices hears."""
+    r = results("voices")
+    rows = [
+        [f"`{name}`", e["voices"], e["words"]["clips_a_second"], e["sentences"]["times_real_time"], percent(e["heard_right"])]
+        for name, e in r["engines"].items()
+    ]
+    columns = ["engine", "voices for English", "words a second", "sentences, times real time", "heard right"]
+    people = f"Of people's own test clips of those words the net hears {percent(r['people_heard_right'])} right."
+    return f"{r['date']}, by one core:\n\n{table(columns, rows)}\n\n{people}"
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     f.__name__: f
     for f in (
@@ -405,6 +417,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         vad_decision,
         demo_vad,
         steps,
+        voices,
     )
 }
 

@@ -120,6 +120,6 @@ def _announce(engine: Engine, lines: Sequence[Line], folder: Path) -> None:
     seconds = engine.SECONDS * sum(len(line.utterance.text.split()) for line in lines)
     if seconds > _LONG_S:
         note(
-            f"{engine.name} speaks {len(lines):,} clips, about {seconds / 60:.0f} minutes of one core; they are kept "
+            f"{engine.name} speaks {len(lines):,} clips, about {seconds / 60:.0f} min of one core; they are kept "
             f"in {folder} for the next time"
         )
