@@ -15,7 +15,7 @@ from edgernn.tasks import all_tasks
 PACKAGES = ("edgernn", "firmware_export", "targets")
 HEAVY = {"torch", "tensorflow", "soundfile", "soxr", "unicorn", "ziglang", "sounddevice", "jinja2", "espeakng_loader",
          "onnx", "onnxruntime", "ai_edge_litert", "flatbuffers", "tflite_micro", "h5py", "matplotlib", "pesq",
-         "pystoi", "speechmos"}  # fmt: skip
+         "pystoi", "speechmos", "py_nanotts"}  # fmt: skip
 #: the only files that may know torch; a cell imports it inside `module()`
 TORCH = re.compile(r"edgernn/core/(net|training)\.py|edgernn/cells/.*|edgernn/tasks/(_mixture_trainer|\w+/(train|losses))\.py")
 
