@@ -375,7 +375,7 @@ def test_voices_that_say_keywords_alone_are_remarked(tmp_path: Path, caplog: pyt
     need_fast()
     table = TABLE | {"voices": ["espeak"], "unknown_clips": 0, "clips_per_keyword": 3, "noise_seconds": 0}
     assert {row.label for row in prepare([table], ["jarvis"], tmp_path / "d").rows} == {"jarvis"}
-    assert "espeak say keywords alone, so their sound may be learnt for the word" in caplog.text
+    assert "espeak say keywords alone: their sound may be learnt for the word" in caplog.text
     caplog.clear()
     prepare([TABLE | {"voices": ["espeak"]}, table | {"split": "test", "voices": ["pico"]}], ["jarvis"], tmp_path / "e")
     assert caplog.text == ""

@@ -71,9 +71,7 @@ def items(config: Mapping[str, Any], progress: Progress = quiet) -> Iterator[Cli
     for text in remarks(options.keywords, options.language):
         note(text)
     if options.clips_per_keyword and not options.unknown_clips and options.split != "test":
-        note(
-            f"{', '.join(options.voices)} say keywords alone, so that their sound may be learnt for the word; set unknown_clips too"
-        )
+        note(f"{', '.join(options.voices)} say keywords alone: their sound may be learnt for the word; set unknown_clips")
     for number, clip in enumerate(clips, 1):
         if clip.item.label not in options.keywords and len(babble[clip.item.split]) < BABBLE_CLIPS:
             babble[clip.item.split].append(clip.pcm)

@@ -135,12 +135,13 @@ class Kokoro(Engine):
         tokens = [self._model.vocabulary[x] for x in phonemes if x in self._model.vocabulary]
         if not tokens:
             return np.zeros(0, np.float32)
-        text, style, speed = self._session.get_inputs()
-        number = np.float32 if "float" in speed.type else np.int32
+        types = {x.name: x.type for x in self._session.get_inputs()}
+        rate = min(2.0, max(0.5, utterance.rate))
+        whole = "float" not in types["speed"]  # some exports know whole speeds only
         answer = self._session.run(None, {
-            text.name: np.array([[0, *tokens, 0]], np.int64),
-            style.name: self._style(utterance.voice, len(tokens))[None],
-            speed.name: np.array([min(2.0, max(0.5, utterance.rate))], number),
+            "input_ids" if "input_ids" in types else "tokens": np.array([[0, *tokens, 0]], np.int64),
+            "style": self._style(utterance.voice, len(tokens))[None],
+            "speed": np.array([max(1, round(rate))], np.int32) if whole else np.array([rate], np.float32),
         })[0]  # fmt: skip
         return np.asarray(answer, np.float32).ravel()
 
