@@ -107,14 +107,14 @@ def test_engines_are_the_files_of_the_folder() -> None:
 def test_it_speaks_words_and_sentences(engine: Engine) -> None:
     voices, rate = VOICES[engine.name], engine.sample_rate()
     assert engine.missing() == "" and set(voices) <= set(engine.voices()) and engine.LICENCE and engine.identity()
-    spoken = voices[:1] if engine.name in SLOW else voices
-    said = heard(engine, *(Utterance(voice, text) for voice in spoken for text in ("computer", SENTENCE)))
-    for word, sentence in zip(said[::2], said[1::2], strict=True):
-        for pcm in (word, sentence):
+    spoken, sentence = (voices[:1], "The kettle has been boiling for a while.") if engine.name in SLOW else (voices, SENTENCE)
+    said = heard(engine, *(Utterance(voice, text) for voice in spoken for text in ("computer", sentence)))
+    for word, long in zip(said[::2], said[1::2], strict=True):
+        for pcm in (word, long):
             assert pcm.dtype == np.int16 and np.abs(pcm.astype(int)).max() > 3000
             assert np.mean(np.abs(pcm.astype(int)) > 32700) < 0.001  # not clipped
         assert 0.35 < len(loud(word)) / rate < 1.2
-        assert 2.5 < len(loud(sentence)) / rate < 6
+        assert 1.5 < len(loud(long)) / rate < 6
     assert [engine.says(voices[0], text) for text in ("computer", "...", "")] == [True, False, False]
     assert len({engine.speaker(voice) for voice in voices}) == 2
 
@@ -122,11 +122,12 @@ def test_it_speaks_words_and_sentences(engine: Engine) -> None:
 def test_equal_lists_equal_bits_other_voices_other_sound(engine: Engine) -> None:
     a, b = VOICES[engine.name]
     list_ = [Utterance(a, "jarvis"), Utterance(b, "jarvis"), Utterance(a, "alexa", rate=1.2, pitch=1.1), Utterance(a, "jarvis")]
+    list_ = list_[:3] if engine.name in SLOW else list_
     first, again = heard(engine, *list_), heard(engine, *list_)
     assert [x.tobytes() for x in first] == [x.tobytes() for x in again]
     assert first[0].tobytes() != first[1].tobytes()
     if not engine.REMEMBERS:
-        assert first[0].tobytes() == first[3].tobytes() == heard(engine, list_[0])[0].tobytes()
+        assert heard(engine, list_[-1], list_[0])[1].tobytes() == first[0].tobytes()
 
 
 def test_controls_change_what_they_should(engine: Engine) -> None:
