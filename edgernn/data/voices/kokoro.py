@@ -59,7 +59,7 @@ class Kokoro(Engine):
 
     LICENCE = "Kokoro-82M, Apache-2.0; phonemes by espeak-ng"
     CONTROLS = frozenset({"rate", "take"})
-    SECONDS = 0.7
+    SECONDS = 1.0
 
     def __init__(self, name: str, language: str = "en", folder: str = "") -> None:
         """The place of the model is read once."""
