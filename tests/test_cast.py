@@ -91,13 +91,23 @@ def test_voices_are_in_one_split_and_few_ones_in_training() -> None:
     assert other.voices != cast.voices
 
 
-def test_a_few_voices_alone_are_spread_if_there_are_three() -> None:
+def test_a_few_voices_alone_speak_in_training_and_it_is_said(caplog: pytest.LogCaptureFixture) -> None:
     cast = cast_of(Few("one"), Few("two"))
-    assert [len(cast.voices[split]) for split in SPLITS] == [1, 1, 1] or all(cast.voices[split] for split in SPLITS)
-    assert sum(len(own) for voices in cast.voices.values() for own in voices.values()) == 4
-    with pytest.raises(EdgernnError, match=r"few:x, few:y: too few voices to learn from some and to test on others"):
-        cast_of(Few("few"))
+    assert [*cast.voices] == ["train"] and cast.shares == {"train": 1.0}
+    assert (
+        "one, two: no voice is left for validation and test, since engines of few voices speak in the training" in caplog.text
+    )
+    caplog.clear()
+    assert [*cast_of(Few("few"), Whistle()).voices] == list(SPLITS) and caplog.text == ""
     assert cast_of(Few("few"), split="test").shares == {"test": 1.0}
+
+
+def test_a_voice_is_in_the_same_split_whatever_else_is_named() -> None:
+    engine = Whistle()
+    whole = casting._spread({engine: engine.voices()}, 0)
+    for voice in engine.voices():
+        (split,) = casting._spread({engine: [voice]}, 0)
+        assert voice in whole[split][engine]
 
 
 def test_engines_speak_in_turn_each_text() -> None:
@@ -319,7 +329,7 @@ def test_counts_splits_and_paths_that_cannot_be_meant(tmp_path: Path) -> None:
         ({"split": "tset"}, "split 'tset' is not one of train, validation, test"),
         ({"clips_per_keyword": 2}, "cannot spread 2 clips a keyword and 40 of unknown words"),
         ({"clips_per_keyword": 0, "unknown_clips": 0}, "cannot spread 0 clips"),
-        ({"voices": ["pico"]}, "pico:en-GB, pico:en-US: too few voices"),
+        ({"voices": ["pico"]}, "label 'jarvis' has no validation clips"),
         ({"min_tract": 0.2}, "min_tract"),
         ({"voices": ["recorded"]}, '"recorded" need a folder'),
         ({"voices": ["recorded"], "path": str(tmp_path / "gone")}, "gone does not exist"),

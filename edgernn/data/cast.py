@@ -1,7 +1,7 @@
 """Who speaks: the engines a source names, their voices spread over the splits, and how each utterance is varied.
 
-A voice is a speaker, so splits are disjoint by voice. An engine of a few voices speaks in the training alone where another
-can spare voices for the tests; whole engines are kept for judging by a source of their own with `split = "test"`.
+A voice is a speaker, so splits are disjoint by voice. An engine of a few voices speaks in the training alone; whole engines are
+kept for judging by a source of their own with `split = "test"`.
 """
 
 from __future__ import annotations
@@ -205,24 +205,23 @@ def split_voices(voices: Sequence[str], family: Callable[[str], str], seed: int)
 
 
 def _spread(found: Mapping[Engine, Sequence[str]], seed: int) -> dict[str, dict[Engine, list[str]]]:
-    """Split -> engine -> voices; every split has some."""
-    families = {engine: len({engine.family(v) for v in voices}) for engine, voices in found.items()}
-    able = [engine for engine, count in families.items() if count >= _MANY]
-    if not able and sum(families.values()) < len(SPLITS):
-        named = ", ".join(f"{engine.name}:{voice}" for engine, voices in found.items() for voice in voices)
-        raise EdgernnError(
-            f"{named}: too few voices to learn from some and to test on others; name more, or give each source its split"
-        )
-    every = [(engine, voice) for engine, voices in found.items() for voice in voices]
-    if not able:  # a few voices of several engines, spread as if they were one's
-        keys = {f"{engine.name}:{voice}": (engine, voice) for engine, voice in every}
-        parts = split_voices(list(keys), lambda key: f"{keys[key][0].name}:{keys[key][0].family(keys[key][1])}", seed)
-        placed = [(split, *keys[key]) for split in SPLITS for key in parts[split]]
-    else:
-        parts_of = {engine: split_voices(found[engine], engine.family, seed) for engine in able}
-        placed = [(split, engine, voice) for engine in able for split in SPLITS for voice in parts_of[engine][split]]
-        placed += [("train", engine, voice) for engine, voice in every if engine not in able]
+    """Split -> engine -> voices, for splits that have some.
+
+    An engine's own list of voices decides where each is, whatever else is named, so that sources of one recipe agree.
+    """
     by_split: dict[str, dict[Engine, list[str]]] = {split: {} for split in SPLITS}
-    for split, engine, voice in placed:
-        by_split[split].setdefault(engine, []).append(voice)
-    return by_split
+    for engine, chosen in found.items():
+        voices = engine.voices()
+        many = len({engine.family(voice) for voice in voices}) >= _MANY
+        parts = split_voices(voices, engine.family, seed) if many else {"train": voices}
+        for split, own in parts.items():
+            if kept := [voice for voice in own if voice in chosen]:
+                by_split[split][engine] = kept
+    lacking = [split for split in SPLITS if not by_split[split]]
+    if lacking:
+        names = ", ".join(engine.name for engine in found)
+        note(
+            f"{names}: no voice is left for {' and '.join(lacking)}, since engines of few voices speak in the training alone; "
+            'give another source voices for them, or its split = ".."'
+        )
+    return {split: engines for split, engines in by_split.items() if engines}
