@@ -45,6 +45,65 @@ class Kernel(ABC):
         """The product's constants as one array, laid out for the kernel."""
 
 
+class BlockKernel(Kernel):
+    """A kernel that takes some rows of a matrix at a time, and one stream of constants a matrix.
+
+    Of each block of `rows` rows: their biases, their weights as `laid_out` has them, their scales m << (shifts[1] - k). Rows
+    and columns are filled up with zeros. Operands of 8 bits are widened by 8 bits, and their shifts k with them.
+    """
+
+    rows: ClassVar[int]
+    columns: ClassVar[int]  #: of a group; rows of x that are no multiple of it cannot follow one another
+    shifts: ClassVar[tuple[int, int]]  #: least and greatest k at which the scale is a word
+    in_words: ClassVar[bool]  #: whether x must begin at a word
+
+    @abstractmethod
+    def laid_out(self, weight: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Weights [blocks, rows, groups, columns] -> in the order in which the kernel reads them, [blocks, ...]."""
+
+    def takes(self, g: NetGraph, op: Op, aligned: bool) -> bool:
+        """Where no shift is out of range and no widened sum either."""
+        if op.kind not in ("matvec", "conv"):
+            return False
+        weight, wide = _constant(g, op, "weight"), _widening(g, op)
+        shift = _constant(g, op, "shift") + wide
+        largest = np.abs(weight).sum(1) * 128 * 256 + np.abs(_constant(g, op, "bias")) * 256
+        times = 1 if op.kind == "conv" else g.values[op.inputs[0]].shape[0]
+        placed = aligned or bool(wide) or not self.in_words
+        follow = times == 1 or weight.shape[1] % self.columns == 0
+        fits = not wide or int(largest.max()) < 1 << 31
+        return bool(shift.min() >= self.shifts[0] and shift.max() <= self.shifts[1] and fits and placed and follow)
+
+    def packed(self, g: NetGraph, op: Op) -> NDArray[np.uint32]:
+        """See the class."""
+        weight = _constant(g, op, "weight").astype(np.int8)
+        blocks, groups = -(-weight.shape[0] // self.rows), -(-weight.shape[1] // self.columns)
+        filled = np.zeros((blocks * self.rows, groups * self.columns), np.int8)
+        filled[: weight.shape[0], : weight.shape[1]] = weight
+        weights = np.ascontiguousarray(self.laid_out(filled.reshape(blocks, self.rows, groups, self.columns)))
+        shift = _constant(g, op, "shift") + _widening(g, op)
+        scale = _constant(g, op, "multiplier") << (self.shifts[1] - shift)
+        ends = [self._a_row(values, blocks) for values in (_constant(g, op, "bias") << _widening(g, op), scale)]
+        return np.concatenate([ends[0], weights.reshape(blocks, -1).view("<u4"), ends[1]], axis=1).ravel()
+
+    def _a_row(self, values: NDArray[np.int64], blocks: int) -> NDArray[np.uint32]:
+        """One value a row -> [blocks, rows] as words."""
+        filled: NDArray[np.int64] = np.zeros(blocks * self.rows, np.int64)
+        filled[: len(values)] = values
+        return filled.astype(np.int32).view(np.uint32).reshape(blocks, self.rows)
+
+
+_WIDE = 8
+
+
+def _constant(g: NetGraph, op: Op, key: str) -> NDArray[np.int64]:
+    return np.asarray(g.constants[f"{op.output}.{key}"], np.int64)
+
+
+def _widening(g: NetGraph, op: Op) -> int:
+    return _WIDE if g.values[op.inputs[0]].dtype == "int8" else 0
+
+
 def kernels() -> dict[str, Kernel]:
     """All kernels by name."""
     found = {}
