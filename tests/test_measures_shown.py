@@ -40,7 +40,7 @@ def test_a_runtime_that_differs_ends_the_comparison_with_1(
 
 @pytest.mark.parametrize(("bits", "code"), [(0, 0), (1, 1), (10**6, 1)])
 def test_a_board_that_differs_ends_with_1(bits: int, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    found = dict.fromkeys(("board", "cpu", "emulator", "toolchain"), "x") | dict.fromkeys(
+    found = dict.fromkeys(("board", "cpu", "emulator", "toolchain", "kernel"), "x") | dict.fromkeys(
         ("flash_bytes", "ram_bytes", "state_bytes", "stack_bytes", "steps", "instructions_per_step", "instructions_per_second"),
         1,
     )
@@ -112,6 +112,7 @@ def test_emulated_rows_show_the_bits_that_differ() -> None:
         "instructions_per_second": 8e6,
         "emulator": "q",
         "toolchain": "t",
+        "kernel": "plain",
     }
     (table,), _ = shown(show.emulated(found))
     assert table.rows == [["b", "m0", 1, 2, 3, 4, 5, 6, "7", "8.00 M"]]

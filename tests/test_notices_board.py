@@ -84,7 +84,7 @@ def heard(g: NetGraph, steps: int, more: int = 0) -> Any:
 def events_of(task: str, output: Any) -> int:
     """What a task's harness counts: words, beginnings of speech, nothing."""
     if task == "spot":
-        return int((output[:, 0] >= 0).sum())
+        return int(((output[:, 0] >= 0) & (output[:, 2] == 0)).sum())  # an event is told again when it is over
     return int((np.diff(np.concatenate([[0], output[:, 0]])) == 1).sum()) if task == "vad" else 0
 
 
