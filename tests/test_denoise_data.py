@@ -501,7 +501,7 @@ def test_the_exported_example_denoises(run: Path, tmp_path: Path) -> None:
     from edgernn.tasks.denoise.stream import denoiser
 
     edgernn("export", run, "--out", tmp_path, "--prefix", "quiet")
-    sources = [tmp_path / "examples" / "dn_main.c", *(tmp_path / name for name in TASK.c.sources)]
+    sources = [tmp_path / "examples" / "quiet_main.c", *(tmp_path / name for name in TASK.c.sources)]
     subprocess.run(
         [*host_compiler(), *WARNINGS, f"-I{tmp_path}", *map(str, sources), "-o", str(tmp_path / "a.out")], check=True
     )
