@@ -15,14 +15,17 @@ from nets import quantized, random_net
 from typer.testing import CliRunner
 
 from edgernn import cli
+from edgernn.core.primitives import SCHEMES
 from edgernn.errors import EdgernnError
 from edgernn.firmware import build_firmware, run_firmware
+from edgernn.tasks import all_tasks
 from firmware_export.golden import golden_signal
 from targets import list_boards, load_board, usable_emulators
 from targets.linux_board import list_linux_boards
 
 sys.path.insert(0, str(ROOT / "tools"))
 import bench_boards
+import readme
 
 
 def said(*arguments: str) -> str:
@@ -112,3 +115,23 @@ def test_m55_with_mve_runs_vector_instructions_to_the_same_bits(tmp_path: Path) 
 def test_the_code_of_a_spotter_on_an_m4_is_at_most_6_kb(tmp_path: Path) -> None:
     need_program("arm-none-eabi-gcc")
     assert 2500 < bench_boards.runtime_code(tmp_path) <= 6 * 1024
+
+
+def test_the_table_covers_every_emulated_board_task_and_scheme_and_no_bit_differs() -> None:
+    rows = json.loads(bench_boards.RESULTS.read_text())["rows"]
+    assert set(bench_boards.NETS) == set(all_tasks())
+    wanted = {(b, t, s) for b in bench_boards.emulated_boards() for t in bench_boards.NETS for s in SCHEMES}
+    assert {(r["board"], r["task"], r["scheme"]) for r in rows} == wanted
+    assert all(r["bits_differing"] == 0 and r["steps"] == bench_boards.STEPS and r["entries"] > 1000 for r in rows)
+    page = (ROOT / "docs" / "boards.md").read_text()
+    assert readme.filled(page) == page, "run tools/readme.py"
+    assert all(f"| {name} |" in page for name in bench_boards.emulated_boards())
+
+
+def test_a_fresh_run_is_what_the_table_says() -> None:
+    kept = json.loads(bench_boards.RESULTS.read_text())["rows"]
+    for row in bench_boards.measured("spot", "int8x16", "mps2-an386"):
+        old = next(r for r in kept if (r["board"], r["task"], r["scheme"]) == ("mps2-an386", "spot", "int8x16"))
+        assert row["bits_differing"] == 0 and row["entries"] == old["entries"]
+        if row["toolchain"] == old["toolchain"]:
+            assert row["instructions_per_step"] == pytest.approx(old["instructions_per_step"], rel=0.05)
