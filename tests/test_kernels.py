@@ -229,6 +229,24 @@ def test_loops_take_what_lies_between_products_and_write_states_in_place() -> No
         ]
 
 
+def rewired(g: NetGraph, early: bool) -> NetGraph:
+    """The GRU with its head on the old state: before the loop, or after it."""
+    (head,) = (op for op in g.ops if op.output == "logits")
+    old = replace(head, inputs=("gru0.h",))
+    others = [op for op in g.ops if op is not head]
+    at = 0 if early else len(others) - 1
+    return replace(g, ops=(*others[:at], old, *others[at:]))
+
+
+def test_loops_are_of_one_length_and_leave_a_state_that_is_still_read() -> None:
+    g, kernel = graphs("int8x16")["gru"], kernels()["dsp"]
+    early, late = rewired(g, True), rewired(g, False)
+    lengths = [{g.values[op.output].shape[1] for op in step.ops} for step in fused_steps(early) if step.fused]
+    assert lengths[-2:] == [{33}, {5}], "gates and the posteriors' sigmoid are neighbours, and no loop has both"
+    assert not any("ern_copy(s->net" in line for line in make_plan(early, kernel).lines)
+    assert any("ern_copy(s->net" in line for line in make_plan(late, kernel).lines), "the head wants the old state"
+
+
 #: instructions a multiply-accumulate, whole step, that the project promises
 PROMISED = {
     ("dsp", "gru", "int8x16"): 1.75, ("dsp", "gru", "int8"): 1.80,
