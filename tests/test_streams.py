@@ -145,7 +145,7 @@ def test_a_word_is_wanted_at_its_end_and_ignored_around_it() -> None:
     from edgernn.tasks.spot.losses import asked
 
     # steps of 100 ms; heard in full at 100, 200, ..; the word sounds from 600 to 1000 ms
-    a = asked(marks((0, 600, 1000)), 20, 2, 100.0, StreamParams())
+    a = asked(marks((0, 600, 1000)), 20, 2, 100.0, StreamParams(ignored_ms=200.0))
     assert np.flatnonzero(a.window[0, 0]).tolist() == [7, 8, 9, 10, 11, 12, 13], "800 to 1400 ms"
     assert not a.window[0, 1:].any()
     assert np.flatnonzero(~a.negative[0, :, 0].numpy()).tolist() == [7, 8, 9, 10, 11], "800 (its middle) to 1200 ms"
@@ -157,7 +157,7 @@ def test_a_wrong_end_is_another_question() -> None:
     need_module("torch")
     from edgernn.tasks.spot.losses import asked
 
-    right, wrong = (asked(marks((0, 600, end)), 20, 2, 100.0, StreamParams()) for end in (1000, 1100))
+    right, wrong = (asked(marks((0, 600, end)), 20, 2, 100.0, StreamParams(ignored_ms=200.0)) for end in (1000, 1100))
     assert np.flatnonzero(wrong.window[0, 0]).tolist() == [8, 9, 10, 11, 12, 13, 14]
     assert not (right.negative == wrong.negative).all()
 
@@ -168,7 +168,7 @@ def test_losses_equal_those_by_hand() -> None:
 
     from edgernn.tasks.spot.losses import asked, stream_loss
 
-    p = StreamParams(best_steps=2, negative=0.5)
+    p = StreamParams(best_steps=2, negative=0.5, ignored_ms=200.0)
     a = asked(np.concatenate([marks((0, 600, 1000)), marks()]), 20, 2, 100.0, p)
     logits = torch.full((2, 20, 2), -50.0)
     logits[0, 6, 0] = 9.0  # before the window: no help, and wrong

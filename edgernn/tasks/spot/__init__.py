@@ -55,7 +55,7 @@ class Spot(Task):
         """Detection and recording on live sound; models from elsewhere."""
         from edgernn.tasks.spot import verbs
 
-        return {"detect": verbs.detect, "record": verbs.record, "import": verbs.import_model}
+        return {"detect": verbs.detect, "record": verbs.record, "audit": verbs.audit, "import": verbs.import_model}
 
     def recipe_class(self) -> type[SpotRecipe]:
         """See the base class."""

@@ -84,7 +84,7 @@ class StreamParams:
     speed: float = 0.1  #: ± fraction of each word and stretch of speech; pitch follows
     warp: float = 0.1  #: ± fraction by which a sequence's mel bands are stretched: other vocal tracts
     target_ms: tuple[float, float] = (-200.0, 400.0)
-    ignored_ms: float = 200.0
+    ignored_ms: float = 600.0
     best_steps: int = 5
     negative: float = 0.05  #: weight of a step in which a keyword should be off; a keyword said weighs 1
     rounds: int = 2  #: times that the negative hours are listened to for what wakes the net, in the second half of the epochs
