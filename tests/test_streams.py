@@ -359,6 +359,20 @@ def test_bands_are_stretched_and_without_an_amount_left_as_they_are() -> None:
     assert np.abs(y[0, 0, :18] - np.minimum(factor[0] * x[0, 0, :18], 1900)).max() <= 2
 
 
+def test_sound_behind_adds_its_energy_so_far_below() -> None:
+    need_module("torch")
+    from edgernn.tasks.spot.train_streams import with_behind
+
+    own, sound = np.full((40, 5, 3), 512 * 20, np.int16), np.full((2, 9, 3), 512 * 30, np.int16)
+    y = with_behind(own, sound, 1.0, (0.0, 0.0), np.random.default_rng(0))
+    assert (y == 512 * 21).all(), "as much again: twice the energy"
+    y = with_behind(own, sound, 1.0, (10.0, 10.0), np.random.default_rng(0))
+    assert (y == round(512 * (20 + math.log2(1.1)))).all()
+    y = with_behind(own, sound, 0.5, (0.0, 0.0), np.random.default_rng(0))
+    assert 10 < (y[:, 0, 0] > own[:, 0, 0]).sum() < 30
+    assert np.array_equal(with_behind(own, sound, 0.0, (0.0, 0.0), np.random.default_rng(0)), own)
+
+
 def test_interrupted_and_resumed_equals_uninterrupted(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed after the epoch before which it listened: what it had found is not lost."""
     need_module("torch")

@@ -82,6 +82,8 @@ class StreamParams:
     room: float = 0.3
     level_dbfs: tuple[float, float] = (-45.0, -15.0)  #: of a sequence; its peak stays below full scale
     speed: float = 0.1  #: ± fraction of each word and stretch of speech; pitch follows
+    behind: float = 0.5  #: sequences that get, anew in each epoch, other sound of the train split behind them
+    behind_db: tuple[float, float] = (3.0, 25.0)  #: so far below
     warp: float = 0.1  #: ± fraction by which a sequence's mel bands are stretched: other vocal tracts
     target_ms: tuple[float, float] = (-200.0, 400.0)
     ignored_ms: float = 600.0
@@ -93,11 +95,11 @@ class StreamParams:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be composed."""
-        shares = ("speech", "words", "quiet", "clean", "room", "hard")
+        shares = ("speech", "words", "quiet", "clean", "room", "hard", "behind")
         check_ranges(
             "streams", self,
             {"count": (1, 1_000_000), "seconds": (1, 60), "quiet_s": (0, 10), "snr_db": (-100, 150), "level_dbfs": (-150, 0),
-             "speed": (0, 0.9), "warp": (0, 0.5), "target_ms": (-5000, 5000), "ignored_ms": (0, 5000), "best_steps": (1, 100),
+             "behind_db": (-100, 150), "speed": (0, 0.9), "warp": (0, 0.5), "target_ms": (-5000, 5000), "ignored_ms": (0, 5000), "best_steps": (1, 100),
              "negative": (0, 100), "rounds": (0, 10), "hours": (0.01, 1000), **dict.fromkeys(shares, (0, 1))},
         )  # fmt: skip
         if self.speech + self.words > 1:

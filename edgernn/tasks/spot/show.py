@@ -63,7 +63,7 @@ def verdict(s: Values) -> list[str]:
         lines.append(f"{false} false accepts in {s['hours']:g} hours made of {s['distinct_minutes']:g} minutes of recordings")
     else:
         lines.append(f"no false accept in {s['hours']:g} hours made of {s['distinct_minutes']:g} minutes of recordings")
-    too_many = s["hours"] and false > 2 * s["target_per_hour"] * s["hours"] * len(s["keywords"])
+    too_many = poisson_interval(false)[0] > s["target_per_hour"] * s["hours"] * len(s["keywords"])
     if too_many:
         lines.append(
             "that is more than was asked for: add running speech and sounds of the place (a source with speech = true)"

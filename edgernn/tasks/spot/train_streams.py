@@ -31,6 +31,7 @@ SMOOTHING_MS = 400.0  #: with which an epoch is judged, and hard examples are fo
 JUDGED_AT = (1.0, 10.0)  #: false accepts an hour of each keyword at which an epoch's misses count
 WAKES = 200  #: hard examples of each keyword that a round takes, at most
 WAKING = 0.1  #: a mean posterior that counts as woken
+DB = 10 * np.log10(2)  #: of a doubled energy
 LEAD = 0.7  #: share of a hard example that lies before what woke the net
 
 
@@ -99,8 +100,9 @@ class StreamTrainer(Trainer):
             yield self._heard(joined(rows, self.woken(hard, rng)) if hard else rows, rng)
 
     def _heard(self, rows: Bank, rng: np.random.Generator) -> tuple[Tensor, Asked]:
-        p = self.recipe.train
-        x = normalised(warped_bands(rows.log_mel, self.recipe.streams.warp, rng), self.mean, self.deviation)
+        p, s = self.recipe.train, self.recipe.streams
+        logs = with_behind(rows.log_mel, self._quiet["train"], s.behind, s.behind_db, rng)
+        x = normalised(warped_bands(logs, s.warp, rng), self.mean, self.deviation)
         x = mask_bands(tilt(x, p.tilt, rng), p, rng)
         return x.to(self.device), self._asked(rows).to(self.device)
 
@@ -218,6 +220,23 @@ def around(logs: NDArray[np.int16], at: int, frames: int) -> NDArray[np.int16]:
 def joined(a: Bank, b: Bank) -> Bank:
     """Both."""
     return Bank(np.concatenate((a.log_mel, b.log_mel)), np.concatenate((a.marks, b.marks)))
+
+
+def with_behind(
+    log_mel: NDArray[np.int16], sound: NDArray[np.int16], share: float, db: tuple[float, float], rng: np.random.Generator
+) -> NDArray[np.int16]:
+    """A share of sequences [N, T, bands] (Q9 log2) with a stretch of `sound` [pieces, ..] added, `db` below: energies, no phases.
+
+    A level is what the loudest band exceeds in a tenth of the frames.
+    """
+    out, frames = log_mel.copy(), log_mel.shape[1]
+    for i in np.flatnonzero(rng.random(len(log_mel)) < share):
+        piece, first = int(rng.integers(len(sound))), int(rng.integers(sound.shape[1] - frames + 1))
+        own, other = (x.astype(np.float32) / 512 for x in (log_mel[i], sound[piece, first : first + frames]))
+        level, heard = (np.percentile(x.max(1), 90) for x in (own, other))
+        shift = np.float32(level - heard - rng.uniform(*db) / DB)
+        out[i] = np.rint(512 * np.logaddexp2(own, other + shift))
+    return out
 
 
 def warped_bands(log_mel: NDArray[np.int16], amount: float, rng: np.random.Generator) -> NDArray[np.int16]:
