@@ -225,7 +225,7 @@ def joined(a: Bank, b: Bank) -> Bank:
 def with_behind(
     log_mel: NDArray[np.int16], sound: NDArray[np.int16], share: float, db: tuple[float, float], rng: np.random.Generator
 ) -> NDArray[np.int16]:
-    """A share of sequences [N, T, bands] (Q9 log2) with a stretch of `sound` [pieces, ..] added, `db` below: energies, no phases.
+    """A share of sequences [N, T, bands] (Q9 log2) with a stretch of `sound` added to its energies, `db` below.
 
     A level is what the loudest band exceeds in a tenth of the frames.
     """
