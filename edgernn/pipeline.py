@@ -116,6 +116,7 @@ def quantize_model(folder: Path, scheme: str | None = None) -> dict[str, Any]:
     scheme, dataset = scheme or net.recipe.quantize.scheme, load_data(folder)
     _say_other_data(net, dataset, folder)
     graph, report = quantize_net(net, task.calibration(net, dataset), scheme)
+    graph = task.tuned(net, graph, dataset)
     path = folder / f"graph-{scheme}.ern"
     result = {"graph": graph.save(path), "path": str(path), "scheme": scheme, "weight_bytes": graph.weight_bytes,
               "table_bytes": graph.table_bytes, "macs_per_step": graph.macs_per_step, "checkpoint": net.fingerprint,

@@ -29,6 +29,7 @@ from edgernn.tasks.spot.scoring import StreamScore, match_events, score_clips, s
 QUIET: Any = lambda *_: None  # noqa: E731
 LABELS3 = ("stop", "unknown", "silence")
 RATE, STEP = 16000, 320
+NET: Any = SimpleNamespace(recipe=SimpleNamespace(train=SimpleNamespace(kind="clips")))  #: as far as the clip rule asks
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_a_wrong_integer_shows_in_its_accuracy_and_in_the_agreement_but_not_in_t
     monkeypatch.setattr(judge, "float_clip_logits", lambda *_: next(given))
     monkeypatch.setattr(judge, "integer_clip_logits", lambda *_: next(quantity))
     monkeypatch.setattr(judge._silence, "__defaults__", (4,))
-    found = judge.compare_clips(None, SimpleNamespace(graph=one_keyword()), data, "test", QUIET)  # type: ignore[arg-type]
+    found = judge.compare_clips(NET, SimpleNamespace(graph=one_keyword()), data, "test", QUIET)  # type: ignore[arg-type]
     assert (found["float"]["correct"], found["integer"]["correct"], found["agreement"]) == (5, 4, 0.5)
     assert found["float"]["confusion"] == [[2, 0, 1], [0, 3, 0], [0, 0, 0]]
     assert found["integer"]["per_class"] == {"stop": 0.6667, "unknown": 0.6667}
@@ -208,7 +209,7 @@ def test_thresholds_are_swept_over_all_streams_together() -> None:
 
 def test_events_that_differ_from_the_definitions_are_counted(data: Dataset, graph: SpotGraph) -> None:
     g = replace(graph, labels=("stop", "b", "c", "unknown", "silence"), decision=Decision(1, 0, 2, (16384,)))
-    sounds = judge.material(g, data, "test", 3.0)
+    sounds = judge.material(NET, g, data, "test", 3.0)
 
     def traces(*fired: int) -> Any:
         posteriors = np.zeros((50, 5), np.int16)

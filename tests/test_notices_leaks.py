@@ -97,7 +97,7 @@ def test_a_spotter_is_judged_on_the_split_that_was_asked_for(data: Dataset, spli
     judge.compare_stream(net, runtime, own, split, 4.0)
     assert heard == {(split, label) for label in ("stop", "unknown", NOISE)}
     heard.clear()
-    found = judge.material(g, own, split, 4.0)
+    found = judge.material(net, g, own, split, 4.0)
     assert (splits(heard), found.split, len(found.clips)) == ({split}, split, 8 if split == "train" else 6)
 
 

@@ -75,6 +75,23 @@ def interval(recipe: str, scheme: str, a: str, b: str) -> str:
 # Blocks ---------------------------------------------------------------------------
 
 
+def wake() -> str:
+    """Every look at the wake-word test, the means of the three words."""
+    rows = []
+    for x in results("wake")["looks"]:
+        clean, noise, speech = (x[name]["mean"] for name in ("clean", "noise 10 dB", "in speech"))
+        pairs = [
+            " / ".join(f"{100 * m[at]:.1f}" for m in (clean, noise))
+            for at in ("at 1 an hour", "at 10 an hour", "at the threshold")
+        ]
+        per_hour = "{} ({} to {})".format(*x["per_hour_all_words"])
+        rows.append([x["date"], x["name"], x["trained_on"], thousands(x["weight_bytes"]), *pairs,
+                     f"{100 * speech['at the threshold']:.1f}", per_hour])  # fmt: skip
+    heads = ["date", "net", "trained on", "bytes of weights", "missed at 1 an hour a word, clean / 10 dB, %", "at 10",
+             "at the net's thresholds", "in running speech", "false accepts an hour then, all words (95 %)"]  # fmt: skip
+    return table(heads, rows)
+
+
 def demo() -> str:
     return f"```\n{(RESULTS / 'demo.txt').read_text(encoding='utf-8').rstrip()}\n```"
 
@@ -400,6 +417,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         intervals,
         sizes,
         spotting,
+        wake,
         boards,
         emulated_bits,
         harder,

@@ -238,6 +238,10 @@ class Task(ABC):
     def calibration(self, net: FloatNet[Any], dataset: Dataset) -> list[Int16]:
         """Streams of training audio as Q9 log-energies [T, bands], of equal lengths."""
 
+    def tuned(self, net: FloatNet[Any], graph: NetGraph, dataset: Dataset) -> NetGraph:
+        """The graph with what is set by its own integers, such as thresholds; as it is where there is no such thing."""
+        return graph
+
     @abstractmethod
     def lowered(self, net: FloatNet[Any], parts: dict[str, Any]) -> NetGraph:
         """The graph of the net's lowered fields."""

@@ -9,15 +9,16 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from edgernn.data.corpus import RESERVED, Clip, Item, Progress, composed, quiet, reserved_label
 from edgernn.data.options import SourceOptions, parse
 from edgernn.data.recordings import load_clips
 from edgernn.data.splits import assign_splits, hashed
 from edgernn.errors import EdgernnError
+from edgernn.ranges import Ranges
 
 _SPLIT_NAMES = {
     "": "",
@@ -43,8 +44,11 @@ class Options(SourceOptions):
     speech: bool = False  # every row is running speech, of any length
     room: bool = False  # every row is a room's impulse response
     only_keywords: bool = False  # leave out every word that is no keyword
+    held_out: float = 0.0  # share of the training speakers, chosen by the seed, that validate instead
     train_per_label: int = 0  # at most so many train recordings of each label, chosen by the seed; 0: all
     validation_per_label: int = 0  # the same of validation; -1: none, where another source validates
+
+    RANGES: ClassVar[Ranges] = {"held_out": (0, 0.99)}
 
 
 def scan(config: Mapping[str, Any]) -> list[Item]:
@@ -57,10 +61,23 @@ def scan(config: Mapping[str, Any]) -> list[Item]:
     items = [_item(row, path, options) for row in rows]
     if options.only_keywords:
         items = [item for item in items if item.label in (*options.keywords, *RESERVED)]
-    items = assign_splits(items, options.keywords, options.seed)
+    items = _held_out(assign_splits(items, options.keywords, options.seed), options)
     for split, count in (("train", options.train_per_label), ("validation", options.validation_per_label)):
         items = _few(items, split, max(0, count), options.seed) if count else items
     return items
+
+
+def _held_out(items: list[Item], options: Options) -> list[Item]:
+    """With a share of the training speakers in validation."""
+    return [
+        replace(item, split="validation") if item.split == "train" and _unit(item, options) < options.held_out else item
+        for item in items
+    ]
+
+
+def _unit(item: Item, options: Options) -> float:
+    """A number in [0, 1) for each speaker, other than the one that splits."""
+    return hashed(options.seed, f"held out:{item.speaker or item.source}")
 
 
 def _few(items: list[Item], split: str, count: int, seed: int) -> list[Item]:

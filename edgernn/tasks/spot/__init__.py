@@ -55,7 +55,7 @@ class Spot(Task):
         """Detection and recording on live sound; models from elsewhere."""
         from edgernn.tasks.spot import verbs
 
-        return {"detect": verbs.detect, "record": verbs.record, "import": verbs.import_model}
+        return {"detect": verbs.detect, "record": verbs.record, "audit": verbs.audit, "import": verbs.import_model}
 
     def recipe_class(self) -> type[SpotRecipe]:
         """See the base class."""
@@ -95,15 +95,22 @@ class Spot(Task):
         return recipe.data.clip_seconds or None
 
     def before_training(self, recipe: Any, options: Values) -> None:
-        """Teachers must be there."""
+        """Teachers must be there, and teach clips."""
         from edgernn.runs import run_checkpoint
 
+        if options.get("teacher") and recipe.train.kind == "streams":
+            raise EdgernnError('--teacher teaches clips, and the recipe says train.kind = "streams"; leave it out')
         for teacher in options.get("teacher", ()):
             run_checkpoint(Path(teacher))
 
     def train(self, recipe: Any, dataset: Dataset, folder: Path, progress: Progress, device: str, options: Values) -> SpotNet:
-        """On augmented clips; teachers give a share of the targets."""
+        """On augmented clips, where teachers give a share of the targets, or on streams."""
         from edgernn.runs import run_checkpoint
+
+        if recipe.train.kind == "streams":
+            from edgernn.tasks.spot.train_streams import train_streams
+
+            return train_streams(recipe, dataset, folder, progress, device)
         from edgernn.tasks.spot.train import train
 
         taught = [run_checkpoint(Path(t)) for t in options.get("teacher", ())]
@@ -123,8 +130,16 @@ class Spot(Task):
         decision = make_decision(r, net.labels)
         return self.graph_class()(**parts, labels=net.labels, frontend=r.frontend, tables=net.tables, decision=decision)
 
+    def tuned(self, net: SpotNet, graph: Any, dataset: Dataset) -> SpotGraph:
+        """Nets trained on streams: smoothing and thresholds by false accepts an hour on the validation split."""
+        if net.recipe.train.kind != "streams":
+            return graph  # type: ignore[no-any-return]
+        from edgernn.tasks.spot.spotting import tuned
+
+        return tuned(net, graph, dataset)
+
     def judge(self, net: SpotNet, graph: Any, dataset: Dataset, question: Question, progress: Progress) -> dict[str, Any]:
-        """Clips of the split, one long stream, speed."""
+        """Misses and false accepts in streams, clips of the split, one long stream, speed."""
         from edgernn.tasks.spot.judge import judge
 
         return judge(net, graph, dataset, question, progress)
@@ -133,7 +148,7 @@ class Spot(Task):
         """Clips of the split, and a stream of them in noise."""
         from edgernn.tasks.spot.judge import material
 
-        return material(graph, dataset, split, seconds)
+        return material(net, graph, dataset, split, seconds)
 
     def sound(self, graph: Any, dataset: Dataset) -> Int16:
         """Some test clips end to end."""
@@ -162,9 +177,10 @@ class Spot(Task):
         return f"{simulated['dataset']}/{clips['split']}", figures
 
     def summary(self, simulated: Values) -> dict[str, Any]:
-        """Accuracies and agreement."""
+        """Misses and false accepts, accuracies and agreement."""
         clips = simulated["clips"]
         return {
+            **({"spotting": simulated["spotting"]} if "spotting" in simulated else {}),
             "clips": clips["float"]["clips"], "float_accuracy": clips["float"]["accuracy"],
             "int8_accuracy": clips["integer"]["accuracy"], "agreement": clips["agreement"],
         }  # fmt: skip

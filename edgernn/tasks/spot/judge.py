@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.core.measure import snr_db
-from edgernn.core.qmath import PREACT_SCALE
+from edgernn.core.qmath import PREACT_SCALE, sigmoid
 from edgernn.data.augment import StreamConfig
 from edgernn.data.corpus import Dataset
 from edgernn.drift import drift, float_trace, speed
@@ -23,16 +23,20 @@ from edgernn.tasks.spot.clips import clip_pcm, label_indices, silence_pcm, strea
 from edgernn.tasks.spot.decision import Decision, detect
 from edgernn.tasks.spot.graph import SpotGraph
 from edgernn.tasks.spot.recipe import SpotNet
-from edgernn.tasks.spot.scoring import ClipScore, Span, StreamScore, score_clips, score_stream, to_posteriors
+from edgernn.tasks.spot.scoring import ClipScore, Span, StreamScore, score_clips, score_heard, score_stream, to_posteriors
+from edgernn.tasks.spot.spotting import spotting
 
 Progress = Callable[[str, int, int], None]
+AFTER_S = 0.6  #: of silence after a clip, in which a word at its end is said
+NEGATIVES = 6  #: seconds without a keyword for each second of the stream that was asked for
 
 
 def judge(net: SpotNet, graph: SpotGraph, dataset: Dataset, q: Question, progress: Progress) -> dict[str, Any]:
-    """Clips of a split, one long stream without a reset, and speed."""
+    """Misses and false accepts in streams, clips of a split, one long stream without a reset, and speed."""
     runtime = make_runtime(fast_runtime() if q.runtime == "auto" else q.runtime, graph)
     result = {
-        "runtime": runtime.name, "clips": compare_clips(net, runtime, dataset, q.split, progress),
+        "runtime": runtime.name, "spotting": spotting(net, runtime, dataset, q.split, q.seconds * NEGATIVES / 3600),
+        "clips": compare_clips(net, runtime, dataset, q.split, progress),
         "stream": compare_stream(net, runtime, dataset, q.split, q.seconds),
     }  # fmt: skip
     if fast_runtime() == "c":
@@ -42,7 +46,7 @@ def judge(net: SpotNet, graph: SpotGraph, dataset: Dataset, q: Question, progres
     return result
 
 
-def material(graph: SpotGraph, dataset: Dataset, split: str, seconds: float) -> Material:
+def material(net: SpotNet, graph: SpotGraph, dataset: Dataset, split: str, seconds: float) -> Material:
     """The clips of a split and one stream of them; of each runtime its clip accuracy and how its events differ."""
     rows = dataset.clips(split)
     truth = label_indices(dataset, rows)
@@ -51,10 +55,10 @@ def material(graph: SpotGraph, dataset: Dataset, split: str, seconds: float) -> 
     def extras(own: Traces, definition: Traces) -> dict[str, Any]:
         logits = np.stack([t.logits for t in own[0]])
         events = [set(detect(stream.posteriors, graph.decision)) for _, stream in (own, definition)]
-        score = score_clips(logits, truth, graph.labels, graph.decision.clip_steps)
+        score = clip_score(net, graph, logits, truth)
         return {"accuracy": round(score.accuracy, 5), "clips": len(truth), "events_differing": len(events[0] ^ events[1])}
 
-    return Material(stream, split, list(clip_pcm(dataset, rows, graph.sample_rate)), extras)
+    return Material(stream, split, list(judged_clips(net, clip_pcm(dataset, rows, graph.sample_rate))), extras)
 
 
 def integer_clip_logits(runtime: Runtime[SpotGraph], pcm: Int16, progress: Progress = lambda *_: None) -> Int16:
@@ -83,9 +87,9 @@ def compare_clips(
     """Float and integer accuracy, agreement and logit SNR over the clips of a split; silence apart."""
     g = runtime.graph
     rows = dataset.clips(split)
-    pcm, truth = clip_pcm(dataset, rows, g.sample_rate), label_indices(dataset, rows)
+    pcm, truth = judged_clips(net, clip_pcm(dataset, rows, g.sample_rate)), label_indices(dataset, rows)
     f, q = float_clip_logits(net, pcm), integer_clip_logits(runtime, pcm, progress)
-    scores = [score_clips(x, truth, g.labels, g.decision.clip_steps) for x in (f, q)]
+    scores = [clip_score(net, g, x, truth) for x in (f, q)]
     result = {
         "split": split,
         "labels": list(g.labels),
@@ -96,6 +100,21 @@ def compare_clips(
         "never_trained": _never_trained(dataset, split, scores[1]),
     }
     return {**result, "silence": _silence(net, runtime, dataset, split)}
+
+
+def judged_clips(net: SpotNet, pcm: Int16) -> Int16:
+    """Clips [N, samples] as a net is given them: one trained on streams says a word after its end, so silence follows."""
+    rest = round(AFTER_S * net.recipe.frontend.sample_rate) if net.recipe.train.kind == "streams" else 0
+    return np.pad(pcm, ((0, 0), (0, rest)))
+
+
+def clip_score(net: SpotNet, g: SpotGraph, logits: NDArray[Any], truth: NDArray[np.int64]) -> ClipScore:
+    """By the clip rule, or of a net trained on streams by what its decision stage says; float or int16 logits."""
+    if net.recipe.train.kind != "streams":
+        return score_clips(logits, truth, g.labels, g.decision.clip_steps)
+    integer = np.issubdtype(logits.dtype, np.integer)
+    posteriors = sigmoid(logits.astype(np.int64)).astype(np.int16) if integer else to_posteriors(logits)
+    return score_heard(posteriors, truth, g.labels, g.decision)
 
 
 def _never_trained(dataset: Dataset, split: str, score: ClipScore) -> dict[str, Any]:
@@ -110,11 +129,11 @@ def _silence(net: SpotNet, runtime: Runtime[SpotGraph], dataset: Dataset, split:
     if not dataset.noise(split):
         return {"cuts": 0}
     g = runtime.graph
-    pcm = silence_pcm(dataset, split, count, np.random.default_rng(1), g.sample_rate)
+    pcm = judged_clips(net, silence_pcm(dataset, split, count, np.random.default_rng(1), g.sample_rate))
     keywords, truth = len(g.decision.thresholds), np.zeros(count, np.int64)
     taken = {}
     for name, logits in (("float", float_clip_logits(net, pcm)), ("integer", integer_clip_logits(runtime, pcm))):
-        predicted = score_clips(logits, truth, g.labels, g.decision.clip_steps).predicted
+        predicted = clip_score(net, g, logits, truth).predicted
         taken[name] = int(np.sum(predicted < keywords))
     return {"cuts": count, "taken_for_keyword": taken}
 

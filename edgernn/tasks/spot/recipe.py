@@ -15,14 +15,20 @@ from edgernn.recipe import QuantizeParams, Recipe, SourceParams, TrainParams, ch
 from edgernn.signal.audio import SAMPLE_RATE
 from edgernn.signal.log_mel import FrontEndParams
 
+KINDS = ("clips", "streams")  #: of training
 VOICES = "synthetic"  #: the source that makes its recordings up
 LEAST_RATE = 4000  #: Hz; telephones have 8000
 
 
 @dataclass(frozen=True)
 class SpotTrain(TrainParams):
-    """How to train. Times in epochs unless said otherwise."""
+    """How to train. Times in epochs unless said otherwise.
 
+    kind `clips`: to classify clips of some length. `streams`: to listen without end; see the section `streams`. Of the rest of
+    this section, streams use `tilt`, `dropout` and the masks of bands.
+    """
+
+    kind: str = "clips"
     weight_decay: float = 2e-2
     warmup: float = 0.15  #: share of the run in which the rate rises; it then falls as a cosine
     label_smoothing: float = 0.05
@@ -50,20 +56,77 @@ class SpotTrain(TrainParams):
         "tilt": (0, 10), "distill": (0, 1), "mixup": (0, 100),
     }  # fmt: skip
 
+    def __post_init__(self) -> None:
+        """Two kinds of training there are."""
+        super().__post_init__()
+        if self.kind not in KINDS:
+            raise EdgernnError(f"train: kind = {self.kind!r} is none of {', '.join(KINDS)}")
+
+
+@dataclass(frozen=True)
+class StreamParams:
+    """What `train.kind = "streams"` learns from: sequences composed of the train split. Ranges are uniform, shares 0 to 1.
+
+    speech + words <= 1; the rest is noise. A keyword's target is the mean of its `best_steps` highest logits in `target_ms`
+    around its end; from its middle to `ignored_ms` after its end nothing else is asked; everywhere else it should be off.
+    """
+
+    count: int = 4000  #: sequences; an epoch hears each of them once
+    seconds: float = 5.0  #: of a sequence
+    speech: float = 0.55  #: sequences of running speech
+    words: float = 0.25  #: sequences of other words and parts of keywords, one after the other
+    quiet: float = 0.85  #: keywords with `quiet_s` of nothing else before and after them
+    quiet_s: tuple[float, float] = (0.1, 0.5)
+    snr_db: tuple[float, float] = (-2.0, 25.0)
+    clean: float = 0.15  #: sequences that nearly no noise is added to
+    room: float = 0.3
+    level_dbfs: tuple[float, float] = (-45.0, -15.0)  #: of a sequence; its peak stays below full scale
+    speed: float = 0.1  #: ± fraction of each word and stretch of speech; pitch follows
+    behind: float = 0.5  #: sequences that get, anew in each epoch, other sound of the train split behind them
+    behind_db: tuple[float, float] = (3.0, 25.0)  #: so far below
+    warp: float = 0.1  #: ± fraction by which a sequence's mel bands are stretched: other vocal tracts
+    target_ms: tuple[float, float] = (-200.0, 400.0)
+    ignored_ms: float = 600.0
+    best_steps: int = 5
+    negative: float = 0.05  #: weight of a step in which a keyword should be off; a keyword said weighs 1
+    rounds: int = 2  #: times that the negative hours are listened to for what wakes the net, in the second half of the epochs
+    hard: float = 0.25  #: share of batches that is cut around what woke it, after the first round
+    hours: float = 2.0  #: of negatives that are listened to, in training and in validation
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be composed."""
+        shares = ("speech", "words", "quiet", "clean", "room", "hard", "behind")
+        check_ranges(
+            "streams", self,
+            {"count": (1, 1_000_000), "seconds": (1, 60), "quiet_s": (0, 10), "snr_db": (-100, 150), "level_dbfs": (-150, 0),
+             "behind_db": (-100, 150),
+             "speed": (0, 0.9), "warp": (0, 0.5), "target_ms": (-5000, 5000), "ignored_ms": (0, 5000), "best_steps": (1, 100),
+             "negative": (0, 100), "rounds": (0, 10), "hours": (0.01, 1000), **dict.fromkeys(shares, (0, 1))},
+        )  # fmt: skip
+        if self.speech + self.words > 1:
+            raise EdgernnError(f"streams: speech + words = {self.speech + self.words:g} must not exceed 1")
+        if self.hard == 1:
+            raise EdgernnError("streams: hard = 1 leaves no batch of keywords; lower it")
+
 
 @dataclass(frozen=True)
 class DecisionParams:
-    """Posteriors to events. Times in ms are rounded up to steps."""
+    """Posteriors to events. Times in ms are rounded up to steps.
+
+    A net trained on streams gets smoothing and thresholds by `false_accepts_per_hour`, chosen on validation streams when it is
+    quantized; `smoothing_ms` and `threshold` are those of a net trained on clips.
+    """
 
     smoothing_ms: float = 200.0
     refractory_ms: float = 800.0
     clip_ms: float = 600.0  #: a clip's label is the argmax of the logits summed over its last so many ms
     threshold: float = 0.7
+    false_accepts_per_hour: float = 0.5  #: of each keyword
 
     def __post_init__(self) -> None:
         """A threshold that nothing reaches, or everything, is no threshold."""
         times = dict.fromkeys(("smoothing_ms", "refractory_ms", "clip_ms"), (0.0, 60000.0))
-        check_ranges("decision", self, {**times, "threshold": (0.0001, 0.9999)})
+        check_ranges("decision", self, {**times, "threshold": (0.0001, 0.9999), "false_accepts_per_hour": (0.001, 1000)})
 
 
 @dataclass(frozen=True)
@@ -91,6 +154,7 @@ class SpotRecipe(Recipe):
     frontend: FrontEndParams = field(default_factory=FrontEndParams)
     layers: tuple[LayerSpec, ...] = ()
     train: SpotTrain = field(default_factory=SpotTrain)
+    streams: StreamParams = field(default_factory=StreamParams)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     quantize: QuantizeParams = field(default_factory=QuantizeParams)
     decision: DecisionParams = field(default_factory=DecisionParams)

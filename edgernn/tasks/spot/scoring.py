@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgernn.tasks.spot.decision import Decision, Event, clip_label, detect
+from edgernn.tasks.spot.det import smoothed
 
 Int16 = NDArray[np.int16]
 Span = tuple[int, int, str]  #: first sample, one past the last, label
@@ -69,6 +70,18 @@ def score_clips(logits: NDArray[Any], truth: NDArray[np.int64], labels: tuple[st
     """Logits [N, steps, labels] (float or int16, each clip from reset) -> clip score."""
     wide = logits.astype(np.float64 if np.issubdtype(logits.dtype, np.floating) else np.int64)
     return ClipScore(labels, truth, clip_label(wide, clip_steps))
+
+
+def score_heard(posteriors: Int16, truth: NDArray[np.int64], labels: tuple[str, ...], decision: Decision) -> ClipScore:
+    """As `score_clips`, by what the decision stage would say: posteriors Q15 [N, steps, labels], each clip from reset.
+
+    The keyword whose mean posterior rises highest over its threshold; where none reaches it, the label after the keywords.
+    """
+    keywords = len(decision.thresholds)
+    sums = np.stack([smoothed(p[:, :keywords], decision.smoothing) for p in posteriors])
+    margins = (sums - decision.smoothing * np.array(decision.thresholds)).max(1)
+    predicted = np.where(margins.max(1) >= 0, margins.argmax(1), keywords)
+    return ClipScore(labels, truth, np.asarray(predicted, np.int64))
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,13 @@ from typing import Any
 
 from edgernn.show import Shown, Table, percent, speed_line
 from edgernn.tasks.base import Values
+from edgernn.tasks.spot.scoring import poisson_interval
 
 
 def simulated(r: Values) -> Shown:
     """`edgernn simulate`."""
+    if "spotting" in r:
+        yield from _spotting(r["spotting"])
     yield from _clips(r, r["clips"])
     yield from _stream(r["stream"])
     yield f"algorithmic latency {r['latency_ms']} ms, one step every {r['step_ms']} ms"
@@ -19,9 +22,77 @@ def simulated(r: Values) -> Shown:
 def summary(s: Values) -> list[list[Any]]:
     """Rows of the summary."""
     return [
+        *(_spotted(s["spotting"]) if "spotting" in s else []),
         ["float accuracy", f"{percent(s['float_accuracy'])} of {s['clips']} {s['split']} clips"],
         ["int8 accuracy", f"{percent(s['int8_accuracy'])} ({s['scheme']})"],
         ["agreement", percent(s["agreement"])],
+    ]
+
+
+def _spotting(s: dict[str, Any]) -> Shown:
+    """Each keyword in streams, its curve, and what it means."""
+    rows = [
+        [word, name, f"{row['threshold']:.3f}", f"{percent(x['misses'])} of {x['said']}", percent(x["misses_at_target"]),
+         x["false_accepts"], _per_hour(x)]
+        for word, row in s["keywords"].items() for name, x in (("float", row["float"]), ("int8", row["integer"]))
+    ]  # fmt: skip
+    title = (
+        f"{s['split']} words in a stream, and {s['hours']:g} hours without them (of {s['distinct_minutes']:g} minutes of "
+        f"recordings); means over {s['smoothing_ms']} ms"
+    )
+    yield Table(title, ["word", "model", "threshold", "missed", f"missed at {s['target_per_hour']:g} an hour",
+                        "false accepts", "an hour (95 %)"], rows)  # fmt: skip
+    rows = [
+        [word, name, *map(percent, row[key]["curve"])]
+        for word, row in s["keywords"].items() for name, key in (("float", "float"), ("int8", "integer"))
+    ]  # fmt: skip
+    yield Table("missed, at so many false accepts an hour (or at one in all of the hours)",
+                ["word", "model", *(f"{rate:g}" for rate in s["rates"])], rows)  # fmt: skip
+    yield from verdict(s)
+
+
+def verdict(s: Values) -> list[str]:
+    """What the figures of `spotting.spotting` mean, and what to do next, in plain words."""
+    worst = max(s["keywords"], key=lambda word: s["keywords"][word]["integer"]["misses"])
+    missed = s["keywords"][worst]["integer"]["misses"]
+    false = sum(row["integer"]["false_accepts"] for row in s["keywords"].values())
+    lines = []
+    if not s["hours"]:
+        lines.append("nothing without a keyword was at hand: nothing is known of false accepts; add running speech and noise")
+    elif false:
+        lines.append(f"{false} false accepts in {s['hours']:g} hours made of {s['distinct_minutes']:g} minutes of recordings")
+    else:
+        lines.append(f"no false accept in {s['hours']:g} hours made of {s['distinct_minutes']:g} minutes of recordings")
+    too_many = poisson_interval(false)[0] > s["target_per_hour"] * s["hours"] * len(s["keywords"])
+    if too_many:
+        lines.append(
+            "that is more than was asked for: add running speech and sounds of the place (a source with speech = true)"
+        )
+    if missed > 0.1:
+        lines.append(f"{worst} is missed most, {100 * missed:.0f} %: add voices, or recordings of people who say it")
+    if not s["people"]:
+        lines.append(
+            "the test words were spoken by engines: no person was heard, and people are missed more often; record some with "
+            "`edgernn record`"
+        )
+    return lines
+
+
+def _per_hour(x: dict[str, Any]) -> str:
+    return "not heard" if x["per_hour"] is None else f"{x['per_hour']} ({x['per_hour_95'][0]} to {x['per_hour_95'][1]})"
+
+
+def _spotted(s: dict[str, Any]) -> list[list[Any]]:
+    """Rows of the summary, of the integers."""
+    rows = [row["integer"] for row in s["keywords"].values()]
+    said, missed = sum(x["said"] for x in rows), sum(x["misses"] * x["said"] for x in rows)
+    false, hours = sum(x["false_accepts"] for x in rows), s["hours"]
+    interval = [x / hours for x in poisson_interval(false)] if hours else [0, 0]
+    heard = f"{false / hours:.1f} ({interval[0]:.1f} to {interval[1]:.1f}, {hours:g} h)" if hours else "not heard"
+    return [
+        ["keywords missed in a stream", f"{percent(missed / max(1, said))} of {said} {s['split']} words"],
+        ["false accepts an hour, all words", heard],
+        ["verdict", "\n".join(verdict(s))],
     ]
 
 

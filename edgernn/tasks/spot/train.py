@@ -27,6 +27,7 @@ from edgernn.signal.log_mel import make_tables
 from edgernn.tasks import make_recipe
 from edgernn.tasks.spot.clips import TrainingSet, clip_pcm, label_indices, labels_of, training_set
 from edgernn.tasks.spot.recipe import SpotNet, SpotRecipe, SpotTrain
+from edgernn.tasks.spot.train_masks import mask, tilt
 
 Progress = Callable[[str, int, int], None]
 
@@ -179,33 +180,6 @@ def clip_loss(logits: Tensor, target: Tensor, clip_steps: int, p: SpotTrain) -> 
     if p.sigmoid_loss:
         loss = loss + p.sigmoid_loss * F.binary_cross_entropy_with_logits(score, target, reduction="none").sum(1).mean()
     return loss
-
-
-def tilt(x: Tensor, amount: float, rng: np.random.Generator) -> Tensor:
-    """Another microphone: level, slope and bend of the spectrum vary by `amount` standard deviations from clip to clip."""
-    if amount <= 0:
-        return x
-    at = np.linspace(-1, 1, x.shape[2])
-    shapes = np.stack([np.ones_like(at), at, np.cos(np.pi * at)])
-    curves = amount * rng.standard_normal((len(x), 3)) @ shapes
-    return x + torch.from_numpy(curves.astype(np.float32))[:, None]
-
-
-def mask(x: Tensor, p: SpotTrain, rng: np.random.Generator, clip_frames: int) -> Tensor:
-    """SpecAugment (Park et al. 2019): set random spans of frames (of the clip's own) and of bands to the mean, 0."""
-    batch, frames, bands = x.shape
-    for _ in range(p.time_masks):
-        begin = frames - clip_frames + rng.integers(clip_frames, size=(batch, 1))
-        x = x * _outside(frames, begin, rng.integers(p.time_mask_frames + 1, size=(batch, 1)))[:, :, None]
-    for _ in range(p.band_masks):
-        begin = rng.integers(bands, size=(batch, 1))
-        x = x * _outside(bands, begin, rng.integers(p.band_mask_bands + 1, size=(batch, 1)))[:, None, :]
-    return x
-
-
-def _outside(size: int, begin: NDArray[np.int64], length: NDArray[np.int64]) -> Tensor:
-    at = np.arange(size)[None]
-    return torch.from_numpy(~((at >= begin) & (at < begin + length))).float()
 
 
 def mix(x: Tensor, target: Tensor, alpha: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

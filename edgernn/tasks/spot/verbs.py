@@ -1,4 +1,4 @@
-"""The verbs of a keyword spotter beside the common ones: `detect`, `record`, `import`."""
+"""The verbs of a keyword spotter beside the common ones: `detect`, `record`, `audit`, `import`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from edgernn import show
-from edgernn.console import Json, RunDir, finished, printed, progress_bars
+from edgernn.console import Json, RunDir, Scheme, Where, finished, printed, progress_bars
 from edgernn.errors import EdgernnError
 
 
@@ -70,6 +70,31 @@ def record(
 
     for path in listening.record(label, out, count, seconds, speaker, source):
         typer.echo(path)
+
+
+def audit(
+    run: Where,
+    recordings: Annotated[list[Path], typer.Argument(help="Sound files, or folders of them, in which no keyword is said.")],
+    collect: Annotated[Path | None, typer.Option(help="Folder to cut into what woke the model, or nearly did.")] = None,
+    scheme: Scheme = None,
+    as_json: Json = False,
+) -> None:
+    """What wakes the model in hours of your own room.
+
+    Runs recordings without keywords through the exact integers: events an hour and a day of each word, with 95 % intervals, and
+    the threshold that would give other rates. Writes nothing but the pieces of --collect, which a `folder` source takes.
+    """
+    from edgernn.runs import find_graph_of
+    from edgernn.tasks import find_task, load_graph
+    from edgernn.tasks.spot.audit import audit as listen
+    from edgernn.tasks.spot.audit import shown
+    from edgernn.tasks.spot.graph import SpotGraph
+
+    graph = load_graph(find_graph_of(find_task("spot", "edgernn audit"), run, scheme))
+    assert isinstance(graph, SpotGraph)  # `find_graph_of` has looked
+    with progress_bars() as progress:
+        result = listen(graph, recordings, collect, progress)
+    printed(result, as_json, shown)
 
 
 def import_model(

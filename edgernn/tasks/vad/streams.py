@@ -40,16 +40,6 @@ class Streams(Mixer):
             noise = noise * gain_for_snr(dry[: len(where)][where], noise[: len(where)][where], rng.uniform(*c.snr_db))
         return to_int16(self._levelled(speech + noise)), said
 
-    def in_made_room(self, x: Float32) -> Float32:
-        """With reflections that nobody recorded: noise that dies away by 60 dB within 0.15 to 0.8 s, 3 to 15 dB below x."""
-        rng, t = self.rng, np.arange(round(0.4 * SAMPLE_RATE)) / SAMPLE_RATE
-        tail = rng.standard_normal(len(t)) * np.exp(-6.9 * t / rng.uniform(0.15, 0.8))
-        tail[: round(rng.uniform(0.002, 0.015) * SAMPLE_RATE)] = 0
-        tail *= np.sqrt(10 ** (rng.uniform(-15, -3) / 10) / np.sum(tail**2))
-        tail[0] = 1
-        size = len(x) + len(tail)
-        return np.asarray(np.fft.irfft(np.fft.rfft(x, size) * np.fft.rfft(tail, size), size)[: len(x)], np.float32)
-
     def _levelled(self, x: Float32) -> Float32:
         """At a random level of its loudest tenth, below full scale."""
         blocks = np.sqrt(np.mean(x[: len(x) // _BLOCK * _BLOCK].reshape(-1, _BLOCK) ** 2, axis=1))

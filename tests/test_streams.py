@@ -1,0 +1,502 @@
+"""Training for streams: where words end, what sequences are made of, what is asked of them, and what is chosen by them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from listening import listening, small_corpus
+from needs import need_module
+
+from edgernn.data.corpus import SPEECH, UNKNOWN, Dataset
+from edgernn.errors import EdgernnError
+from edgernn.signal.audio import SAMPLE_RATE
+from edgernn.tasks import make_recipe
+from edgernn.tasks.spot import TASK, hearing
+from edgernn.tasks.spot.compose import CHAINED, MARGIN, NOISY, SPOKEN, Composer, sounding
+from edgernn.tasks.spot.decision import Decision, detect
+from edgernn.tasks.spot.det import LEAST, MOST, RATES, Evidence, choose, peaks, smoothed
+from edgernn.tasks.spot.recipe import SpotRecipe, StreamParams
+from edgernn.tasks.spot.scoring import score_heard
+from edgernn.tasks.spot.show import verdict
+
+QUIET = lambda *_: None  # noqa: E731
+
+
+def recipe(**streams: Any) -> SpotRecipe:
+    """A net of eight units that learns from sequences of two seconds."""
+    small = {"count": 24, "seconds": 2.0, "hours": 0.05, **streams}
+    found = make_recipe(
+        {"name": "streams", "data": {"keywords": ["stop"]}, "frontend": {"bands": 20},
+         "layers": [{"cell": "conv", "kernel": 3, "stride": 2, "units": 8}, {"cell": "gru", "units": 8}],
+         "train": {"kind": "streams", "epochs": 4, "batch": 8, "average": 0.9, "learning_rate": 0.01}, "streams": small}
+    )  # fmt: skip
+    assert isinstance(found, SpotRecipe)
+    return found
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return small_corpus(tmp_path_factory.mktemp("streams") / "data", ("stop",))
+
+
+def composer(data: Dataset, seed: int = 0, **changes: Any) -> Composer:
+    return Composer(replace(recipe().streams, **changes), data, "train", np.random.default_rng(seed))
+
+
+# Words and their ends ---------------------------------------------------------------------------
+
+
+def test_a_word_begins_and_ends_where_its_sound_does() -> None:
+    x = np.zeros(16000, np.float32)
+    x[3200:8000] = 0.5
+    x[8000:12000] = 0.5 * 10 ** (-30 / 20)  # an echo, 30 dB below
+    assert sounding(x) == (3200, 8000)
+    x[8000:8160] = 0.5 * 10 ** (-20 / 20)
+    assert sounding(x) == (3200, 8160)
+    assert sounding(np.zeros(500, np.float32)) == (0, 500)
+    assert sounding(np.zeros(5, np.float32)) == (0, 5)
+
+
+def padded(data: Dataset) -> Dataset:
+    """With a quarter of a second of nothing around every recording, as people record them."""
+
+    class Padded(Dataset):
+        def pcm(self, row: Any) -> Any:
+            return np.pad(super().pcm(row), 4000)
+
+    return Padded(**vars(data))
+
+
+def test_a_keyword_is_marked_where_it_sounds_and_has_quiet_around_it(data: Dataset) -> None:
+    talk = 0.01 * np.random.default_rng(1).standard_normal(32000).astype(np.float32)
+    rests = []
+    for seed in range(30):
+        c = composer(padded(data), seed, quiet=1.0)
+        x = talk.copy()
+        mark = c._lay(x, 0, c.samples)
+        assert mark and mark.label == "stop"
+        outside = np.concatenate([x[mark.begin - 1500 : mark.begin - MARGIN], x[mark.end + MARGIN : mark.end + 1500]])
+        assert np.abs(outside).max() == 0, "a tenth of a second is silent at least"
+        inside = np.square(x[mark.begin : mark.end]).reshape(-1, 160).mean(1)
+        assert min(inside[0], inside[-1]) > 10**-2.6 * inside.max(), "no silence is counted to the word"
+        rests.append(int(np.flatnonzero(np.abs(x[mark.end + MARGIN :]) > 0)[0]))
+    assert min(rests) + MARGIN >= 1600 - 2 and max(rests) > 4000, "and up to half a second"
+    c, x = composer(data, 3, quiet=0.0), talk.copy()
+    mark = c._lay(x, 0, c.samples)
+    assert mark
+    assert np.abs(x[mark.end + MARGIN : mark.end + MARGIN + 400]).max() > 0, "without quiet the talk goes on"
+
+
+def test_a_keyword_without_room_is_left_out(data: Dataset) -> None:
+    c, x = composer(data), np.zeros(32000, np.float32)
+    assert c._lay(x, 0, 4000) is None and not x.any()
+
+
+def test_sequences_are_made_of_the_shares_that_were_asked_for(data: Dataset) -> None:
+    c = composer(data)
+    kinds = [c._kind() for _ in range(4000)]
+    for kind, share in ((SPOKEN, 0.55), (CHAINED, 0.25), (NOISY, 0.2)):
+        assert abs(kinds.count(kind) / 4000 - share) < 0.03
+    mute = replace(data, rows=tuple(r for r in data.rows if r.label != SPEECH))
+    c = composer(mute)
+    assert {c._kind() for _ in range(100)} == {CHAINED, NOISY}, "without running speech words stand for it"
+    drawn = [composer(data, seed).draw() for seed in range(60)]
+    counts = [len(s.marks) for s in drawn]
+    assert {0, 1, 2} == set(counts) and 0.6 < np.mean(counts) < 1.3
+    assert all(len(s.pcm) == 32000 and s.pcm.dtype == np.int16 and s.pcm.any() for s in drawn)
+    assert {s.kind for s in drawn} == {SPOKEN, CHAINED, NOISY}
+
+
+def test_training_sequences_hear_the_train_split_alone(data: Dataset) -> None:
+    watched, heard = listening(data)
+    c = composer(watched)
+    for _ in range(15):
+        c.draw()
+    assert {split for split, _ in heard} == {"train"}
+    assert {"stop", UNKNOWN, SPEECH} <= {label for _, label in heard}
+
+
+def test_recordings_of_people_are_not_drowned_by_those_of_engines(data: Dataset) -> None:
+    row = next(r for r in data.rows if r.label == "stop" and r.split == "train")
+    rows = tuple(replace(row, source=f"engine:voice:{i}") for i in range(99))
+    many = replace(data, rows=(*rows, *(r for r in data.rows if r.label != "stop"), row))
+    groups = composer(many)._keywords["stop"]
+    assert sorted(map(len, groups)) == [1, 99], "half of the draws are the one recording"
+
+
+# What is asked ---------------------------------------------------------------------------
+
+
+def marks(*rows: tuple[int, int, int]) -> Any:
+    found = np.full((1, 3, 3), -1, np.int32)
+    found[0, : len(rows)] = np.array(rows).reshape(-1, 3)
+    return found
+
+
+def test_a_word_is_wanted_at_its_end_and_ignored_around_it() -> None:
+    need_module("torch")
+    from edgernn.tasks.spot.losses import asked
+
+    # steps of 100 ms; heard in full at 100, 200, ..; the word sounds from 600 to 1000 ms
+    a = asked(marks((0, 600, 1000)), 20, 2, 100.0, StreamParams(ignored_ms=200.0))
+    assert np.flatnonzero(a.window[0, 0]).tolist() == [7, 8, 9, 10, 11, 12, 13], "800 to 1400 ms"
+    assert not a.window[0, 1:].any()
+    assert np.flatnonzero(~a.negative[0, :, 0].numpy()).tolist() == [7, 8, 9, 10, 11], "800 (its middle) to 1200 ms"
+    assert a.negative[0, :, 1].all(), "another label should be off throughout"
+    assert a.label.tolist() == [[0, -1, -1]]
+
+
+def test_a_wrong_end_is_another_question() -> None:
+    need_module("torch")
+    from edgernn.tasks.spot.losses import asked
+
+    right, wrong = (asked(marks((0, 600, end)), 20, 2, 100.0, StreamParams(ignored_ms=200.0)) for end in (1000, 1100))
+    assert np.flatnonzero(wrong.window[0, 0]).tolist() == [8, 9, 10, 11, 12, 13, 14]
+    assert not (right.negative == wrong.negative).all()
+
+
+def test_losses_equal_those_by_hand() -> None:
+    need_module("torch")
+    import torch
+
+    from edgernn.tasks.spot.losses import asked, stream_loss
+
+    p = StreamParams(best_steps=2, negative=0.5, ignored_ms=200.0)
+    a = asked(np.concatenate([marks((0, 600, 1000)), marks()]), 20, 2, 100.0, p)
+    logits = torch.full((2, 20, 2), -50.0)
+    logits[0, 6, 0] = 9.0  # before the window: no help, and wrong
+    logits[0, 9, 0], logits[0, 12, 0], logits[0, 13, 0] = 3.0, 1.0, -1.0  # in it, the last two no longer ignored
+    said, quiet = stream_loss(logits, a, p)
+    soft = lambda x: math.log1p(math.exp(x))  # noqa: E731
+    assert float(said) == pytest.approx(soft(-2.0) / 2)
+    assert float(quiet) == pytest.approx(0.5 * (soft(9.0) + soft(1.0) + soft(-1.0)) / 2, rel=1e-5)
+    none = asked(marks(), 20, 2, 100.0, p)
+    assert float(stream_loss(logits[:1], none, p)[0]) == 0.0
+
+
+def test_a_word_at_the_very_end_has_fewer_steps_and_no_infinite_loss() -> None:
+    need_module("torch")
+    import torch
+
+    from edgernn.tasks.spot.losses import asked, stream_loss
+
+    p = StreamParams()
+    a = asked(marks((0, 1500, 2100)), 20, 2, 100.0, p)
+    assert np.flatnonzero(a.window[0, 0]).tolist() == [18, 19]
+    said, _ = stream_loss(torch.full((1, 20, 2), 2.0), a, p)
+    assert float(said) == pytest.approx(math.log1p(math.exp(-2)))
+    outside = asked(marks((0, 4000, 5000)), 20, 2, 100.0, p)
+    assert float(stream_loss(torch.zeros(1, 20, 2), outside, p)[0]) == 0.0
+
+
+# Misses against false accepts ---------------------------------------------------------------------------
+
+
+def brute_peaks(sums: Any, apart: int) -> list[int]:
+    """The definition, word by word."""
+    left, found = {i: int(s) for i, s in enumerate(sums)}, []
+    while left and max(left.values()) > 0:
+        at = min(i for i in left if left[i] == max(left.values()))
+        found.append(left[at])
+        left = {i: s for i, s in left.items() if abs(i - at) >= apart}
+    return found
+
+
+def test_peaks_equal_brute_force() -> None:
+    rng = np.random.default_rng(3)
+    for apart in (1, 2, 7):
+        sums = rng.integers(0, 50, 300)
+        places, heights = peaks(sums, apart)
+        assert heights.tolist() == brute_peaks(sums, apart) == sums[places].tolist()
+        assert np.diff(np.sort(places)).min() >= apart
+    assert peaks(np.array([5, 9, 5, 0, 7]), 2, least=6)[1].tolist() == [9, 7]
+    assert peaks(np.zeros(4, np.int64), 2)[1].tolist() == []
+
+
+def test_curves_fall_and_equal_brute_force() -> None:
+    rng = np.random.default_rng(4)
+    e = Evidence(3, rng.integers(0, 3 * 32767, 40), rng.integers(0, 3 * 32767, 60), 10.0)
+    curve = e.curve()
+    assert len(curve) == len(RATES) and all(a >= b for a, b in itertools.pairwise(curve)) and curve[0] > curve[-1]
+    for rate, misses in zip(RATES, curve, strict=True):
+        fits = (t for t in range(LEAST, MOST + 1) if np.sum(e.false_ >= 3 * t) <= max(rate, 0.1) * 10)
+        assert misses == np.mean(e.said < 3 * next(fits))
+
+
+def test_a_threshold_lies_just_above_the_first_peak_that_is_too_many() -> None:
+    """Ten peaks in two hours; one and a half an hour allow three."""
+    e = Evidence(4, np.array([4 * 20000]), 4 * np.arange(10000, 20000, 1000), 2.0)
+    t = e.threshold(1.5)
+    assert t == 16001, "19000, 18000, 17000 are allowed, 16000 is not"
+    assert (e.false_accepts(t), e.false_accepts(t - 1)) == (3, 4)
+    assert e.threshold(0.4) == 19001 and e.false_accepts(19001) == 0
+    assert e.threshold(100) == LEAST
+    assert Evidence(4, np.array([1]), np.array([4 * 32767]), 1.0).threshold(0.5) == MOST
+
+
+def test_the_decision_stage_counts_what_the_threshold_promised() -> None:
+    """A stream with five wakes of known heights: chosen for two, two fire."""
+    posteriors = np.zeros((1000, 1), np.int16)
+    for i, height in enumerate((9000, 21000, 12000, 30000, 15000)):
+        posteriors[100 + 150 * i : 110 + 150 * i, 0] = height
+    (e,) = hearing.heard(posteriors[:0], [], [posteriors], ["stop"], 5, 20, 25.0, SAMPLE_RATE)
+    assert sorted(e.false_) == [5 * h for h in (9000, 12000, 15000, 21000, 30000)] and e.hours == 40 / 3600
+    for allowed in range(5):
+        t = e.threshold(allowed / e.hours)
+        assert len(detect(posteriors, Decision(5, 20, 1, (t,)))) == e.false_accepts(t) == allowed
+        assert allowed == 4 or len(detect(posteriors, Decision(5, 20, 1, (t - 1,)))) == allowed + 1
+
+
+def test_the_smoothing_with_the_fewest_misses_is_chosen_and_of_equals_the_shortest() -> None:
+    def one(steps: int, said: int, other: int) -> Evidence:
+        return Evidence(steps, steps * np.array([said, 30000]), steps * np.array([other, 10000]), 1.0)
+
+    c = choose({6: [one(6, 15000, 20000)], 8: [one(8, 25000, 20000)], 10: [one(10, 25000, 20000)]}, 0.5)
+    assert (c.smoothing, c.thresholds, c.misses) == (8, (20001,), 0.0)
+
+
+def test_a_detection_counts_from_the_words_beginning_to_half_a_second_after_its_end() -> None:
+    """A word from 1 to 2 s; steps of 40 ms."""
+    for step, counts in ((24, False), (25, True), (50, True), (62, True), (63, False)):
+        posteriors = np.zeros((200, 1), np.int16)
+        posteriors[step] = 30000
+        (e,) = hearing.heard(posteriors, [(16000, 32000, "stop")], [], ["stop"], 1, 20, 25.0, SAMPLE_RATE)
+        assert (e.said.tolist() == [30000]) is counts, step
+    assert (e.hours, e.misses(1)) == (0.0, 1.0)
+
+
+def test_sums_are_those_of_the_decision_stage() -> None:
+    x = np.arange(1, 7, dtype=np.int16)[:, None] * np.array([1, 10], np.int16)
+    assert smoothed(x, 3)[:, 0].tolist() == [1, 3, 6, 9, 12, 15] and smoothed(x, 3)[:, 1].tolist() == [10, 30, 60, 90, 120, 150]
+
+
+# What is listened to ---------------------------------------------------------------------------
+
+
+def test_negative_hours_hold_no_keyword_and_have_the_asked_length(data: Dataset) -> None:
+    watched, heard = listening(data)
+    pieces = list(hearing.negatives(watched, "test", 0.05, np.random.default_rng(0)))
+    assert [len(p) for p in pieces] == [60 * SAMPLE_RATE] * 3
+    assert {split for split, _ in heard} == {"test"} and "stop" not in {label for _, label in heard}
+    assert not np.array_equal(pieces[0], pieces[1])
+    mute = replace(data, rows=tuple(r for r in data.rows if r.label != SPEECH))
+    assert {r.label for r in hearing.without_keywords(mute, "test")} == {UNKNOWN, "_noise_"}
+    assert UNKNOWN not in {r.label for r in hearing.without_keywords(data, "test")}
+
+
+def test_every_keyword_is_said_once_a_second_apart_where_its_span_says(data: Dataset) -> None:
+    pcm, spans = hearing.keywords(data, "test", np.random.default_rng(0))
+    assert [label for *_, label in spans] == ["stop"] * 3
+    for (_, end, _), (begin, _, _) in itertools.pairwise(spans):
+        assert begin - end >= SAMPLE_RATE
+    begin, end, _ = spans[0]
+    assert np.abs(pcm[begin : begin + 160]).max() > 100 and not pcm[: begin - 160].any()
+    assert np.abs(pcm[end - 160 : end]).max() > 100 and not pcm[end + 320 : end + SAMPLE_RATE].any()
+
+
+# Training ---------------------------------------------------------------------------
+
+
+def trainer(data: Dataset, **streams: Any) -> Any:
+    need_module("torch")
+    import torch
+
+    from edgernn.tasks.spot.train_streams import StreamTrainer
+
+    return StreamTrainer(recipe(**streams), data, ("stop", UNKNOWN), torch.device("cpu"), QUIET)
+
+
+def test_what_wakes_the_net_is_found_and_trained_on(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    t = trainer(data)
+    planted, at = np.zeros((3, 1500, 2), np.int16), 699 + t._smoothing
+    planted[1, 700:720, 0] = 30000  # a wake in the second piece: from step `at` on its smoothed posterior is highest
+    planted[2, 300:320, 1] = 30000  # unknown is no keyword
+    monkeypatch.setattr(t, "_posteriors", lambda _: planted)
+    t.listen()
+    assert t.hard.tolist() == [[1, 2 * at]]
+    t.listen()
+    assert t.hard.tolist() == [[1, 2 * at]], "what is known already is not added again"
+    woken = t.woken(4, np.random.default_rng(0))
+    assert woken.log_mel.shape == (4, *t.bank.log_mel.shape[1:]) and (woken.marks == -1).all()
+    frames = woken.log_mel.shape[1] // 2
+    first = 2 * at - round(0.7 * frames)
+    assert np.array_equal(woken.log_mel[0, :frames], t._quiet["train"][1, first : first + frames])
+
+
+def test_rounds_of_listening_lie_in_the_second_half(data: Dataset) -> None:
+    t = trainer(data)
+    assert t.rounds == (2, 3)
+    t.epochs = 40
+    assert t.rounds == (20, 30)
+    assert trainer(data, rounds=0).rounds == ()
+
+
+def test_cuts_stay_within_what_was_heard() -> None:
+    need_module("torch")
+    from edgernn.tasks.spot.train_streams import around
+
+    logs = np.arange(100)[:, None]
+    assert around(logs, 50, 20)[:, 0].tolist() == list(range(36, 56))
+    assert around(logs, 3, 20)[0, 0] == 0 and around(logs, 99, 20)[-1, 0] == 99
+
+
+def test_bands_are_stretched_and_without_an_amount_left_as_they_are() -> None:
+    need_module("torch")
+    from edgernn.tasks.spot.train_streams import warped_bands
+
+    x = np.tile(np.arange(0, 2000, 100, dtype=np.int16), (2, 3, 1))
+    assert np.array_equal(warped_bands(x, 0.0, np.random.default_rng(0)), x)
+    y = warped_bands(x, 0.1, np.random.default_rng(1)).astype(int)
+    factor = y[:, 0, 10] / 1000
+    assert np.all(np.abs(factor - 1) <= 0.1) and abs(factor[0] - factor[1]) > 0.01
+    assert np.abs(y[0, 0, :18] - np.minimum(factor[0] * x[0, 0, :18], 1900)).max() <= 2
+
+
+def test_sound_behind_adds_its_energy_so_far_below() -> None:
+    need_module("torch")
+    from edgernn.tasks.spot.train_streams import with_behind
+
+    own, sound = np.full((40, 5, 3), 512 * 20, np.int16), np.full((2, 9, 3), 512 * 30, np.int16)
+    y = with_behind(own, sound, 1.0, (0.0, 0.0), np.random.default_rng(0))
+    assert (y == 512 * 21).all(), "as much again: twice the energy"
+    y = with_behind(own, sound, 1.0, (10.0, 10.0), np.random.default_rng(0))
+    assert (y == round(512 * (20 + math.log2(1.1)))).all()
+    y = with_behind(own, sound, 0.5, (0.0, 0.0), np.random.default_rng(0))
+    assert 10 < (y[:, 0, 0] > own[:, 0, 0]).sum() < 30
+    assert np.array_equal(with_behind(own, sound, 0.0, (0.0, 0.0), np.random.default_rng(0)), own)
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after the epoch before which it listened: what it had found is not lost."""
+    need_module("torch")
+    import torch
+
+    from edgernn.tasks.spot import train_streams as module
+
+    monkeypatch.setattr(module, "WAKING", 0.0)  # anything wakes a net as young as this
+    train_streams, asked_for = module.train_streams, recipe(rounds=1)
+    whole = train_streams(asked_for, data, tmp_path / "whole", QUIET, "cpu")
+    first = trainer(data, rounds=1)
+    assert first.rounds == (2,)
+    for _ in range(3):
+        first.epoch(QUIET)
+        first.keep(tmp_path / "part")
+    assert len(first.hard) and len(first.history) == 3
+    again = train_streams(asked_for, data, tmp_path / "part", QUIET, "cpu")
+    assert all(np.array_equal(whole.weights[k], again.weights[k]) for k in whole.weights)
+    ends = [torch.load(tmp_path / name / "progress.pt", weights_only=True) for name in ("whole", "part")]
+    assert all(torch.equal(*(end["average"][k] for end in ends)) for k in ends[0]["average"]), "the last epoch's too"
+    assert whole.labels == ("stop", UNKNOWN)
+    other = train_streams(replace(recipe(), seed=1), data, tmp_path / "other", QUIET, "cpu")
+    assert any(not np.array_equal(whole.weights[k], other.weights[k]) for k in whole.weights)
+
+
+def misses_of(share: float) -> Any:
+    """Evidence of which so many are missed, whatever the threshold."""
+    return SimpleNamespace(threshold=lambda _: 0, misses=lambda _: share)
+
+
+def test_the_epoch_with_the_fewest_misses_is_kept(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_module("torch")
+    import torch
+
+    t, given = trainer(data), iter([0.5, 0.2, 0.4, 0.2])
+    monkeypatch.setattr(t, "_posteriors", lambda logs: np.zeros((len(logs), 4, 2), np.int16))
+    monkeypatch.setattr(t, "_evidence", lambda *_: [misses_of(next(given))])
+    kept = []
+    for i in range(4):
+        with torch.no_grad():
+            for weight in t.average.parameters():
+                weight.fill_(float(i))
+        t.validate()
+        kept.append(float(next(iter(t.best.values())).ravel()[0]))
+    assert kept == [0.0, 1.0, 1.0, 3.0], "of equals the later"
+
+
+def test_data_without_noise_is_refused(data: Dataset) -> None:
+    with pytest.raises(EdgernnError, match="the train split has no noise"):
+        trainer(replace(data, rows=tuple(r for r in data.rows if r.label != "_noise_")))
+
+
+# Chosen and shown ---------------------------------------------------------------------------
+
+
+def test_thresholds_of_a_net_on_streams_are_chosen_by_its_integers_and_others_left(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_module("torch")
+    from edgernn.tasks import quantize_net
+    from edgernn.tasks.spot import spotting
+    from edgernn.tasks.spot.train_streams import train_streams
+
+    net = train_streams(recipe(), data, tmp_path / "run", QUIET, "cpu")
+    graph, _ = quantize_net(net, TASK.calibration(net, data), "int8x16")
+    quiet = np.zeros((75000, 2), np.int16)  # 50 minutes
+    quiet[1000:1010, 0], quiet[2000:2010, 0] = 20000, 10000
+    said = np.zeros((1000, 2), np.int16)
+    said[:, 0] = 30000
+    monkeypatch.setattr(spotting, "integer_posteriors", lambda *_: (said, [quiet]))
+    patient = replace(net, recipe=replace(net.recipe, decision=replace(net.recipe.decision, false_accepts_per_hour=1.3)))
+    tuned = TASK.tuned(patient, graph, data)
+    assert tuned.decision.thresholds == (10001,), "one of the two may pass"
+    assert tuned.decision.smoothing == 6, "240 ms: of equals the shortest"
+    assert tuned.id != graph.id and tuned.weight_bytes == graph.weight_bytes
+    assert TASK.tuned(net, graph, data).decision.thresholds == (20001,)
+    clips = replace(net, recipe=replace(net.recipe, train=replace(net.recipe.train, kind="clips")))
+    assert TASK.tuned(clips, graph, data) is graph
+
+
+def test_misses_and_false_accepts_are_told_of_floats_and_of_integers(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgernn.tasks.spot import spotting
+
+    spans = hearing.material(data, "test", 0.05, SAMPLE_RATE, 0).spans
+    graph = SimpleNamespace(labels=("stop", UNKNOWN), decision=Decision(1, 20, 5, (16384,)), sample_rate=SAMPLE_RATE,
+                            steps_per_second=25.0, step_ms=40.0)  # fmt: skip
+    good, bad, wakes = np.zeros((200, 2), np.int16), np.zeros((200, 2), np.int16), np.zeros((4500, 2), np.int16)
+    for i, (_, end, _) in enumerate(spans):
+        good[int(end / SAMPLE_RATE * 25), 0] = 20000
+        bad[int(end / SAMPLE_RATE * 25), 0] = 20000 if i == 0 else 10000
+    wakes[[100, 2000], 0] = 20000
+    monkeypatch.setattr(spotting, "float_posteriors", lambda *_: (good, [np.zeros_like(wakes)]))
+    monkeypatch.setattr(spotting, "integer_posteriors", lambda *_: (bad, [wakes]))
+    net = SimpleNamespace(recipe=recipe())
+    found = spotting.spotting(net, SimpleNamespace(graph=graph), data, "test", 0.05)  # type: ignore[arg-type]
+    row = found["keywords"]["stop"]
+    assert (row["float"]["misses"], row["integer"]["misses"]) == (0.0, round(2 / 3, 5))
+    assert (row["float"]["false_accepts"], row["integer"]["false_accepts"]) == (0, 2)
+    assert row["integer"]["per_hour"] == 40.0 and row["integer"]["per_hour_95"][0] < 40 < row["integer"]["per_hour_95"][1]
+    assert (found["hours"], found["people"], row["integer"]["said"], row["threshold"]) == (0.05, 3, 3, 0.5)
+    assert (row["float"]["curve"][0], row["integer"]["curve"]) == (0.0, [1.0] * 7 + [round(2 / 3, 5)] * 0 + [1.0])
+    text = "\n".join(verdict(found))
+    assert "2 false accepts in 0.05 hours" in text and "stop is missed most, 67 %" in text and "no person" not in text
+    engines = tuple(replace(r, source="engine:x") if r.label == "stop" else r for r in data.rows)
+    found = spotting.spotting(net, SimpleNamespace(graph=graph), replace(data, rows=engines), "test", 0.05)  # type: ignore[arg-type]
+    assert found["people"] == 0 and "no person was heard" in "\n".join(verdict(found))
+
+
+def test_a_clip_is_what_the_decision_stage_would_say() -> None:
+    decision = Decision(2, 20, 5, (10000, 20000))
+    x = np.zeros((4, 10, 3), np.int16)
+    x[0, 4:6, 0] = 10000
+    x[1, 4:6, 0], x[1, 7:9, 1] = 12000, 30000  # over its threshold by more
+    x[2, 4, 0] = 19999  # a mean of 9999.5
+    x[3, :, 2] = 32767
+    assert score_heard(x, np.zeros(4, np.int64), ("a", "b", "unknown"), decision).predicted.tolist() == [0, 1, 2, 2]
+
+
+def test_what_cannot_be_trained_is_said_before() -> None:
+    with pytest.raises(EdgernnError, match="kind = 'songs' is none of clips, streams"):
+        make_recipe({**recipe().to_dict(), "train": {"kind": "songs"}})
+    with pytest.raises(EdgernnError, match=r"speech \+ words = 1.2 must not exceed 1"):
+        StreamParams(speech=0.7, words=0.5)
+    with pytest.raises(EdgernnError, match="hard = 1 leaves no batch"):
+        StreamParams(hard=1.0)
+    with pytest.raises(EdgernnError, match="--teacher teaches clips"):
+        TASK.before_training(recipe(), {"teacher": ["x"]})
