@@ -95,7 +95,7 @@ def test_unaligned_access_faults_where_the_core_lacks_it(probe: targets.Firmware
     for name, result in results.items():
         # QEMU has no Cortex-M0 machine with more than 16 KiB: there an M3 runs the M0's code.
         runs_on_m3 = name == "qemu" and board.qemu is not None and board.qemu.machine == "mps2-an385"
-        faults = board.cpu == "cortex-m0" and not runs_on_m3
+        faults = board.cpu in ("cortex-m0", "cortex-m0plus") and not runs_on_m3
         assert (result.exit_code, result.console) == ((125, "HardFault\n") if faults else (0, ""))
 
 

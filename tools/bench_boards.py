@@ -90,12 +90,13 @@ def runtime_code(folder: Path) -> int:
     source = export_app(g, folder / "app").parent
     (folder / "main.c").write_text(
         '#define KWS_IMPLEMENTATION\n#include "kws.h"\nkws_state s;\nint16_t pcm[KWS_HOP];\n'
-        "int main(void)\n{\n    kws_event e;\n    kws_reset(&s);\n    return kws_process(&s, pcm, &e);\n}\n"
+        "int main(void)\n{\n    kws_event e;\n    kws_reset(&s);\n    return kws_process(&s, pcm, &e);\n}\n",
+        encoding="utf-8",
     )
     sources = [folder / "main.c", *(source / name for name in task_of(g).c.sources)]
     compiler = find_toolchain(board, "gcc")
     whole = build(sources, board, folder / "whole.elf", include_dirs=[source], toolchain=compiler, optimize="-Os")
-    (folder / "none.c").write_text("int main(void)\n{\n    return 0;\n}\n")
+    (folder / "none.c").write_text("int main(void)\n{\n    return 0;\n}\n", encoding="utf-8")
     none = build([folder / "none.c"], board, folder / "none.elf", toolchain=compiler, optimize="-Os")
     return sum((s.size if f is whole else -s.size) for f in (whole, none) for s in f.sections if s.name == ".text")
 

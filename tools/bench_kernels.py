@@ -41,11 +41,11 @@ def net_instructions(g: NetGraph, board: Board, kernel: str, folder: Path, optim
     """Instructions of one step of the net: those of a step, less those of its features."""
     task, chosen = task_of(g), find_kernel(kernel, board.cpu)
     export_c(g, folder / "src", "model", chosen)
-    harness, counts = task.harness().read_text(), []
+    harness, counts = task.harness().read_text(encoding="utf-8"), []
     assert _CALL in harness
     for calls in ("model_features(s, pcm);", "model_features(s, pcm); model_net_step(s);"):
         event = "const int told = 0; event.label = -1; event.score = 0; event.step = 0;"
-        (folder / "harness.c").write_text(harness.replace(_CALL, f"{calls} {event}"))
+        (folder / "harness.c").write_text(harness.replace(_CALL, f"{calls} {event}"), encoding="utf-8")
         sources = [folder / "harness.c", *(folder / "src" / name for name in c_sources(task, chosen))]
         firmware = build(
             sources, board, folder / "x.elf", include_dirs=[folder / "src", BOARD_DRIVER],

@@ -39,12 +39,12 @@ class Flite(Engine):
     @functools.cached_property
     def _voices(self) -> list[str]:
         """Those that this build has; it speaks for one that it lacks in another, without a word."""
-        done = subprocess.run(["flite", "-lv"], capture_output=True, text=True, check=False)
+        done = subprocess.run(["flite", "-lv"], capture_output=True, text=True, encoding="utf-8", check=False)
         return sorted({*_VOICES} & {*done.stdout.split()})
 
     def identity(self) -> str:
         """See the base class."""
-        done = subprocess.run(["flite", "--version"], capture_output=True, text=True, check=False)
+        done = subprocess.run(["flite", "--version"], capture_output=True, text=True, encoding="utf-8", check=False)
         return next((line.strip() for line in done.stdout.splitlines() if "version" in line), "flite")
 
     def sample_rate(self) -> int:
@@ -66,7 +66,7 @@ def _say(folder: Path, utterance: Utterance) -> Int16:
     open(handle, "rb").close()
     settings = [x for key, value in _settings(utterance).items() for x in ("--setf", f"{key}={value:.4f}")]
     command = ["flite", "-voice", utterance.voice, *settings, "-t", _plain(utterance.text), "-o", name]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     try:
         with wave.open(name, "rb") as file:
             if (rate := file.getframerate()) != _RATE:

