@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from edgernn.show import Shown, Table, percent, speed_line
 from edgernn.tasks.base import Values
 from edgernn.tasks.spot.scoring import poisson_interval
+
+_CELL = 40  #: columns of a sentence in the summary's table, which is read in a terminal of 80
 
 
 def simulated(r: Values) -> Shown:
@@ -92,7 +95,7 @@ def _spotted(s: dict[str, Any]) -> list[list[Any]]:
     return [
         ["keywords missed in a stream", f"{percent(missed / max(1, said))} of {said} {s['split']} words"],
         ["false accepts an hour, all words", heard],
-        ["verdict", "\n".join(verdict(s))],
+        ["verdict", "\n".join(line for text in verdict(s) for line in textwrap.wrap(text, _CELL))],
     ]
 
 
