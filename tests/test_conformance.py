@@ -167,8 +167,8 @@ C_FAULTS = {
     "mul second rounding": ("ern_math.h", "- (t < 0)) >> shift", ") >> shift"),
     "narrow rounding": ("ern_math.h", "(t + 64 - (t < 0)) >> 7", "(t + 63) >> 7"),
     "sigmoid table entry": ("ern_net.c", "36169", "36170"),
-    "sigmoid negative half": ("ern_net.c", "((1 << 25) - r + 511)", "((1 << 25) - r + 512)"),
-    "tanh negative half": ("ern_net.c", "(-r + (1 << 23) + 127)", "(-r + (1 << 23) + 128)"),
+    "sigmoid negative half": ("ern_entry.h", "((1 << 25) - r + 511)", "((1 << 25) - r + 512)"),
+    "tanh negative half": ("ern_entry.h", "(-r + (1 << 23) + 127)", "(-r + (1 << 23) + 128)"),
     "matvec bias": ("ern_products.h", "int32_t a = l->bias[row], b", "int32_t a = 0, b"),
     "relu": ("ern_net.c", "y < l->floor ? l->floor : y", "y"),
     "depthwise channel": ("ern_products.h", "window + row / each", "window + (row / each + 1u) % channels"),
@@ -176,7 +176,7 @@ C_FAULTS = {
     "front-end history": ("ern_frontend.c", "pcm[f->hop - past + i]", "pcm[i]"),
     "affine rounding": ("ern_log.h", "((int32_t)1 << (shift - 1))", "0"),
     "log table entry": ("ern_log.h", "15055", "15155"),
-    "mel weight": ("ern_frontend.c", "MEL_ONE - up", "MEL_ONE - up - 1u"),
+    "mel weight": ("ern_frontend.c", "whole * MEL_ONE - upper", "whole * (MEL_ONE - 1u) - upper"),
 }
 
 

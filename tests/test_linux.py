@@ -402,8 +402,8 @@ def test_a_new_linux_board_is_one_file(words: Path, tmp_path: Path) -> None:
 def test_what_linux_boards_do_not_take(words: Path, tmp_path: Path) -> None:
     for args, message in (
         (("build", words, "--board", "raspberry-pi-4", "--audio", "x.c"), "leave --audio out"),
-        (("run", words, "--board", "raspberry-pi-4", "--gdb", "x:1"), "leave --gdb and --emulator out"),
-        (("run", words, "--board", "raspberry-pi-4", "--emulator", "unicorn"), "leave --gdb and --emulator out"),
+        (("run", words, "--board", "raspberry-pi-4", "--gdb", "x:1"), "leave --gdb, --probe and --emulator out"),
+        (("run", words, "--board", "raspberry-pi-4", "--emulator", "unicorn"), "leave --gdb, --probe and --emulator out"),
         (("flash", words, "--board", "raspberry-pi-4"), "is a Linux board; `edgernn deploy"),
         (("build", words, "--board", tmp_path / "none.toml"), "Cannot read the board file"),
     ):

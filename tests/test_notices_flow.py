@@ -139,9 +139,15 @@ def test_a_spotters_judge_passes_on_what_was_asked(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(
         judge, "compare_stream", lambda n, r, d, split, s: asked.update(stream=(n, r.graph, d, split, s)) or "stream"
     )
+    monkeypatch.setattr(
+        judge, "spotting", lambda n, r, d, split, hours: asked.update(spotting=(n, r.graph, d, split, hours)) or "spotting"
+    )
     found = judge.judge(net, g, data, Question("validation", 7.0), QUIET)  # type: ignore[arg-type]
-    assert found == {"runtime": "numpy", "clips": "clips", "stream": "stream"}
-    assert asked == {"clips": (net, g, data, "validation"), "stream": (net, g, data, "validation", 7.0)}
+    assert found == {"runtime": "numpy", "spotting": "spotting", "clips": "clips", "stream": "stream"}
+    assert asked == {
+        "clips": (net, g, data, "validation"), "stream": (net, g, data, "validation", 7.0),
+        "spotting": (net, g, data, "validation", 6 * 7.0 / 3600),
+    }  # fmt: skip
     assert judge.judge(net, g, data, Question(runtime="onnx"), QUIET)["runtime"] == "onnx"  # type: ignore[arg-type]
 
 
