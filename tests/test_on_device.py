@@ -157,6 +157,15 @@ int main(void)
         assert lowest <= int(answer(tmp_path, head + main)) <= highest, change
 
 
+def test_a_self_test_does_not_hear_what_the_other_model_heard(tmp_path: Path) -> None:
+    """TOGETHER leaves sound in the shared history; this model's features are not at their ends in the loud first step."""
+    net = random_net("gru", 12)
+    loud = replace(net, mean=np.full(40, 21000.0), deviation=np.full(40, 6000.0))
+    for g, prefix in ((quantized(net, "int8"), "kws"), (quantized(loud, "int8x16"), "other")):
+        export_c(g, tmp_path, prefix)
+    assert answer(tmp_path, TOGETHER, np.zeros(0, np.int16)) == b""
+
+
 def test_thresholds_are_named_and_can_be_set(tmp_path: Path) -> None:
     """Each keyword's own; wrong ones are refused; a reset puts the recipe's back."""
     g = quantized(random_net("gru", 16, seed=1), "int8x16")
