@@ -154,7 +154,7 @@ def export(
     scheme: Scheme = None,
     prefix: Annotated[str, typer.Option(help="Prefix of every public C name; default: the task's own.")] = "",
     kernel: Annotated[
-        str, typer.Option(help="c: faster C for one kind of core, same bits: dsp (Cortex-M4, M7, M33); default: plain C.")
+        str, typer.Option(help="c: faster C for one kind of core, same bits: see docs/kernels.md; default: plain C.")
     ] = "",
     stateful: Annotated[bool, typer.Option("--stateful", help="tflite: keep the state in resource variables.")] = False,
     clip: Annotated[bool, typer.Option("--clip", help="tflite: a whole clip in one call, for hosts; large.")] = False,

@@ -152,7 +152,7 @@ def render_header(g: NetGraph, prefix: str = "", kernel: Kernel | None = None) -
 
 def c_sources(task: Task, kernel: Kernel | None = None) -> tuple[str, ...]:
     """The C files beside the header that a firmware compiles."""
-    return (*task.c.sources, *(kernel.sources if kernel else ()))
+    return (*task.c.sources, *(kernel.compiled if kernel else ()))
 
 
 def common_values(task: Task, g: NetGraph, prefix: str, kernel: Kernel | None = None) -> dict[str, Any]:
@@ -215,7 +215,8 @@ def export_c(g: NetGraph, folder: Path, prefix: str = "", kernel: Kernel | None 
     for name in task.c.examples:
         text = template(task, f"{name}.jinja").render(common_values(task, g, prefix, kernel))
         contents[folder / "examples" / f"{prefix}_{name}"] = text_bytes(text)
-    return write_all({**contents, **runtime_files(folder), **kernel_files(folder, kernel)})
+    contents |= {folder / name: data for name, data in (kernel.files() if kernel else {}).items()}
+    return write_all({**contents, **runtime_files(folder)})
 
 
 def export_app(g: NetGraph, folder: Path, kernel: Kernel | None = None) -> Path:
@@ -240,9 +241,3 @@ def runtime_files(folder: Path) -> dict[Path, bytes]:
     """The C99 runtime as it is to lie in `folder`."""
     runtime = Path(str(files("firmware_export") / "runtime"))
     return {folder / source.name: source.read_bytes() for source in sorted(runtime.glob("ern_*.[ch]"))}
-
-
-def kernel_files(folder: Path, kernel: Kernel | None) -> dict[Path, bytes]:
-    """The kernel's C as it is to lie in `folder`."""
-    files_of = sorted(kernel.folder.glob("ern_*.[chS]")) if kernel else []
-    return {folder / source.name: source.read_bytes() for source in files_of}

@@ -68,7 +68,7 @@ def make_plan(g: NetGraph, kernel: Kernel | None = None) -> Plan:
 
 def _lines(g: NetGraph, step: Step, at: _Places, kernel: Kernel | None) -> list[str]:
     if kernel and step.fused:
-        return _loop(g, step, at, kernel)
+        return _loop(g, step, at)
     op = step.ops[0]
     return _fast_product(g, op, at) if op.output in at.fast else EMIT[op.kind](g, op, at)
 
@@ -287,7 +287,7 @@ def _fast_product(g: NetGraph, op: Op, at: _Places) -> list[str]:
     return [*lines, f"ern_fast_matvec({at[op.output]}, &@_{c_name(op.output)}, {operand}, {rows}u);"]
 
 
-def _loop(g: NetGraph, step: Step, at: _Places, kernel: Kernel) -> list[str]:
+def _loop(g: NetGraph, step: Step, at: _Places) -> list[str]:
     """One loop over the entries of several operations; what nobody else reads lives in its variables."""
     made, given, body = {op.output for op in step.ops}, dict[str, str](), list[str]()
 
@@ -300,7 +300,7 @@ def _loop(g: NetGraph, step: Step, at: _Places, kernel: Kernel) -> list[str]:
     for op in step.ops:
         attribute = ENTRYWISE[op.kind]
         arguments = [*map(entry, op.inputs), *([str(op.attrs[attribute])] if attribute else [])]
-        body.append(f"        const int32_t {c_name(op.output)} = {kernel.entries}{op.kind}({', '.join(arguments)});")
+        body.append(f"        const int32_t {c_name(op.output)} = ern_fast_{op.kind}({', '.join(arguments)});")
         if op.output in step.kept:
             wide = " * 256" if op.output in at.wide else ""
             body.append(f"        to_{c_name(op.output)}[i] = ({at.ctype(op.output)})({c_name(op.output)}{wide});")

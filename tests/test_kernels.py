@@ -167,10 +167,10 @@ def test_entries_are_exact_over_all_inputs(name: str, board: str, tmp_path: Path
     """Sigmoid, tanh, narrowing and the cell's scale over all 65,536, sums and products over as many pairs with the corners."""
     need(board, "gcc", "qemu")
     kernel, b = kernels()[name], load_board(board)
-    source = ENTRIES.replace("KERNEL.h", kernel.header).replace("PRE_", kernel.entries)
+    source = ENTRIES.replace("KERNEL.h", kernel.header).replace("PRE_", "ern_fast_")
     (tmp_path / "t.c").write_text(source)
     export_c(graphs("int8")["gru"], tmp_path, "model", kernel)
-    sources = [tmp_path / "t.c", *(tmp_path / x for x in kernel.sources), tmp_path / "ern_net.c"]
+    sources = [tmp_path / "t.c", *(tmp_path / x for x in kernel.compiled), tmp_path / "ern_net.c"]
     firmware = build(sources, b, tmp_path / "x.elf", include_dirs=[tmp_path], toolchain=find_toolchain(b, "gcc"))
     assert run(firmware, b, args=("x",), workdir=tmp_path, emulator="qemu", timeout_s=120).exit_code == 0
     found = np.fromfile(tmp_path / "out", "<i2").reshape(-1, 65536).astype(np.int64)

@@ -1,7 +1,8 @@
 """Kernels: faster C for one kind of core, with the bits of the plain runtime. One folder each, found by its name.
 
-A kernel says how the matrices are laid out for it, which products it takes, and what its entry functions are called; the
-emitter lays weights out and writes fused loops. What a kernel does not take stays with the plain functions.
+A kernel says how the matrices are laid out for it and which products it takes; the emitter lays weights out and writes fused
+loops. What the emitter calls, and the entries of those loops, are in `_shared`. What a kernel does not take stays with the
+plain functions.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from edgernn.core.graph import NetGraph
 from edgernn.core.structure import Op
 from edgernn.errors import EdgernnError
 
+_SHARED = Path(__file__).parent / "_shared"
 PLAIN = "plain"  #: the name of no kernel: the definition in C
 
 
@@ -29,7 +31,16 @@ class Kernel(ABC):
     cores: ClassVar[tuple[str, ...]]  #: of boards, by their `cpu`: which `auto` chooses it for
     sources: ClassVar[tuple[str, ...]]
     header: ClassVar[str]
-    entries: ClassVar[str]  #: what the names of its entry functions begin with
+
+    @property
+    def compiled(self) -> tuple[str, ...]:
+        """All C files to compile: those that kernels share, and its own."""
+        return (*(path.name for path in sorted(_SHARED.glob("*.c"))), *self.sources)
+
+    def files(self) -> dict[str, bytes]:
+        """Every C file by name, as an export takes it along."""
+        found = [path for folder in (_SHARED, self.folder) for path in sorted(folder.glob("ern_*.[chS]"))]
+        return {path.name: path.read_bytes() for path in found}
 
     @property
     def folder(self) -> Path:

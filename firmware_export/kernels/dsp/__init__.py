@@ -17,7 +17,6 @@ class Dsp(BlockKernel):
     cores = ("cortex-m4", "cortex-m7", "cortex-m33")
     sources = ("ern_dsp.c", "ern_dsp_rows.S")
     header = "ern_dsp.h"
-    entries = "ern_dsp_"
     rows, columns = 4, 4
     shifts = (16, 32)
     in_words = True

@@ -15,7 +15,6 @@ class Rv32(BlockKernel):
     cores = ("rv32imc",)
     sources = ("ern_rv32.c",)
     header = "ern_rv32.h"
-    entries = "ern_rv32_"
     rows, columns = 8, 4
     shifts = (17, 33)
     in_words = False

@@ -1,0 +1,35 @@
+/* What the emitter calls of a kernel, whichever it is. The bits are the plain runtime's.
+ *
+ * Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef ERN_FAST_H
+#define ERN_FAST_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A matrix product. stream: of each of the kernel's blocks of rows their biases, weights and scales, as its class lays them out;
+ * filled up with zeros. */
+typedef struct {
+    const uint32_t *stream;
+    uint16_t rows, groups;     /* groups of four columns */
+    uint16_t relu, columns;
+} ern_fast_linear;
+
+/* y[n][rows] from x[n][columns]; up to three entries after x are read, and do not count. */
+void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n);
+
+/* y[i] = 256 x[i]; x and y at words, n may be filled up to a multiple of four. */
+void ern_fast_widen(int16_t *y, const int8_t *x, uint32_t n);
+
+/* base | slope << 16 of each step of the sigmoid table */
+extern const uint32_t ern_fast_curve[256];
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

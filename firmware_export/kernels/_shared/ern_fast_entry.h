@@ -1,0 +1,69 @@
+/* Entries of fused loops, made of what a kernel's header has defined before it includes this:
+ *
+ *   ern_fast_sat16(x)   x in int16's range
+ *   ern_fast_relu(x)    x in 0 .. 32767
+ *   ern_fast_sat8(x)    x >> 7 in int8's range
+ *   ern_fast_abs(x)     |x|
+ *
+ * Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef ERN_FAST_ENTRY_H
+#define ERN_FAST_ENTRY_H
+
+#include "ern_fast.h"
+
+static inline int32_t ern_fast_add(int32_t a, int32_t b)
+{
+    return ern_fast_sat16(a + b);
+}
+
+static inline int32_t ern_fast_sub(int32_t a, int32_t b)
+{
+    return ern_fast_sat16(a - b);
+}
+
+static inline int32_t ern_fast_add_relu(int32_t a, int32_t b)
+{
+    return ern_fast_relu(a + b);
+}
+
+static inline int32_t ern_fast_mul(int32_t a, int32_t b, int32_t shift)
+{
+    const int32_t t = (a * b + 1) >> 1;
+    return ern_fast_sat16((t + (t >> 31) + ((int32_t)1 << (shift - 1))) >> shift);
+}
+
+/* The curve at |v|, 2^bits steps between entries; beyond its end it is as at its end. */
+static inline int32_t ern_fast_at(int32_t v, uint32_t bits)
+{
+    const uint32_t most = (255u << bits) - 1u;
+    uint32_t a = ern_fast_abs(v), word;
+    a = a > most ? most : a;
+    word = ern_fast_curve[a >> bits];
+    return (int32_t)((word & 0xFFFFu) << bits) + (int32_t)(a & ((1u << bits) - 1u)) * (int32_t)(word >> 16);
+}
+
+static inline int32_t ern_fast_sigmoid(int32_t x)
+{
+    const int32_t v = (9 * x + 1) >> 1, negative = v >> 31;
+    return ((ern_fast_at(v, 9) ^ negative) + 512 + (negative & (1 << 25))) >> 10;
+}
+
+static inline int32_t ern_fast_tanh(int32_t x)
+{
+    const int32_t v = (9 * x + 1) >> 1;
+    return (((ern_fast_at(v, 8) - (1 << 23)) ^ (v >> 31)) + 128) >> 8;
+}
+
+static inline int32_t ern_fast_cell_to_preact(int32_t c, int32_t exponent)
+{
+    return ern_fast_sat16((((int32_t)1 << (14 - exponent)) * c + 3 + 6 * 262144) / 6 - 262144);
+}
+
+static inline int32_t ern_fast_narrow(int32_t x)
+{
+    const int32_t t = (x + 1) >> 1;
+    return ern_fast_sat8(t + 64 + (t >> 31));
+}
+
+#endif
