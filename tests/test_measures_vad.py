@@ -193,7 +193,7 @@ def test_a_decibel_is_a_third_of_an_octave_of_power() -> None:
 
     logs = np.full((1, 10, 20), 512 * 20, np.int16)
     fresh = FreshStreams(recipe().mix, recipe().frontend, banks.Banks(logs, np.ones((1, 10), bool), logs))
-    object.__setattr__(fresh, "_filters", lambda count, *_: np.full((count, 20), 10.0, np.float32))
+    object.__setattr__(fresh._energies, "filters", lambda count, *_: np.full((count, 20), 10.0, np.float32))
     object.__setattr__(fresh, "_moves", lambda count, frames, rng: np.zeros((count, frames), np.float32))
     assert np.allclose(fresh._one(2, np.random.default_rng(0)) / 2.0**20, 10, rtol=1e-3)
 

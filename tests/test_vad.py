@@ -177,7 +177,7 @@ def test_adding_energies_is_adding_sound(snr: float, level: float) -> None:
     said = np.tile(np.arange(200) >= 100, (n, 1))
     fresh = FreshStreams(recipe.mix, front, Banks(logs[0], said, logs[1]))
     flat: Any = lambda count, strength, rng: np.zeros((count, front.bands), np.float32)  # noqa: E731
-    object.__setattr__(fresh, "_filters", flat)
+    object.__setattr__(fresh._energies, "filters", flat)
     energies, truth = fresh.draw(64, np.random.default_rng(1))
     assert truth[:, 100:].all() and not truth[:, :100].any()
     whole = talk + white * 10 ** (-snr / 20)

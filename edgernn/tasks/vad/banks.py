@@ -1,15 +1,11 @@
-"""What training streams are mixed from, as band energies: talk, where it is speech, and noise. Made once, kept beside the data.
-
-Sound becomes band energies before it is mixed, not after: so every update can hear streams that none has heard before, for a
-tenth of what it costs to learn from them. A few thousand streams that are heard again and again are learnt by heart.
-"""
+"""What training streams are mixed from, as band energies: talk, where it is speech, and noise. Made once, kept with the data."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +14,18 @@ from numpy.typing import NDArray
 
 from edgernn.artifacts import replacing
 from edgernn.data.corpus import Dataset
+from edgernn.data.energies import levelled, without_floor
 from edgernn.data.noise import make_noise
 from edgernn.signal import native
-from edgernn.signal.audio import SAMPLE_RATE, Float32, Int16, to_float, to_int16
+from edgernn.signal.audio import Float32, to_float
 from edgernn.signal.log_mel import FrontEndParams, make_tables
 from edgernn.tasks.vad.recipe import VadRecipe
 from edgernn.tasks.vad.streams import Streams
 from edgernn.tasks.vad.truth import GRID, Bools
 
 Progress = Callable[[str, int, int], None]
-_LEVEL = 0.1  #: rms of what goes into the front end: far above its floor, far below full scale
 _MADE = ("impulses", "white", "pink", "brown", "hum50", "hum60")
 _AT_ONCE = 64
-
-
-def without_floor(frontend: FrontEndParams) -> FrontEndParams:
-    """The front end of the banks: the floor is added after mixing."""
-    return replace(frontend, floor_log2=0)
 
 
 class Stems(Streams):
@@ -101,7 +92,7 @@ def _make(source: Stems, frontend: FrontEndParams, count: int, paths: list[Path]
         some = range(begin, min(begin + _AT_ONCE, count))
         talks, noises = [source.talk() for _ in some], [source.one_noise() for _ in some]
         for kept, sounds in ((made[0], [x for x, _ in talks]), (made[2], noises)):
-            kept.append(native.log_mels(np.stack([_levelled(x) for x in sounds]), bare, tables))
+            kept.append(native.log_mels(np.stack([levelled(x) for x in sounds]), bare, tables))
         made[1].append(np.stack([_on_frames(said, frontend.hop, made[0][-1].shape[1]) for _, said in talks]))
         progress("preparing speech and noise", some[-1] + 1, count)
     for path, parts in zip(paths, made, strict=True):
@@ -109,20 +100,7 @@ def _make(source: Stems, frontend: FrontEndParams, count: int, paths: list[Path]
             np.save(file, np.concatenate(parts))
 
 
-def _levelled(x: Float32) -> Int16:
-    rms = max(float(np.sqrt(np.mean(np.square(x)))), 1e-9)
-    return to_int16(x * np.float32(min(_LEVEL / rms, 0.99 / max(float(np.abs(x).max()), 1e-9))))
-
-
 def _on_frames(said: Bools, hop: int, frames: int) -> Bools:
     """Truth on the grid of 10 ms -> of each frame of the front end."""
     at = (np.arange(frames) * hop + hop // 2) // GRID
     return said[np.minimum(at, len(said) - 1)]
-
-
-def full_scale(frontend: FrontEndParams) -> float:
-    """The band energies of a sound with an rms of full scale, summed."""
-    white = to_int16((_LEVEL * np.random.default_rng(0).standard_normal((1, 2 * SAMPLE_RATE))).astype(np.float32))
-    bare = without_floor(frontend)
-    logs = native.log_mels(white, bare, make_tables(bare))[0, 5:]
-    return float(np.exp2(logs / 512).sum(1).mean() / _LEVEL**2)
