@@ -53,7 +53,7 @@ class Energies:
 
     def to_features(self, energies: Float32) -> Int16:
         """Log2 Q9 as the front end gives them, with its floor."""
-        return np.rint(512 * np.log2(energies + self._floor)).astype(np.int16)
+        return np.asarray(np.rint(512 * np.log2(energies + self._floor)), np.int16)
 
     def sum(self, a: Float32, b: Float32, rng: np.random.Generator) -> Float32:
         """Two sounds at a time; in a band they add up by their phases, which are drawn."""
@@ -84,7 +84,7 @@ class Energies:
 
 def of_logs(logs: Int16) -> Float32:
     """Features log2 Q9 without a floor -> energies."""
-    return np.exp2(logs.astype(np.float32) / 512)
+    return np.asarray(np.exp2(logs.astype(np.float32) / 512), np.float32)
 
 
 def summed(x: Float32) -> Float32:

@@ -36,6 +36,7 @@ class Engine(ABC):
     REMEMBERS: ClassVar[bool] = False  #: whether what was said before changes the bits of what comes after
     KEPT: ClassVar[bool] = True  #: whether what it says is worth keeping on disk
     SECONDS: ClassVar[float] = 0.02  #: of one core that a word takes it, about
+    NATURAL: ClassVar[float] = 1.0  #: how often it is drawn among other engines: the nearer to people, the more
 
     def __init__(self, name: str, language: str = "en", folder: str = "") -> None:
         """`folder`: where its recordings lie, for an engine that has some."""

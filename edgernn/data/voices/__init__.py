@@ -25,3 +25,8 @@ def make_engine(name: str, language: str = "en", folder: str = "") -> Engine:
         raise EdgernnError(f"there are no voices {name!r}; the engines are {', '.join(engine_names())}")
     engine: Engine = found_module(__name__, name).ENGINE(name, language, folder)
     return engine
+
+
+def naturalness(name: str) -> float:
+    """See `Engine.NATURAL`."""
+    return float(found_module(__name__, name).ENGINE.NATURAL)

@@ -59,6 +59,7 @@ class Kokoro(Engine):
 
     LICENCE = "Kokoro-82M, Apache-2.0; phonemes by espeak-ng"
     CONTROLS = frozenset({"rate", "take"})
+    NATURAL = 3.0
     SECONDS = 1.0
 
     def __init__(self, name: str, language: str = "en", folder: str = "") -> None:

@@ -22,6 +22,7 @@ class Recorded(Engine):
     LICENCE = "as its owner says"
     CONTROLS = frozenset({"take"})
     KEPT = False
+    NATURAL = 3.0
     SECONDS = 0.0
 
     def missing(self) -> str:

@@ -65,13 +65,16 @@ class SpotTrain(TrainParams):
 
 @dataclass(frozen=True)
 class StreamParams:
-    """What `train.kind = "streams"` learns from: sequences composed of the train split. Ranges are uniform, shares 0 to 1.
+    """What `train.kind = "streams"` learns from: sequences composed anew of the train split. Ranges are uniform, shares 0 to 1.
 
     speech + words <= 1; the rest is noise. A keyword's target is the mean of its `best_steps` highest logits in `target_ms`
     around its end; from its middle to `ignored_ms` after its end nothing else is asked; everywhere else it should be off.
     """
 
-    count: int = 4000  #: sequences; an epoch hears each of them once
+    count: int = 4000  #: sequences of an epoch, no two alike
+    variants: int = 3  #: of each recording of a word that sequences are composed of: other speeds and rooms
+    talk: int = 2500  #: pieces of running speech that they are composed of
+    noise: int = 2000  #: pieces of noise
     seconds: float = 5.0  #: of a sequence
     speech: float = 0.55  #: sequences of running speech
     words: float = 0.25  #: sequences of other words and parts of keywords, one after the other
@@ -82,8 +85,7 @@ class StreamParams:
     room: float = 0.3
     level_dbfs: tuple[float, float] = (-45.0, -15.0)  #: of a sequence; its peak stays below full scale
     speed: float = 0.1  #: ± fraction of each word and stretch of speech; pitch follows
-    behind: float = 0.5  #: sequences that get, anew in each epoch, other sound of the train split behind them
-    behind_db: tuple[float, float] = (3.0, 25.0)  #: so far below
+    behind: float = 0.2  #: noises with other people's talk in them
     warp: float = 0.1  #: ± fraction by which a sequence's mel bands are stretched: other vocal tracts
     target_ms: tuple[float, float] = (-200.0, 400.0)
     ignored_ms: float = 600.0
@@ -99,7 +101,7 @@ class StreamParams:
         check_ranges(
             "streams", self,
             {"count": (1, 1_000_000), "seconds": (1, 60), "quiet_s": (0, 10), "snr_db": (-100, 150), "level_dbfs": (-150, 0),
-             "behind_db": (-100, 150),
+             "variants": (1, 1000), "talk": (1, 1_000_000), "noise": (1, 1_000_000),
              "speed": (0, 0.9), "warp": (0, 0.5), "target_ms": (-5000, 5000), "ignored_ms": (0, 5000), "best_steps": (1, 100),
              "negative": (0, 100), "rounds": (0, 10), "hours": (0.01, 1000), **dict.fromkeys(shares, (0, 1))},
         )  # fmt: skip

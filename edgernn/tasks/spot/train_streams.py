@@ -18,8 +18,9 @@ from edgernn.errors import EdgernnError
 from edgernn.runs import CHECKPOINT
 from edgernn.signal.log_mel import make_tables
 from edgernn.tasks import make_recipe
-from edgernn.tasks.spot.bank import NONE, Bank, negative_pieces, training_bank, validation_bank
+from edgernn.tasks.spot.bank import negative_pieces, training_streams, validation_bank
 from edgernn.tasks.spot.det import FAINT, Evidence, peaks, smoothed
+from edgernn.tasks.spot.fresh import MOST_MARKS, NONE, Bank
 from edgernn.tasks.spot.hearing import LATE_S
 from edgernn.tasks.spot.losses import Asked, asked, stream_loss
 from edgernn.tasks.spot.recipe import SpotNet, SpotRecipe
@@ -31,7 +32,7 @@ SMOOTHING_MS = 400.0  #: with which an epoch is judged, and hard examples are fo
 JUDGED_AT = (1.0, 10.0)  #: false accepts an hour of each keyword at which an epoch's misses count
 WAKES = 200  #: hard examples of each keyword that a round takes, at most
 WAKING = 0.1  #: a mean posterior that counts as woken
-DB = 10 * np.log10(2)  #: of a doubled energy
+STATISTICS_STREAMS = 512  #: from which the bands' means and deviations are taken
 LEAD = 0.7  #: share of a hard example that lies before what woke the net
 
 
@@ -63,7 +64,7 @@ def check_split(dataset: Dataset) -> None:
 
 
 class StreamTrainer(Trainer):
-    """An epoch hears every sequence once; after a round of listening, hard examples as well."""
+    """An epoch is `streams.count` sequences, composed anew; after a round of listening, hard examples are among them."""
 
     parts = ("said", "quiet")
     judged = ("missed",)
@@ -73,14 +74,14 @@ class StreamTrainer(Trainer):
     ) -> None:
         check_split(dataset)
         self.recipe, self.labels = recipe, labels
-        self.bank = training_bank(dataset, recipe, labels, progress)
+        self.streams = training_streams(dataset, recipe, progress)
         self._validation = validation_bank(dataset, recipe, labels, progress)
         self._quiet = {split: negative_pieces(dataset, recipe, split, progress) for split in ("train", "validation")}
-        logs = self.bank.log_mel[::4].astype(np.float64)
-        self.mean, self.deviation = logs.mean((0, 1)), logs.std((0, 1))
+        some = self.streams.draw(STATISTICS_STREAMS, np.random.default_rng([recipe.seed, 44])).log_mel.astype(np.float64)
+        self.mean, self.deviation = some.mean((0, 1)), some.std((0, 1))
         torch.manual_seed(recipe.seed)
         net = Net(recipe.net_layers(labels), recipe.train.dropout)
-        batches = max(1, len(self.bank.log_mel) // recipe.train.batch)
+        batches = max(1, recipe.streams.count // recipe.train.batch)
         super().__init__(recipe.to_dict(), net, recipe.train, batches, device, {"dataset": dataset.id})
         self.best: dict[str, Tensor] = {}
         self._best_score, self.hard = 2.0, torch.zeros((0, 2), dtype=torch.int64)
@@ -93,16 +94,13 @@ class StreamTrainer(Trainer):
             self.listen()
         batch = self.recipe.train.batch
         hard = round(self.recipe.streams.hard * batch) if len(self.hard) else 0
-        order = rng.permutation(len(self.bank.log_mel))
-        for i in range(self.batches_per_epoch):
-            index = order[i * batch : (i + 1) * batch - hard]
-            rows = Bank(self.bank.log_mel[index], self.bank.marks[index])
+        for _ in range(self.batches_per_epoch):
+            rows = self.streams.draw(batch - hard, rng)
             yield self._heard(joined(rows, self.woken(hard, rng)) if hard else rows, rng)
 
     def _heard(self, rows: Bank, rng: np.random.Generator) -> tuple[Tensor, Asked]:
-        p, s = self.recipe.train, self.recipe.streams
-        logs = with_behind(rows.log_mel, self._quiet["train"], s.behind, s.behind_db, rng)
-        x = normalised(warped_bands(logs, s.warp, rng), self.mean, self.deviation)
+        p = self.recipe.train
+        x = normalised(warped_bands(rows.log_mel, self.recipe.streams.warp, rng), self.mean, self.deviation)
         x = mask_bands(tilt(x, p.tilt, rng), p, rng)
         return x.to(self.device), self._asked(rows).to(self.device)
 
@@ -140,12 +138,12 @@ class StreamTrainer(Trainer):
 
     def woken(self, count: int, rng: np.random.Generator) -> Bank:
         """`count` sequences, each of two cuts around what woke the net; no keyword is in them."""
-        frames, logs = self.bank.log_mel.shape[1], self._quiet["train"]
+        frames, logs = self._validation.log_mel.shape[1], self._quiet["train"]
         half = frames // 2 // self.recipe.frames_per_step * self.recipe.frames_per_step
         pick = self.hard[torch.from_numpy(rng.integers(len(self.hard), size=(count, 2)))].tolist()
         cuts = np.stack([np.concatenate([around(logs[i], at, n) for (i, at), n in zip(two, (half, frames - half), strict=True)])
                          for two in pick])  # fmt: skip
-        marks = np.full((count, *self.bank.marks.shape[1:]), NONE, np.int32)
+        marks = np.full((count, MOST_MARKS, 3), NONE, np.int32)
         return Bank(cuts, marks)
 
     # Validation ---------------------------------------------------------------------------
@@ -220,23 +218,6 @@ def around(logs: NDArray[np.int16], at: int, frames: int) -> NDArray[np.int16]:
 def joined(a: Bank, b: Bank) -> Bank:
     """Both."""
     return Bank(np.concatenate((a.log_mel, b.log_mel)), np.concatenate((a.marks, b.marks)))
-
-
-def with_behind(
-    log_mel: NDArray[np.int16], sound: NDArray[np.int16], share: float, db: tuple[float, float], rng: np.random.Generator
-) -> NDArray[np.int16]:
-    """A share of sequences [N, T, bands] (Q9 log2) with a stretch of `sound` added to its energies, `db` below.
-
-    A level is what the loudest band exceeds in a tenth of the frames.
-    """
-    out, frames = log_mel.copy(), log_mel.shape[1]
-    for i in np.flatnonzero(rng.random(len(log_mel)) < share):
-        piece, first = int(rng.integers(len(sound))), int(rng.integers(sound.shape[1] - frames + 1))
-        own, other = (x.astype(np.float32) / 512 for x in (log_mel[i], sound[piece, first : first + frames]))
-        level, heard = (np.percentile(x.max(1), 90) for x in (own, other))
-        shift = np.float32(level - heard - rng.uniform(*db) / DB)
-        out[i] = np.rint(512 * np.logaddexp2(own, other + shift))
-    return out
 
 
 def warped_bands(log_mel: NDArray[np.int16], amount: float, rng: np.random.Generator) -> NDArray[np.int16]:

@@ -1,4 +1,4 @@
-"""What training streams are mixed from, as band energies: talk, where it is speech, and noise. Made once, kept with the data."""
+"""What training streams are mixed from, as band energies: talk, where it is speech, and noise. Made once and kept."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class FreshStreams:
             self._energies.filters(count, self._mix.noise_filter, rng)[:, None]
             + self._moves(count, logs.shape[1], rng)[:, :, None]
         )
-        return of_logs(logs) * np.exp2(DB * db)
+        return np.asarray(of_logs(logs) * np.exp2(DB * db), np.float32)
 
     def _moves(self, count: int, frames: int, rng: np.random.Generator) -> Float32:
         """dB [count, T]: still, a step, slow wandering, or there for a while only."""
