@@ -18,20 +18,22 @@ from edgernn.data.corpus import SPEECH, UNKNOWN, Dataset
 from edgernn.errors import EdgernnError
 from edgernn.signal.audio import SAMPLE_RATE
 from edgernn.tasks import make_recipe
-from edgernn.tasks.spot import TASK, hearing
-from edgernn.tasks.spot.compose import CHAINED, MARGIN, NOISY, SPOKEN, Composer, sounding
+from edgernn.tasks.spot import TASK, bank, hearing
+from edgernn.tasks.spot.compose import MARGIN, Composer, sounding
 from edgernn.tasks.spot.decision import Decision, detect
 from edgernn.tasks.spot.det import LEAST, MOST, RATES, Evidence, choose, peaks, smoothed
+from edgernn.tasks.spot.fresh import CHAINED, NOISY, NONE, SPOKEN, FreshStreams, Voices
 from edgernn.tasks.spot.recipe import SpotRecipe, StreamParams
 from edgernn.tasks.spot.scoring import score_heard
 from edgernn.tasks.spot.show import verdict
+from edgernn.tasks.spot.stock import PEOPLE, Stock, Word, speaker
 
 QUIET = lambda *_: None  # noqa: E731
 
 
 def recipe(**streams: Any) -> SpotRecipe:
     """A net of eight units that learns from sequences of two seconds."""
-    small = {"count": 24, "seconds": 2.0, "hours": 0.05, **streams}
+    small = {"count": 24, "seconds": 2.0, "hours": 0.05, "talk": 6, "noise": 6, "variants": 2, **streams}
     found = make_recipe(
         {"name": "streams", "data": {"keywords": ["stop"]}, "frontend": {"bands": 20},
          "layers": [{"cell": "conv", "kernel": 3, "stride": 2, "units": 8}, {"cell": "gru", "units": 8}],
@@ -79,8 +81,8 @@ def test_a_keyword_is_marked_where_it_sounds_and_has_quiet_around_it(data: Datas
     rests = []
     for seed in range(30):
         c = composer(padded(data), seed, quiet=1.0)
-        x = talk.copy()
-        mark = c._lay(x, 0, c.samples)
+        x, row = talk.copy(), said(data)
+        mark = c._lay(x, row)
         assert mark and mark.label == "stop"
         outside = np.concatenate([x[mark.begin - 1500 : mark.begin - MARGIN], x[mark.end + MARGIN : mark.end + 1500]])
         assert np.abs(outside).max() == 0, "a tenth of a second is silent at least"
@@ -88,47 +90,150 @@ def test_a_keyword_is_marked_where_it_sounds_and_has_quiet_around_it(data: Datas
         assert min(inside[0], inside[-1]) > 10**-2.6 * inside.max(), "no silence is counted to the word"
         rests.append(int(np.flatnonzero(np.abs(x[mark.end + MARGIN :]) > 0)[0]))
     assert min(rests) + MARGIN >= 1600 - 2 and max(rests) > 4000, "and up to half a second"
-    c, x = composer(data, 3, quiet=0.0), talk.copy()
-    mark = c._lay(x, 0, c.samples)
+    c, x, row = composer(data, 3, quiet=0.0), talk.copy(), said(data)
+    mark = c._lay(x, row)
     assert mark
     assert np.abs(x[mark.end + MARGIN : mark.end + MARGIN + 400]).max() > 0, "without quiet the talk goes on"
 
 
 def test_a_keyword_without_room_is_left_out(data: Dataset) -> None:
-    c, x = composer(data), np.zeros(32000, np.float32)
-    assert c._lay(x, 0, 4000) is None and not x.any()
-
-
-def test_sequences_are_made_of_the_shares_that_were_asked_for(data: Dataset) -> None:
     c = composer(data)
-    kinds = [c._kind() for _ in range(4000)]
+    c.samples = 9600
+    x = np.zeros(c.samples, np.float32)
+    assert c._lay(x, said(data)) is None and not x.any()
+
+
+def said(data: Dataset) -> Any:
+    return next(r for r in data.rows if r.label == "stop" and r.split == "train")
+
+
+# Sequences ---------------------------------------------------------------------------
+
+T, BANDS, FRAME = 100, 20, 20  # of a sequence of two seconds; ms
+
+
+def reading(db: float, frames: int = 20, by: str = PEOPLE) -> Word:
+    """A word as loud in every band and frame; it sounds from its third frame to its last but two."""
+    return Word(np.full((frames, BANDS), round(512 * (20 + db / 3.0103)), np.int16), 2 * FRAME, (frames - 2) * FRAME, by)
+
+
+def streams(**changes: Any) -> FreshStreams:
+    """Of a loud keyword, a softer other word, talk that is softer still, and a noise."""
+    still = {"snr_db": [60, 60], "clean": 0.0, "behind": 0.0, **changes}
+    r = recipe(**still)
+    pieces = [np.full((3, T, BANDS), round(512 * (20 + db / 3.0103)), np.int16) for db in (-20, 0)]
+    fresh = FreshStreams(r.streams, r.frontend, Stock(((reading(30),),), (reading(10),), *pieces))
+    object.__setattr__(fresh._energies, "filters", lambda count, *_: np.zeros((count, BANDS), np.float32))
+    return fresh
+
+
+def test_sequences_are_made_of_the_shares_that_were_asked_for() -> None:
+    fresh, rng = streams(), np.random.default_rng(0)
+    kinds = [fresh.kind(rng) for _ in range(4000)]
     for kind, share in ((SPOKEN, 0.55), (CHAINED, 0.25), (NOISY, 0.2)):
         assert abs(kinds.count(kind) / 4000 - share) < 0.03
-    mute = replace(data, rows=tuple(r for r in data.rows if r.label != SPEECH))
-    c = composer(mute)
-    assert {c._kind() for _ in range(100)} == {CHAINED, NOISY}, "without running speech words stand for it"
-    drawn = [composer(data, seed).draw() for seed in range(60)]
-    counts = [len(s.marks) for s in drawn]
-    assert {0, 1, 2} == set(counts) and 0.6 < np.mean(counts) < 1.3
-    assert all(len(s.pcm) == 32000 and s.pcm.dtype == np.int16 and s.pcm.any() for s in drawn)
-    assert {s.kind for s in drawn} == {SPOKEN, CHAINED, NOISY}
+    mute = FreshStreams(fresh.p, recipe().frontend, replace(fresh._stock, talk=np.zeros((0, 0, BANDS), np.int16)))
+    assert {mute.kind(rng) for _ in range(100)} == {CHAINED, NOISY}, "without running speech words stand for it"
+    drawn = fresh.draw(400, rng)
+    counts = (drawn.marks[:, :, 0] != NONE).sum(1)
+    assert {0, 1, 2} == set(counts.tolist()) and 0.6 < counts.mean() < 1.3
+    assert drawn.log_mel.shape == (400, T, BANDS) and drawn.log_mel.dtype == np.int16
 
 
-def test_training_sequences_hear_the_train_split_alone(data: Dataset) -> None:
+def test_a_keyword_sounds_where_its_mark_says_and_has_quiet_around_it() -> None:
+    rests = []
+    for seed in range(40):
+        fresh, rng = streams(speech=1.0, words=0.0, quiet=1.0), np.random.default_rng(seed)
+        x = np.ones((T, BANDS), np.float32)
+        label, begin, end = fresh._lay(x, 0, T, rng)
+        first, last = begin // FRAME, end // FRAME
+        assert label == 0 and last - first == 16
+        assert (x[first:last] > 2.0**20).all(), "the keyword is there"
+        assert (x[max(0, first - 5) : max(0, first - 2)] == 0).all() and (x[last + 2 : last + 5] == 0).all()
+        assert last * FRAME <= 1000 * 2 - 500, "and half a second is left"
+        rests.append(int(np.flatnonzero(x[last + 2 :, 0])[0]) if x[last + 2 :, 0].any() else T)
+    assert min(rests) < 8 and max(rests) > 15
+    x = np.ones((T, BANDS), np.float32)
+    _, _, end = streams(quiet=0.0)._lay(x, 0, T, np.random.default_rng(1))
+    assert (x[end // FRAME + 3] == 1).all(), "without quiet the talk goes on"
+    x = np.ones((T, BANDS), np.float32)
+    assert streams()._lay(x, 0, 25, np.random.default_rng(1))[0] == NONE and (x == 1).all(), "no room: left out"
+
+
+def test_noise_lies_so_far_below_what_is_said() -> None:
+    for snr in (0.0, 20.0):
+        fresh, parts = streams(snr_db=[snr, snr], speech=1.0, words=0.0), []
+        object.__setattr__(fresh._energies, "sum", lambda a, b, rng, parts=parts: (parts.extend((a, b)), a + b)[1])
+        fresh.draw(50, np.random.default_rng(2))
+        loud = parts[0].sum(2) > 1e-3 * parts[0].sum(2).max(1, keepdims=True)
+        level = (parts[0].sum(2) * loud).sum(1) / loud.sum(1)
+        assert np.allclose(10 * np.log10(level / parts[1].sum(2).mean(1)), snr, atol=0.01), "over what is said"
+    quiet, loud = (
+        streams(snr_db=[20, 20], level_dbfs=[level, level]).draw(50, np.random.default_rng(3)) for level in (-40, -20)
+    )
+    apart = (loud.log_mel.astype(float) - quiet.log_mel).mean() / 512 * 3.0103
+    assert 15 < apart <= 20.5, "dB; peaks are held below full scale"
+
+
+def test_no_two_updates_hear_the_same_and_all_follows_the_generator() -> None:
+    fresh = streams(snr_db=[0, 20])
+    a, b, c = (fresh.draw(8, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert np.array_equal(a.log_mel, b.log_mel) and np.array_equal(a.marks, b.marks)
+    assert not np.array_equal(a.log_mel, c.log_mel)
+
+
+def test_chains_hold_other_words_and_parts_of_keywords_only() -> None:
+    fresh, word = streams(), reading(30)
+    lengths = {len(fresh._part(np.random.default_rng(seed))) for seed in range(80)}
+    assert min(lengths) == 4 and 8 <= max(lengths) <= 9, "a quarter to six tenths of sixteen frames"
+    ramp = replace(word, logs=word.logs + np.arange(20, dtype=np.int16)[:, None])
+    object.__setattr__(fresh, "_keywords", [Voices([ramp])])
+    ends = {int(fresh._part(np.random.default_rng(seed))[-1, 0] - word.logs[0, 0]) for seed in range(80)}
+    begins = {int(fresh._part(np.random.default_rng(seed))[0, 0] - word.logs[0, 0]) for seed in range(80)}
+    assert 17 in ends and 2 in begins, "the sound's own beginning or end"
+    fresh, heard = streams(), []
+    for seed in range(20):
+        x = np.zeros((T, BANDS), np.float32)
+        fresh._chain(x, np.random.default_rng(seed))
+        heard.append(x[:, 0])
+    loud = np.stack(heard) > 2.0**20 * 10**2.2  # a part of the keyword: no other word is as loud
+    assert loud.any() and ((np.stack(heard) > 0) & ~loud).sum() > loud.sum(), "mostly other words"
+
+
+def test_readings_of_people_and_of_natural_voices_are_not_drowned() -> None:
+    words = [*(reading(0, by="espeak") for _ in range(99)), reading(1, by="kokoro"), reading(2)]
+    voices, rng = Voices(words), np.random.default_rng(0)
+    drawn = [voices.draw(rng).by for _ in range(3500)]
+    for by, share in (("espeak", 1 / 7), ("kokoro", 3 / 7), (PEOPLE, 3 / 7)):
+        assert abs(drawn.count(by) / 3500 - share) < 0.03
+
+
+def test_who_spoke_is_known_by_a_recordings_name(data: Dataset) -> None:
+    row = said(data)
+    assert speaker(row) == PEOPLE
+    assert speaker(replace(row, source="flite:slt:1:stop")) == "flite"
+    assert speaker(replace(row, source="C:\\recordings\\stop.wav")) == PEOPLE
+
+
+def test_training_streams_hear_the_train_split_alone_and_are_prepared_once(data: Dataset) -> None:
+    need_module("torch")
     watched, heard = listening(data)
-    c = composer(watched)
-    for _ in range(15):
-        c.draw()
+    fresh = bank.training_streams(watched, recipe(talk=7), QUIET)
     assert {split for split, _ in heard} == {"train"}
     assert {"stop", UNKNOWN, SPEECH} <= {label for _, label in heard}
-
-
-def test_recordings_of_people_are_not_drowned_by_those_of_engines(data: Dataset) -> None:
-    row = next(r for r in data.rows if r.label == "stop" and r.split == "train")
-    rows = tuple(replace(row, source=f"engine:voice:{i}") for i in range(99))
-    many = replace(data, rows=(*rows, *(r for r in data.rows if r.label != "stop"), row))
-    groups = composer(many)._keywords["stop"]
-    assert sorted(map(len, groups)) == [1, 99], "half of the draws are the one recording"
+    rows = [r for r in data.rows if r.split == "train" and r.label == "stop"]
+    words = fresh._stock.keywords[0]
+    assert len(words) == 2 * len(rows) and len(fresh._stock.talk) == 7 and len(fresh._stock.noise) == 6
+    assert all(0 <= w.begin < w.end <= FRAME * len(w.logs) for w in words)
+    for w in words:
+        first, last = w.begin // FRAME, -(-w.end // FRAME)
+        power = np.exp2(w.logs.astype(float) / 512).sum(1)
+        assert power[first : last + 1].sum() > 0.9 * power.sum(), "the sound lies where it is said to"
+    heard.clear()
+    again = bank.training_streams(watched, recipe(talk=7), QUIET)
+    assert not heard, "kept"
+    assert all(np.array_equal(a.logs, b.logs) for a, b in zip(words, again._stock.keywords[0], strict=True))
+    assert again.draw(3, np.random.default_rng(0)).log_mel.shape == (3, T, BANDS)
 
 
 # What is asked ---------------------------------------------------------------------------
@@ -323,11 +428,16 @@ def test_what_wakes_the_net_is_found_and_trained_on(data: Dataset, monkeypatch: 
     assert t.hard.tolist() == [[1, 2 * at]]
     t.listen()
     assert t.hard.tolist() == [[1, 2 * at]], "what is known already is not added again"
+    given: list[Any] = []
+    real = t.streams.heard
+    monkeypatch.setattr(t.streams, "heard", lambda said, rng: (given.append(said), real(said, rng))[1])
     woken = t.woken(4, np.random.default_rng(0))
-    assert woken.log_mel.shape == (4, *t.bank.log_mel.shape[1:]) and (woken.marks == -1).all()
+    assert woken.log_mel.shape == (4, *t._validation.log_mel.shape[1:]) and (woken.marks == -1).all()
     frames = woken.log_mel.shape[1] // 2
     first = 2 * at - round(0.7 * frames)
-    assert np.array_equal(woken.log_mel[0, :frames], t._quiet["train"][1, first : first + frames])
+    cut = t._quiet["train"][1, first : first + frames]
+    assert np.array_equal(np.rint(512 * np.log2(given[0][0, :frames])), cut)
+    assert not np.array_equal(woken.log_mel[0, :frames], cut), "in noise as what is composed is"
 
 
 def test_rounds_of_listening_lie_in_the_second_half(data: Dataset) -> None:
@@ -359,18 +469,20 @@ def test_bands_are_stretched_and_without_an_amount_left_as_they_are() -> None:
     assert np.abs(y[0, 0, :18] - np.minimum(factor[0] * x[0, 0, :18], 1900)).max() <= 2
 
 
-def test_sound_behind_adds_its_energy_so_far_below() -> None:
-    need_module("torch")
-    from edgernn.tasks.spot.train_streams import with_behind
-
-    own, sound = np.full((40, 5, 3), 512 * 20, np.int16), np.full((2, 9, 3), 512 * 30, np.int16)
-    y = with_behind(own, sound, 1.0, (0.0, 0.0), np.random.default_rng(0))
-    assert (y == 512 * 21).all(), "as much again: twice the energy"
-    y = with_behind(own, sound, 1.0, (10.0, 10.0), np.random.default_rng(0))
-    assert (y == round(512 * (20 + math.log2(1.1)))).all()
-    y = with_behind(own, sound, 0.5, (0.0, 0.0), np.random.default_rng(0))
-    assert 10 < (y[:, 0, 0] > own[:, 0, 0]).sum() < 30
-    assert np.array_equal(with_behind(own, sound, 0.0, (0.0, 0.0), np.random.default_rng(0)), own)
+def test_talk_behind_is_part_of_the_noise() -> None:
+    """Of noises alike, those with talk in them are louder before they are brought to their level: their frames differ."""
+    loud = streams(behind=0.5)
+    object.__setattr__(
+        loud,
+        "_stock",
+        replace(
+            loud._stock, talk=np.repeat([[[2000]], [[12000]]], T // 2, 1).reshape(1, T, 1) * np.ones((1, 1, BANDS), np.int16)
+        ),
+    )
+    noises = loud._noises(400, np.random.default_rng(0))
+    changed = np.ptp(noises, axis=1).max(1) > 1
+    assert 150 < changed.sum() < 250
+    assert not np.ptp(streams()._noises(50, np.random.default_rng(0)), axis=1).any()
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

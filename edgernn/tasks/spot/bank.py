@@ -74,14 +74,16 @@ def marks_of(sequence: Composed, order: dict[str, int]) -> NDArray[np.int32]:
 
 
 def _path(dataset: Dataset, recipe: SpotRecipe, what: str) -> Path:
-    """Named by everything that the sequences depend on; not the seed, so that several share them."""
-    made_of = {k: v for k, v in asdict(recipe.streams).items() if k in COMPOSED}
+    """Named by everything that it depends on; not the seed, so that several share it."""
+    made_of = {name: getattr(recipe.streams, name) for name in MADE_OF[what.partition("-")[0]]}
     parts = [dataset.id, asdict(recipe.frontend), made_of, recipe.frames_per_step]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
     return dataset.path.resolve().parent / "cache" / f"{what}-{key}.npz"
 
 
 #: what of the recipe's section `streams` changes what is kept
-COMPOSED = (
-    "variants", "talk", "noise", "seconds", "quiet", "quiet_s", "snr_db", "clean", "room", "level_dbfs", "speed", "hours",
-)  # fmt: skip
+MADE_OF = {
+    "stock": ("variants", "talk", "noise", "seconds", "room", "speed"),
+    "validation": ("seconds", "quiet", "quiet_s", "snr_db", "clean", "room", "level_dbfs", "speed"),
+    "negatives": ("hours",),
+}

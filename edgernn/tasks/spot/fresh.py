@@ -66,14 +66,19 @@ class FreshStreams:
     def draw(self, count: int, rng: np.random.Generator) -> Bank:
         """`count` sequences: words and talk, in noise, at some level."""
         said, marks = zip(*[self._sequence(rng) for _ in range(count)], strict=True)
-        x: Float32 = np.stack(said) * np.exp2(DB * self._energies.filters(count, _FILTER, rng))[:, None]
+        return Bank(self.heard(np.stack(said), rng), np.stack(marks))
+
+    def heard(self, said: Float32, rng: np.random.Generator) -> Int16:
+        """Features [N, T, bands] of what is said, energies of that shape: by some microphone, in noise, at some level."""
+        count = len(said)
+        x: Float32 = said * np.exp2(DB * self._energies.filters(count, _FILTER, rng))[:, None]
         noise = self._noises(count, rng)
         noisy = np.where(rng.random(count) < self.p.clean, rng.uniform(40, 80, count), rng.uniform(*self.p.snr_db, count))
         level = np.maximum(_active(x), 1e-6)
         noise *= (level / np.maximum(_active(noise), 1e-6) / 10 ** (noisy / 10)).astype(np.float32)[:, None, None]
         whole = np.maximum(self._energies.sum(x, noise, rng), 0)
         whole *= self._levels(whole, rng)[:, None, None]
-        return Bank(self._energies.to_features(whole), np.stack(marks))
+        return self._energies.to_features(whole)
 
     # A sequence ---------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from edgernn.core.net import Net
 from edgernn.core.training import PROGRESS, Trainer, load_progress, normalised, training_device
 from edgernn.data.corpus import UNKNOWN, Dataset
+from edgernn.data.energies import of_logs
 from edgernn.errors import EdgernnError
 from edgernn.runs import CHECKPOINT
 from edgernn.signal.log_mel import make_tables
@@ -137,14 +138,17 @@ class StreamTrainer(Trainer):
         self.hard = torch.unique(torch.cat([self.hard, torch.tensor(frames, dtype=torch.int64).reshape(-1, 2)]), dim=0)
 
     def woken(self, count: int, rng: np.random.Generator) -> Bank:
-        """`count` sequences, each of two cuts around what woke the net; no keyword is in them."""
+        """`count` sequences, each of two cuts around what woke the net; no keyword is in them.
+
+        In noise as all others: what sounds as the negatives were recorded must not be known by that.
+        """
         frames, logs = self._validation.log_mel.shape[1], self._quiet["train"]
         half = frames // 2 // self.recipe.frames_per_step * self.recipe.frames_per_step
         pick = self.hard[torch.from_numpy(rng.integers(len(self.hard), size=(count, 2)))].tolist()
         cuts = np.stack([np.concatenate([around(logs[i], at, n) for (i, at), n in zip(two, (half, frames - half), strict=True)])
                          for two in pick])  # fmt: skip
         marks = np.full((count, MOST_MARKS, 3), NONE, np.int32)
-        return Bank(cuts, marks)
+        return Bank(self.streams.heard(of_logs(cuts), rng), marks)
 
     # Validation ---------------------------------------------------------------------------
 
