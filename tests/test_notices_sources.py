@@ -14,7 +14,7 @@ from edgernn.errors import EdgernnError
 from edgernn.signal.audio import write_wav
 from edgernn.tasks import make_recipe
 from edgernn.tasks.denoise.recipe import GainParams
-from edgernn.tasks.spot import recipe as spotting
+from edgernn.tasks.spot import adapting as spotting
 
 GRU = {"cell": "gru", "units": 4}
 
@@ -210,6 +210,34 @@ def test_words_and_languages_take_the_place_of_the_recipes() -> None:
         else:
             with pytest.raises(EdgernnError, match="English voices cannot say"):
                 spotting.check_voices(said)
+
+
+def test_voices_and_folders_of_the_users_join_the_recipes(tmp_path: Path) -> None:
+    sources = ({"kind": "synthetic"}, {"kind": "spoken"}, {"kind": "folder", "path": "x"})
+    recipe = make_recipe({"data": {"keywords": ["stop"], "sources": list(sources)}, "layers": [GRU]})
+    voices = [t.get("voices") for t in spotting.with_voices(recipe, "flite, kokoro").sources]
+    assert voices == [["flite", "kokoro"], ["flite"], None], "whole sentences of a neural voice would take hours"
+    assert [t.get("voices") for t in spotting.with_voices(recipe, "kokoro").sources] == [["kokoro"], None, None]
+    for text, said in (("flit", "no voices flit; the engines are espeak"), (" ,", "the engines are")):
+        with pytest.raises(EdgernnError, match=said):
+            spotting.with_voices(recipe, text)
+    with pytest.raises(EdgernnError, match="makes no voices"):
+        spotting.with_voices(make_recipe({"data": {"sources": [sources[2]]}, "layers": [GRU]}), "flite")
+    more = spotting.adapted(recipe, {"more_recordings": tmp_path, "more_negatives": tmp_path}).sources[3:]
+    assert [(t["kind"], t["path"], "speech" in t) for t in more] == [("folder", str(tmp_path), x) for x in (False, True)]
+    with pytest.raises(EdgernnError, match=r"--more-negatives .*no such folder"):
+        spotting.adapted(recipe, {"more_negatives": tmp_path / "gone"})
+
+
+def test_what_people_said_may_be_in_any_script() -> None:
+    people = {"kind": "synthetic", "voices": ["recorded"], "path": "x"}
+    for voices, ok in ((["recorded"], True), (["recorded", "espeak"], False)):
+        recipe = make_recipe({"data": {"keywords": ["привет"], "sources": [{**people, "voices": voices}]}, "layers": [GRU]})
+        if ok:
+            spotting.check_voices(recipe)
+        else:
+            with pytest.raises(EdgernnError, match="English voices cannot say"):
+                spotting.check_voices(recipe)
 
 
 def denoiser(*layers: dict[str, Any], **stft: int) -> Any:

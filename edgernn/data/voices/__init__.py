@@ -30,3 +30,8 @@ def make_engine(name: str, language: str = "en", folder: str = "") -> Engine:
 def naturalness(name: str) -> float:
     """See `Engine.NATURAL`."""
     return float(found_module(__name__, name).ENGINE.NATURAL)
+
+
+def quick(name: str) -> bool:
+    """Whether it speaks far faster than people do: neural engines do not."""
+    return float(found_module(__name__, name).ENGINE.SECONDS) < 0.1

@@ -40,6 +40,9 @@ class Spot(Task):
     options = (
         Option("keywords", str, 'Comma-separated words instead of the recipe\'s: "hey robin,stop".', ("data", "whole")),
         Option("language", str, "Language of the made-up voices, an espeak-ng code such as de or ru.", ("data", "whole")),
+        Option("voices", str, "Engines that say the words: espeak, flite, pico, kokoro; commas between.", ("data", "whole")),
+        Option("more_recordings", Path, "Folder of more recordings: WORD/SPEAKER_000.wav.", ("data", "whole")),
+        Option("more_negatives", Path, "Folder of sound without keywords, as `audit` collects it.", ("data", "whole")),
         Option("teacher", Path, "Run folder of a trained net that teaches; repeatable.", ("train", "whole"), many=True),
     )
     gated: ClassVar[Mapping[str, Figure]] = {
@@ -70,11 +73,10 @@ class Spot(Task):
         return SpotGraph
 
     def adapted(self, recipe: Any, options: Values) -> SpotRecipe:
-        """With the user's own words, in the user's language."""
-        from edgernn.tasks.spot.recipe import with_language, with_words
+        """With the user's own words, language, voices and recordings."""
+        from edgernn.tasks.spot.adapting import adapted
 
-        found: SpotRecipe = with_words(recipe, options["keywords"]) if "keywords" in options else recipe
-        return with_language(found, options["language"]) if "language" in options else found
+        return adapted(recipe, options)
 
     def check_recipe(self, recipe: Any, where: str) -> None:
         """Recordings are kept at one rate, and what they do not hold cannot be learnt."""
@@ -84,7 +86,7 @@ class Spot(Task):
 
     def check_data(self, recipe: Any) -> None:
         """Words to learn, and what says them."""
-        from edgernn.tasks.spot.recipe import check_voices
+        from edgernn.tasks.spot.adapting import check_voices
 
         if not recipe.keywords or not recipe.sources:
             raise EdgernnError("the recipe names no data: give data.keywords and at least one [[data.sources]] table")

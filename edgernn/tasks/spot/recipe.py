@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from edgernn.core.cell import LayerSpec
@@ -16,7 +15,6 @@ from edgernn.signal.audio import SAMPLE_RATE
 from edgernn.signal.log_mel import FrontEndParams
 
 KINDS = ("clips", "streams")  #: of training
-VOICES = "synthetic"  #: the source that makes its recordings up
 LEAST_RATE = 4000  #: Hz; telephones have 8000
 
 
@@ -191,37 +189,3 @@ def check_rate(recipe: SpotRecipe, where: str) -> None:
             f"{where}: frontend.sample_rate = {recipe.frontend.sample_rate} must lie in {LEAST_RATE}..{SAMPLE_RATE}; "
             f"recordings are kept at {SAMPLE_RATE} Hz, so that a net could learn nothing above {SAMPLE_RATE // 2000} kHz"
         )
-
-
-def with_words(recipe: SpotRecipe, text: str) -> SpotRecipe:
-    """The recipe for other words, separated by commas."""
-    words = tuple(w.strip() for w in text.split(",") if w.strip())
-    if not words:
-        raise EdgernnError(f'--keywords {text!r} names no word; give them with commas between: "hey robin,stop"')
-    return replace(recipe, data=replace(recipe.data, keywords=words))
-
-
-def with_language(recipe: SpotRecipe, language: str) -> SpotRecipe:
-    """The recipe with voices of another language wherever they are made."""
-    sources = tuple({**t, "language": language} if t.get("kind") == VOICES else t for t in recipe.sources)
-    if sources == recipe.sources:
-        raise EdgernnError(
-            f"--language {language}: the recipe makes no voices ([[data.sources]] of kind {VOICES}); leave it out"
-        )
-    return replace(recipe, data=replace(recipe.data, sources=sources))
-
-
-def check_voices(recipe: SpotRecipe) -> None:
-    """English voices spell words of another script letter by letter: that is no keyword."""
-    for table in recipe.sources:
-        language = str(table.get("language", "en"))
-        foreign = [word for word in recipe.keywords if not _latin(word)]
-        if table.get("kind") == VOICES and foreign and language.split("-")[0] == "en":
-            raise EdgernnError(
-                f"English voices cannot say {foreign[0]!r}; give the language of your words, such as --language ru, or "
-                f'language = "ru" in the recipe\'s {VOICES} source'
-            )
-
-
-def _latin(word: str) -> bool:
-    return all("LATIN" in unicodedata.name(c, "LATIN") for c in word if c.isalpha())
