@@ -22,7 +22,7 @@ from edgernn.tasks.spot import TASK, bank, hearing
 from edgernn.tasks.spot.compose import MARGIN, Composer, sounding
 from edgernn.tasks.spot.decision import Decision, detect
 from edgernn.tasks.spot.det import LEAST, MOST, RATES, Evidence, choose, peaks, smoothed
-from edgernn.tasks.spot.fresh import CHAINED, NOISY, NONE, SPOKEN, FreshStreams, Voices
+from edgernn.tasks.spot.fresh import CHAINED, NOISY, NONE, SPOKEN, FreshStreams, Voices, stretched
 from edgernn.tasks.spot.recipe import SpotRecipe, StreamParams
 from edgernn.tasks.spot.scoring import score_heard
 from edgernn.tasks.spot.show import verdict
@@ -119,7 +119,7 @@ def reading(db: float, frames: int = 20, by: str = PEOPLE) -> Word:
 
 def streams(**changes: Any) -> FreshStreams:
     """Of a loud keyword, a softer other word, talk that is softer still, and a noise."""
-    still = {"snr_db": [60, 60], "clean": 0.0, "behind": 0.0, **changes}
+    still = {"snr_db": [60, 60], "clean": 0.0, "behind": 0.0, "tempo": 0.0, **changes}
     r = recipe(**still)
     pieces = [np.full((3, T, BANDS), round(512 * (20 + db / 3.0103)), np.int16) for db in (-20, 0)]
     fresh = FreshStreams(r.streams, r.frontend, Stock(((reading(30),),), (reading(10),), *pieces))
@@ -198,6 +198,18 @@ def test_chains_hold_other_words_and_parts_of_keywords_only() -> None:
         heard.append(x[:, 0])
     loud = np.stack(heard) > 2.0**20 * 10**2.2  # a part of the keyword: no other word is as loud
     assert loud.any() and ((np.stack(heard) > 0) & ~loud).sum() > loud.sum(), "mostly other words"
+
+
+def test_a_word_is_said_slower_or_faster_at_the_same_pitch() -> None:
+    ramp = np.arange(0, 2000, 100, dtype=np.int16)[:, None] * np.ones((1, BANDS), np.int16)
+    word = Word(ramp, 40, 360, PEOPLE)
+    for factor in (0.75, 1.0, 1.25):
+        w = stretched(word, factor)
+        assert len(w.logs) == 20 * factor and (w.begin, w.end) == (40 * factor, 360 * factor)
+        assert np.abs(w.logs[:, 0] - np.minimum(np.arange(len(w.logs)) * 100 / factor, 1900)).max() <= 1
+    fresh = streams(tempo=0.25)
+    lengths = {len(fresh._said(fresh._keywords[0], np.random.default_rng(seed)).logs) for seed in range(60)}
+    assert min(lengths) == 15 and max(lengths) == 25
 
 
 def test_readings_of_people_and_of_natural_voices_are_not_drowned() -> None:

@@ -114,7 +114,7 @@ class Composer(Mixer):
             wanted = round(rng.uniform(1.5, 5.0) * SAMPLE_RATE)
             begin = int(rng.integers(max(1, len(pcm) - wanted + 1)))
             self._add(out, self._said(pcm[begin : begin + wanted], 3), position)
-            position += wanted + round(rng.uniform(0, 0.4) * SAMPLE_RATE)
+            position += min(wanted, len(pcm)) + round(rng.uniform(0, 0.4) * SAMPLE_RATE)
             row = self.voices.draw(rng) if rng.random() < 0.5 else row
         return out
 

@@ -108,13 +108,13 @@ class FreshStreams:
         at = int(rng.integers(self._count(0.5)))
         while at < self._frames:
             whole = self._others and rng.random() < 0.7
-            logs = self._others.draw(rng).logs if whole and self._others else self._part(rng)
+            logs = self._said(self._others, rng).logs if whole and self._others else self._part(rng)
             self._add(x, logs, at, rng)
             at += len(logs) + int(rng.integers(self._count(0.6)))
 
     def _part(self, rng: np.random.Generator) -> Int16:
         """The beginning or the end of a keyword."""
-        word = self._keywords[int(rng.integers(len(self._keywords)))].draw(rng)
+        word = self._said(self._keywords[int(rng.integers(len(self._keywords)))], rng)
         begin, end = (int(ms / self._frame_ms) for ms in (word.begin, word.end))
         length = max(1, int(rng.uniform(*_PART) * (end - begin)))
         return word.logs[begin : begin + length] if rng.random() < 0.5 else word.logs[max(0, end - length) : end]
@@ -125,7 +125,7 @@ class FreshStreams:
         What was said at its place is silenced.
         """
         label = int(rng.integers(len(self._keywords)))
-        word = self._keywords[label].draw(rng)
+        word = self._said(self._keywords[label], rng)
         begin, end = int(word.begin / self._frame_ms), int(np.ceil(word.end / self._frame_ms))
         last = min(high - self._count(APART_S), self._frames - self._count(AFTER_S)) - end
         if last < low:
@@ -137,6 +137,10 @@ class FreshStreams:
         x[max(0, at + begin - before) : at + end + after] = 0
         self._add(x, word.logs, at, rng)
         return label, round(at * self._frame_ms + word.begin), round(at * self._frame_ms + word.end)
+
+    def _said(self, voices: Voices, rng: np.random.Generator) -> Word:
+        """A reading at some tempo."""
+        return stretched(voices.draw(rng), 1 + rng.uniform(-self.p.tempo, self.p.tempo))
 
     def _add(self, x: Float32, logs: Int16, at: int, rng: np.random.Generator) -> None:
         """A word at some level to x at a frame, as far as there is room."""
@@ -165,6 +169,16 @@ class FreshStreams:
         wanted = 10 ** (rng.uniform(*self.p.level_dbfs, len(whole)) / 10) / np.maximum(_active(whole), 1e-6)
         highest = _PEAK / np.maximum(summed(whole).max(1), 1e-6)
         return np.asarray(self._energies.full_scale * np.minimum(wanted, highest), np.float32)
+
+
+def stretched(word: Word, factor: float) -> Word:
+    """The word so many times longer, at the same pitch: its frames interpolated."""
+    at = np.minimum(np.arange(max(1, round(len(word.logs) * factor))) / factor, len(word.logs) - 1)
+    low = at.astype(int)
+    share = (at - low)[:, None].astype(np.float32)
+    above = word.logs[np.minimum(low + 1, len(word.logs) - 1)].astype(np.float32)
+    logs = np.asarray(np.rint(word.logs[low] * (1 - share) + above * share), np.int16)
+    return Word(logs, round(word.begin * factor), round(word.end * factor), word.by)
 
 
 def _active(x: Float32) -> NDArray[np.float64]:

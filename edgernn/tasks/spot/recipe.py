@@ -70,7 +70,7 @@ class StreamParams:
     """
 
     count: int = 4000  #: sequences of an epoch, no two alike
-    variants: int = 3  #: of each recording of a word that sequences are composed of: other speeds and rooms
+    variants: int = 3  #: of each recording of a keyword that sequences are composed of: other speeds and rooms
     talk: int = 2500  #: pieces of running speech that they are composed of
     noise: int = 2000  #: pieces of noise
     seconds: float = 5.0  #: of a sequence
@@ -83,6 +83,7 @@ class StreamParams:
     room: float = 0.3
     level_dbfs: tuple[float, float] = (-45.0, -15.0)  #: of a sequence; its peak stays below full scale
     speed: float = 0.1  #: ± fraction of each word and stretch of speech; pitch follows
+    tempo: float = 0.25  #: ± fraction of how long a word lasts, at the same pitch
     behind: float = 0.2  #: noises with other people's talk in them
     warp: float = 0.1  #: ± fraction by which a sequence's mel bands are stretched: other vocal tracts
     target_ms: tuple[float, float] = (-200.0, 400.0)
@@ -100,7 +101,7 @@ class StreamParams:
             "streams", self,
             {"count": (1, 1_000_000), "seconds": (1, 60), "quiet_s": (0, 10), "snr_db": (-100, 150), "level_dbfs": (-150, 0),
              "variants": (1, 1000), "talk": (1, 1_000_000), "noise": (1, 1_000_000),
-             "speed": (0, 0.9), "warp": (0, 0.5), "target_ms": (-5000, 5000), "ignored_ms": (0, 5000), "best_steps": (1, 100),
+             "speed": (0, 0.9), "tempo": (0, 0.9), "warp": (0, 0.5), "target_ms": (-5000, 5000), "ignored_ms": (0, 5000), "best_steps": (1, 100),
              "negative": (0, 100), "rounds": (0, 10), "hours": (0.01, 1000), **dict.fromkeys(shares, (0, 1))},
         )  # fmt: skip
         if self.speech + self.words > 1:

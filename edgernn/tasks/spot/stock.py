@@ -1,4 +1,4 @@
-"""What training streams are composed of, as band energies: every word in some variants, running speech, noise.
+"""What training streams are composed of, as band energies: keywords in some variants, other words, running speech, noise.
 
 Made once and kept beside the dataset, for every seed, net and epoch.
 """
@@ -50,7 +50,8 @@ class Stock:
 
 def training_stock(dataset: Dataset, recipe: SpotRecipe, path: Path, progress: Progress) -> Stock:
     """Of the train split: found at `path`, or made and kept there. A split without running speech has no talk."""
-    rows = [row for row in dataset.clips("train") for _ in range(recipe.streams.variants)]
+    variants = recipe.streams.variants
+    rows = [row for row in dataset.clips("train") for _ in range(1 if row.label == UNKNOWN else variants)]
     if not path.exists():
         _make(Composer(recipe.streams, dataset, "train", np.random.default_rng(41)), recipe, rows, path, progress)
     with np.load(path) as kept:
