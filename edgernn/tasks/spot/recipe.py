@@ -101,7 +101,8 @@ class StreamParams:
             "streams", self,
             {"count": (1, 1_000_000), "seconds": (1, 60), "quiet_s": (0, 10), "snr_db": (-100, 150), "level_dbfs": (-150, 0),
              "variants": (1, 1000), "talk": (1, 1_000_000), "noise": (1, 1_000_000),
-             "speed": (0, 0.9), "tempo": (0, 0.9), "warp": (0, 0.5), "target_ms": (-5000, 5000), "ignored_ms": (0, 5000), "best_steps": (1, 100),
+             "speed": (0, 0.9), "tempo": (0, 0.9), "warp": (0, 0.5), "target_ms": (-5000, 5000), "ignored_ms": (0, 5000),
+             "best_steps": (1, 100),
              "negative": (0, 100), "rounds": (0, 10), "hours": (0.01, 1000), **dict.fromkeys(shares, (0, 1))},
         )  # fmt: skip
         if self.speech + self.words > 1:
