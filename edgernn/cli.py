@@ -14,7 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from edgernn import __version__, show
-from edgernn.cli_boards import VERBS
+from edgernn.cli_boards import VERBS as BOARD_VERBS
+from edgernn.cli_reports import VERBS as REPORT_VERBS
 from edgernn.console import Json, RunDir, Scheme, Verbs, Where, beside, printed, progress_bars, with_task_options
 from edgernn.errors import EdgernnError
 from edgernn.tasks import all_tasks
@@ -198,7 +199,7 @@ def inspect(
     printed(result, as_json, show.inspected)
 
 
-for _verb in VERBS:
+for _verb in (*BOARD_VERBS, *REPORT_VERBS):
     app.command(_verb.__name__)(_verb)
 
 

@@ -291,6 +291,12 @@ def _costs(s: Mapping[str, Any]) -> list[list[Any]]:
     return rows
 
 
+def reported(r: dict[str, Any]) -> Shown:
+    """`edgernn report`."""
+    yield f"wrote {r['path']}, {r['bytes']} bytes"
+    yield from (f"missing: {line}" for line in r["missing"])
+
+
 def checked(r: dict[str, Any]) -> Shown:
     """`edgernn check`."""
     rows = [[x["metric"], x["baseline"], x["value"], x["tolerance"], "ok" if x["ok"] else "WORSE"] for x in r["rows"]]

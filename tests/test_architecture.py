@@ -29,14 +29,14 @@ LAYERS: tuple[tuple[str, str], ...] = (
     ("cells", r"edgernn\.cells(\..*)?"),
     ("data", r"edgernn\.data(\..*)?"),
     ("recipe", r"edgernn\.(recipe|imports(\..*)?)"),
-    ("door", r"edgernn\.tasks(\.base)?"),
+    ("door", r"edgernn\.tasks(\.base)?|edgernn\.reports(\.parts)?"),
     ("runs", r"edgernn\.(runs|console)"),
     ("backends", r"edgernn\.(runtimes|exports)(\..*)?|edgernn\.inspect|firmware_export(\..*)?"),
     ("targets", r"targets(\..*)?"),
-    ("judging", r"edgernn\.(drift|compare|firmware|application|program|gate)"),
+    ("judging", r"edgernn\.(drift|compare|firmware|application|program|gate|run_index)|edgernn\.reports\.(?!parts$)\w+"),
     ("tasks", r"edgernn\.tasks\.\w+\..*|edgernn\.tasks\._\w+|edgernn\.tasks\.(?!base$)\w+"),
     ("pipeline", r"edgernn\.(pipeline|boards|deploy)"),
-    ("command line", r"edgernn\.(cli|cli_boards|__main__|face)"),
+    ("command line", r"edgernn\.(cli|cli_boards|cli_reports|__main__|face)"),
 )
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgernn.errors import EdgernnError
 from edgernn.ranges import check_ranges
+from edgernn.reports.parts import Section
 from edgernn.show import Shown
 
 if TYPE_CHECKING:
@@ -292,6 +293,21 @@ class Task(ABC):
     @abstractmethod
     def next_steps(self, folder: str, graph: str) -> list[str]:
         """Commands to go on with."""
+
+    # Pages ------------------------------------------------------------------------------------
+
+    def verdict(self, simulated: Values) -> list[str]:
+        """What a result of `judge` means, in plain sentences."""
+        return []
+
+    def sections(self, run: Any) -> Iterator[Section]:
+        """Its own sections of `edgernn report`. run: an `edgernn.reports.facts.Facts` with results of `judge`."""
+        yield Section("Float against int8", list(self.show_simulated(run.simulated)))
+
+    def live_script(self) -> str:
+        """JavaScript, one expression: what the page makes of its outputs (docs/report.md); empty: it shows the scores alone."""
+        path = self.folder / "live.js"
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
 
     # C ----------------------------------------------------------------------------------------
 

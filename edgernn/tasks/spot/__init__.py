@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgernn.errors import EdgernnError
+from edgernn.reports.parts import Section
 from edgernn.show import Shown
 from edgernn.tasks.base import (
     CInterface,
@@ -200,6 +201,18 @@ class Spot(Task):
     def next_steps(self, folder: str, graph: str) -> list[str]:
         """Hear it, and put it on a core."""
         return [f"edgernn detect some.wav --graph {graph}", f"edgernn run {folder} --board microbit"]
+
+    def verdict(self, simulated: Values) -> list[str]:
+        """Misses and false accepts in words, where streams were judged."""
+        from edgernn.tasks.spot.show import verdict
+
+        return verdict(simulated["spotting"]) if "spotting" in simulated else []
+
+    def sections(self, run: Any) -> Iterator[Section]:
+        """See `pages.py` of this folder."""
+        from edgernn.tasks.spot.pages import sections
+
+        return sections(run)
 
     def members(self, graph: Any) -> StateMembers:
         """Front-end scratch, decision stage, history."""

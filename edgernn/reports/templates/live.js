@@ -1,0 +1,1 @@
+"use strict"; const edgernn = {kinds: {}, begin() {}};
