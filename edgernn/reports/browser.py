@@ -35,7 +35,7 @@ def live_model(run: Facts) -> Live:
         "name": run.name, "task": task.name, "id": g.id, "sample_rate": g.sample_rate, "step_samples": g.step_samples,
         "scores": g.scores, "labels": list(g.labels), "posteriors": g.posteriors, "latency_ms": g.latency_ms,
         "output": {"dtype": g.output.dtype, "width": g.output.width, "names": list(g.output.names)},
-        "gives_sound": task.c.gives_sound,
+        "gives_sound": task.c.gives_sound, "marks": [{"score": i, "value": v} for i, v in task.live_marks(g)],
     }  # fmt: skip
     try:
         wasm = base64.b64encode(compiled(run)).decode()

@@ -309,6 +309,10 @@ class Task(ABC):
         path = self.folder / "live.js"
         return path.read_text(encoding="utf-8") if path.is_file() else ""
 
+    def live_marks(self, graph: NetGraph) -> list[tuple[int, int]]:
+        """Thresholds that the page draws: the score's index, and the value in Q15."""
+        return []
+
     # C ----------------------------------------------------------------------------------------
 
     @abstractmethod

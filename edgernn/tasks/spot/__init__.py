@@ -214,6 +214,10 @@ class Spot(Task):
 
         return sections(run)
 
+    def live_marks(self, graph: Any) -> list[tuple[int, int]]:
+        """Each keyword's threshold."""
+        return list(enumerate(graph.decision.thresholds))
+
     def members(self, graph: Any) -> StateMembers:
         """Front-end scratch, decision stage, history."""
         p, keywords = graph.frontend, len(graph.decision.thresholds)

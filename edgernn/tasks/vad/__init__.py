@@ -160,6 +160,10 @@ class Vad(Task):
         """Hear it, and put it on a core."""
         return [f"edgernn vad some.wav --graph {graph}", f"edgernn run {folder} --board microbit"]
 
+    def live_marks(self, graph: Any) -> list[tuple[int, int]]:
+        """Where speech begins and ends."""
+        return [(0, graph.decision.on), (0, graph.decision.off)]
+
     def members(self, graph: Any) -> StateMembers:
         """Front-end scratch, decision stage, history."""
         p = graph.frontend
