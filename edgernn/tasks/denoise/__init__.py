@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgernn.errors import EdgernnError
+from edgernn.reports.parts import Section
 from edgernn.show import Shown
 from edgernn.tasks.base import (
     CInterface,
@@ -150,6 +151,18 @@ class Denoise(Task):
         from edgernn.tasks.denoise.show import simulated
 
         return simulated(r)
+
+    def verdict(self, simulated: Values) -> list[str]:
+        """What int8 costs, and what is worst."""
+        from edgernn.tasks.denoise.show import verdict
+
+        return verdict(simulated)
+
+    def sections(self, run: Any) -> Iterator[Section]:
+        """See `pages.py` of this folder."""
+        from edgernn.tasks.denoise.pages import sections
+
+        return sections(run)
 
     def show_summary(self, s: Values) -> list[list[Any]]:
         """See `show.py` of this folder."""

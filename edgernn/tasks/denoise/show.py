@@ -44,3 +44,18 @@ def summary(s: Values) -> list[list[Any]]:
         [f"{QUALITY[m]}: noisy, float, int8", ", ".join(f"{s['mean'][k][m]:.3f}" for k in ("noisy", "float", "integer"))]
         for m in ("pesq", "stoi", "si_sdr")
     ]
+
+
+def verdict(s: Values) -> list[str]:
+    """What the figures mean in plain words: what was gained, what int8 costs, and whether a stream stays clean."""
+    mean, gap, stream = s["mean"], s["integer_minus_float"], s["stream"]
+    gained = mean["integer"]["si_sdr"] - mean["noisy"]["si_sdr"]
+    lines = [f"SI-SDR rises by {gained:.1f} dB, PESQ from {mean['noisy']['pesq']:.2f} to {mean['integer']['pesq']:.2f}"]
+    largest = max(gap, key=lambda m: abs(gap[m]["mean"]) / max(abs(mean["float"][m]), 1e-9))
+    lines.append(f"int8 against floats: most in {QUALITY[largest]}, {gap[largest]['mean']:+.4f} in the mean")
+    worse = [f["name"] for f in s["files"] if f["scores"]["integer"]["si_sdr"] < f["scores"]["noisy"]["si_sdr"]]
+    if worse:
+        lines.append(f"{len(worse)} of {s['mixtures']} mixtures come out with less SI-SDR than they had, such as {worse[0]}")
+    if stream["silence"] > 1 or stream["growth_db"] > 0.1:
+        lines.append(f"the stream drifts: level {stream['growth_db']} dB, silence gives up to {stream['silence']} of 32768")
+    return lines

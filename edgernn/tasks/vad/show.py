@@ -54,3 +54,15 @@ def summary(s: Values) -> list[list[Any]]:
         ],
         ["onsets a minute in noise", s["integer"]["triggers_a_minute"]],
     ]
+
+
+def verdict(s: Values) -> list[str]:
+    """What the figures mean, and what to do next, in plain words."""
+    a, b = s["float"], s["integer"]
+    lines = [f"int8 separates speech from noise as well as floats do: AUC {b['auc']} against {a['auc']}"]
+    if b["auc"] < a["auc"] - 0.003:
+        lines = [f"int8 loses {a['auc'] - b['auc']:.4f} of AUC against floats: look for tensors of low SNR below"]
+    worst = min(b["auc_by_snr"], key=lambda snr: b["auc_by_snr"][snr])
+    lines.append(f"it is worst at {worst} dB SNR, AUC {b['auc_by_snr'][worst]}")
+    lines.append(f"at its thresholds {percent(b['misses'])} of speech is missed and noise alone wakes it {b['triggers_a_minute']} times a minute")
+    return lines
