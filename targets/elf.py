@@ -105,8 +105,8 @@ def _symbols(data: bytes, headers: list[tuple[int, ...]]) -> Iterator[Symbol]:
         strings = headers[link][4]
         for name, value, bytes_, info, *_ in _SYMBOL.iter_unpack(data[offset : offset + size]):
             if name:
-                function = info & 0xF == _STT_FUNC
-                yield Symbol(_text(data, strings + name), value & ~1 if function else value, bytes_, function)
+                place = value & ~1 if info & 0xF == _STT_FUNC else value
+                yield Symbol(_text(data, strings + name), place, bytes_, info & 0xF == _STT_FUNC)
 
 
 def _text(data: bytes, offset: int) -> str:

@@ -47,11 +47,12 @@ class Axis:
 
 @dataclass(frozen=True)
 class Line:
-    """A series: x and y [n]; mark: points where something was chosen (x, y) with a text; colour: number, dash: number."""
+    """A series: x and y [n]; mark: a point (x, y) where something was chosen, which the legend calls `chosen`."""
 
     x: Sequence[float]
     y: Sequence[float]
     mark: tuple[float, float] | None = None
+    chosen: str = ""
     colour: int = 0
     dash: int = 0
 
@@ -109,7 +110,8 @@ def lines(title: str, about: str, series: Mapping[str, Line], x: Axis, y: Axis, 
             colour, dots = _COLOURS[line.colour % SERIES], "o" if len(line.x) == 1 else None
             axes.plot(line.x, line.y, label=name, color=colour, linestyle=_DASHES[line.dash % 4], marker=dots, markersize=4)
             if line.mark:
-                axes.plot(*[[v] for v in line.mark], marker="o", color=colour, markersize=6, linestyle="none")
+                x_, y_ = line.mark
+                axes.plot([x_], [y_], marker="o", color=colour, markersize=6, linestyle="none", label=line.chosen or None)
         _set(axes, x, y)
         if x.log:
             _plain_ticks(axes.xaxis)

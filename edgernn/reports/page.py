@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -19,6 +19,7 @@ from edgernn.reports.parts import Part, Picture, Section, Sound
 from edgernn.show import Table
 
 SOUND_SECONDS = 24.0  #: of all players of a page together: a megabyte
+LONGEST_NUMBER = 26  #: characters of a cell that is one figure, its unit and interval included
 TEMPLATES = Path(str(files("edgernn"))) / "reports" / "templates"
 
 
@@ -64,7 +65,7 @@ def names(folders: Sequence[Path]) -> list[str]:
 def write_html(page: Page, path: Path) -> int:
     """Write the page; returns its bytes."""
     text = str(_template("page.html.jinja").render(
-        page=page, title=" and ".join(run.name for run in page.runs), version=__version__,
+        page=page, several=len(page.runs) > 1, title=" and ".join(run.name for run in page.runs), version=__version__,
         style=_text("page.css"), script=_text("page.js"), live_script=_text("live.js"), kinds=_kinds(page),
         models=[{**live.facts, "wasm": live.wasm} for live in page.live],
     ))  # fmt: skip
@@ -127,20 +128,28 @@ def _template(name: str) -> Any:
     )  # fmt: skip
     environment.tests.update(
         picture=lambda x: isinstance(x, Picture), table=lambda x: isinstance(x, Table), sound=lambda x: isinstance(x, Sound),
-        number=_is_number,
     )  # fmt: skip
-    environment.filters["groupby_run"] = groupby_run
+    environment.filters.update(numeric=numeric, code=_with_code)
     return environment.get_template(name)
 
 
-def groupby_run(parts: Sequence[Part]) -> list[list[Part]]:
-    """Parts in groups: pictures that follow one another, and what stands between them."""
-    return [list(group) for _, group in itertools.groupby(parts, key=lambda part: isinstance(part, Picture))]
+def numeric(table: Table) -> list[bool]:
+    """Which columns are set to the right: those of short cells that begin with a digit."""
+    columns = zip(*(map(str, row) for row in table.rows), strict=True)
+    return [all(_is_number(cell) for cell in column if cell) and any(column) for column in columns] or [False] * len(
+        table.columns
+    )
 
 
-def _is_number(value: Any) -> bool:
-    """Whether a cell is set to the right: it begins with a digit."""
-    return str(value).lstrip("+-")[:1].isdigit()
+def _is_number(cell: str) -> bool:
+    return cell.lstrip("+-")[:1].isdigit() and len(cell) <= LONGEST_NUMBER
+
+
+def _with_code(text: str) -> Any:
+    """HTML of a text whose commands stand between backticks."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def write_report(

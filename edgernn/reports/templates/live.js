@@ -257,10 +257,10 @@ const edgernn = (() => {
       this.file = element("label", { className: "file" }, "Open a sound", this.input);
       this.state = element("span", { className: "about" });
       this.state.setAttribute("role", "status");
-      this.now = element("div", { className: "now" });
+      this.now = element("div", { className: "now", hidden: true });
       this.canvas = element("canvas", { hidden: true });
       this.canvas.setAttribute("role", "img");
-      this.told = element("ol", { className: "told" });
+      this.told = element("ol", { className: "told", hidden: true });
       this.told.setAttribute("aria-live", "polite");
       this.players = element("div", { className: "buttons" });
       place.append(this.answer, element("div", { className: "buttons" }, this.mic, this.file, this.state), this.now, this.canvas, this.legend(), this.told, this.players);
@@ -321,7 +321,7 @@ const edgernn = (() => {
       this.told.replaceChildren();
       this.players.replaceChildren();
       this.now.textContent = "";
-      this.canvas.hidden = false;
+      this.canvas.hidden = this.now.hidden = this.told.hidden = false;
       delete this.place.dataset.done;
       const kind = kinds[this.facts.task] ? kinds[this.facts.task](this.model, this.box()) : {};
       return (this.heard = new Heard(this.model, kind));

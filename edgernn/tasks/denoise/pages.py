@@ -17,7 +17,7 @@ from edgernn.reports.facts import Facts, Values
 from edgernn.reports.parts import Part, Picture, Section, Sound
 from edgernn.runtimes import fast_runtime, make_runtime
 from edgernn.show import Table
-from edgernn.signal.audio import SAMPLE_RATE, Int16
+from edgernn.signal.audio import SAMPLE_RATE
 from edgernn.tasks.denoise.report import levels
 from edgernn.tasks.denoise.show import QUALITY, simulated
 from edgernn.tasks.denoise.stream import denoised
@@ -40,13 +40,13 @@ def sections(run: Facts) -> Iterator[Section]:
     for m in mixtures:
         section.parts.extend(_heard(run, m))
     yield section
-    yield Section("One stream without a reset", rest)
+    yield Section("One stream without a reset", [*rest])
 
 
 def gains(s: Values) -> Iterator[Picture]:
     """Each metric over the SNR of what came in: noisy, float, int8."""
     snrs = sorted(s["by_snr"], key=float)
-    for metric in s["integer_minus_float"]:
+    for metric in (m for m in QUALITY if m in s["integer_minus_float"]):
         series = {
             name: Line([float(x) for x in snrs], [s["by_snr"][x][key][metric] for x in snrs], colour=i, dash=dash)
             for i, (name, key, dash) in enumerate((("int8", "integer", 0), ("float", "float", 1), ("noisy", "noisy", 3)))
@@ -64,7 +64,9 @@ def _mixtures(run: Facts) -> list[Mixture]:
     if dataset is None or net is None:
         return []
     try:
-        made = read_mixtures(Path(s["list"])) if s["list"] else make_mixtures(dataset, s["split"], s["mixtures"], net.recipe.seed)
+        made = (
+            read_mixtures(Path(s["list"])) if s["list"] else make_mixtures(dataset, s["split"], s["mixtures"], net.recipe.seed)
+        )
     except EdgernnError as error:
         run.missing.append(f"no mixtures to listen to: {error}")
         return []
@@ -84,7 +86,7 @@ def _heard(run: Facts, m: Mixture) -> Iterator[Part]:
     left = in_pauses(pictures)
     title = f"{m.noise or 'noise'} at {m.snr_db:g} dB"
     for name, picture in pictures.items():
-        about = f"{title}, {name}: {left[name]}"
+        about = f"{title}, {name}: {left[name]} in the pauses of the speech"
         ends = top - RANGE_DB, top
         yield charts.spectrogram(f"{title}: {name}", about, picture, len(shown[name]) / SAMPLE_RATE, g.sample_rate / 2000, ends)
     rows: list[list[Any]] = [[name, left[name], Sound(f"{title}, {name}", pcm, SAMPLE_RATE)] for name, pcm in shown.items()]

@@ -13,16 +13,18 @@ QUALITY = {"pesq": "PESQ", "stoi": "STOI", "estoi": "ESTOI", "si_sdr": "SI-SDR d
 
 def simulated(r: Values) -> Shown:
     """`edgernn simulate`."""
-    gaps = r["integer_minus_float"]
+    gaps = {m: r["integer_minus_float"][m] for m in QUALITY if m in r["integer_minus_float"]}
     columns = ["", *(QUALITY[m] for m in gaps)]
-    rows = [[name, *scores.values()] for name, scores in r["mean"].items()]
+    rows = [[name, *(scores[m] for m in gaps)] for name, scores in _systems(r["mean"])]
     rows += [[f"integer - float, {which}", *(g[which] for g in gaps.values())] for which in ("mean", "largest")]
     yield Table(
         f"graph {r['graph'][:12]} ({r['scheme']}): {r['mixtures']} mixtures of {r['list'] or 'the ' + r['split'] + ' split'}",
         columns, rows,
     )  # fmt: skip
     by_snr = [
-        [f"{snr} dB, {name}", *scores.values()] for snr, systems in r["by_snr"].items() for name, scores in systems.items()
+        [f"{snr} dB, {name}", *(scores[m] for m in gaps)]
+        for snr in sorted(r["by_snr"], key=float)
+        for name, scores in _systems(r["by_snr"][snr])
     ]
     yield Table("at each SNR", columns, by_snr)
     s = r["stream"]
@@ -36,6 +38,11 @@ def simulated(r: Values) -> Shown:
         f"{r['mmacs_per_second']} million MACs a second"
     )
     yield from speed_line(r)
+
+
+def _systems(scores: Values) -> list[tuple[str, Values]]:
+    """What came in first, then what was made of it; a JSON file has them in the order of their letters."""
+    return sorted(scores.items(), key=lambda x: x[0] != "noisy")
 
 
 def summary(s: Values) -> list[list[Any]]:

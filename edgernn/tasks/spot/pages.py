@@ -44,7 +44,14 @@ def curves(s: Values) -> list[Picture]:
     out = []
     for word, row in s["keywords"].items():
         series = {
-            name: Line(s["rates"], [100 * x for x in row[key]["curve"]], _chosen(row[key]), colour=i, dash=1 - i)
+            name: Line(
+                s["rates"],
+                [100 * x for x in row[key]["curve"]],
+                _chosen(row[key]),
+                f"{name}, its threshold",
+                colour=i,
+                dash=1 - i,
+            )
             for i, (name, key) in enumerate((("float", "float"), ("int8", "integer")))
         }
         x = row["integer"]

@@ -1,4 +1,4 @@
-"""A voice-activity detector's sections of `edgernn report`: its curve, AUC at each SNR, drift, and mixtures to look at and hear."""
+"""A voice-activity detector's sections of `edgernn report`: its curve, AUC at each SNR, drift, mixtures to look at and hear."""
 
 from __future__ import annotations
 
@@ -71,19 +71,21 @@ def heard(run: Facts, cases: Sequence[Case]) -> tuple[list[Floats], list[NDArray
 
 
 def curve(run: Facts, cases: Sequence[Case], grids: Sequence[Floats]) -> Picture:
-    """Misses against false alarms as the threshold goes from end to end; a dot at FALSE_ALARMS, and where the graph's gate stands."""
+    """Misses against false alarms as the threshold goes from end to end; dots at FALSE_ALARMS, and where the gate stands."""
     assert run.simulated is not None
     said, scores = np.concatenate([c.truth for c in cases]), np.concatenate(list(grids))
     alarms, misses = trade_off(scores, said)
     s = run.simulated["integer"]
     five = s["at_5_percent_false_alarms"]
     series = {
-        "int8, any threshold": Line(alarms, misses, (100 * FALSE_ALARMS, 100 * five["misses"])),
+        "int8, any threshold": Line(
+            alarms, misses, (100 * FALSE_ALARMS, 100 * five["misses"]), f"at {100 * FALSE_ALARMS:g} % false alarms"
+        ),
         "its decision stage": Line([100 * s["false_alarms"]], [100 * s["misses"]], colour=1),
     }
     about = (
-        f"AUC {s['auc']}; at {100 * FALSE_ALARMS:g} % false alarms {100 * five['misses']:.1f} % of speech is missed; the decision stage "
-        f"misses {100 * s['misses']:.1f} % at {100 * s['false_alarms']:.1f} %"
+        f"AUC {s['auc']}; at {100 * FALSE_ALARMS:g} % false alarms {100 * five['misses']:.1f} % of speech is missed; the "
+        f"decision stage misses {100 * s['misses']:.1f} % at {100 * s['false_alarms']:.1f} %"
     )
     axes = Axis("false alarms, % of frames without speech", ends=(-2, 102)), Axis("missed, % of speech", ends=(-2, 102))
     return charts.lines("Misses against false alarms", about, series, *axes)
@@ -130,5 +132,12 @@ def _examples(
         about = f"{c.name}, {c.noise or 'noise'} at {c.snr_db:g} dB: {100 * wrong[i]:.1f} % of its frames are decided wrongly"
         yield charts.lines(f"{c.noise or 'noise'}, {c.snr_db:g} dB", about, series, Axis("seconds"), Axis("speech"))
         label = f"{c.name}, {c.noise or 'noise'}"
-        rows.append([label, f"{c.snr_db:g} dB", f"{100 * wrong[i]:.1f} %", Sound(label, c.pcm[: frames * SAMPLE_RATE // 100], SAMPLE_RATE)])
+        rows.append(
+            [
+                label,
+                f"{c.snr_db:g} dB",
+                f"{100 * wrong[i]:.1f} %",
+                Sound(label, c.pcm[: frames * SAMPLE_RATE // 100], SAMPLE_RATE),
+            ]
+        )
     yield Table("", ["mixture", "SNR", "frames wrong", "listen"], rows)
