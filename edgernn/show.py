@@ -297,6 +297,42 @@ def reported(r: dict[str, Any]) -> Shown:
     yield from (f"missing: {line}" for line in r["missing"])
 
 
+def runs_listed(found: list[dict[str, Any]]) -> Shown:
+    """`edgernn runs`."""
+    if not found:
+        yield "no runs here; `edgernn data` and the verbs after it make one"
+        return
+    rows = [[r["name"], r["task"], r["recipe"], r["stage"], r["made"], ", ".join(r["tags"]), _first_figures(r)] for r in found]
+    yield Table(_runs(found), ["run", "task", "recipe", "state", "newest result", "tags", "figures"], rows)
+    yield from (f"{r['name']}: {r['problem']}" for r in found if r["problem"])
+
+
+def _runs(found: list[dict[str, Any]]) -> str:
+    return f"{len(found)} run{'s' if len(found) != 1 else ''}"
+
+
+def _first_figures(r: dict[str, Any]) -> str:
+    """Two figures of what was judged, without the scheme."""
+    judged = [(k.split(": ")[1], v) for k, v in r["figures"].items() if not k.endswith(("_bytes", "_per_second"))]
+    return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in judged[:2])
+
+
+def runs_compared(found: list[dict[str, Any]]) -> Shown:
+    """`edgernn runs --compare`."""
+    names = list(dict.fromkeys(name for r in found for name in r["figures"]))
+    rows = [
+        [name.replace("_", " "), *(f"{r['figures'][name]:.8g}" if name in r["figures"] else "" for r in found)]
+        for name in names
+    ]
+    yield Table(_runs(found), ["figure", *(r["name"] for r in found)], rows)
+    yield from (f"{r['name']}: {r['problem']}" for r in found if r["problem"])
+
+
+def runs_deleted(r: dict[str, Any]) -> Shown:
+    """`edgernn runs --prune`."""
+    yield from (f"deleted {name}" for name in r["deleted"])
+
+
 def checked(r: dict[str, Any]) -> Shown:
     """`edgernn check`."""
     rows = [[x["metric"], x["baseline"], x["value"], x["tolerance"], "ok" if x["ok"] else "WORSE"] for x in r["rows"]]
