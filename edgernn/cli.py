@@ -15,6 +15,7 @@ import typer
 
 from edgernn import __version__, show
 from edgernn.cli_boards import VERBS as BOARD_VERBS
+from edgernn.cli_check import VERBS as CHECK_VERBS
 from edgernn.cli_reports import VERBS as REPORT_VERBS
 from edgernn.console import Json, RunDir, Scheme, Verbs, Where, beside, printed, progress_bars, with_task_options
 from edgernn.errors import EdgernnError
@@ -199,31 +200,8 @@ def inspect(
     printed(result, as_json, show.inspected)
 
 
-for _verb in (*BOARD_VERBS, *REPORT_VERBS):
+for _verb in (*BOARD_VERBS, *CHECK_VERBS, *REPORT_VERBS):
     app.command(_verb.__name__)(_verb)
-
-
-@app.command()
-def check(
-    run: RunDir,
-    baseline: Annotated[Path, typer.Option(help="Baseline file.")] = Path("baseline.json"),
-    update: Annotated[bool, typer.Option("--update", help="Write the run's figures as the new baseline.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Exit 1 when a figure got worse than the baseline.
-
-    The figures of the run's task, weights, flash, RAM, instructions, each with its tolerance; exit 2 when it cannot tell. Reads
-    the run folder's *.json; with --update writes the baseline.
-    """
-    from edgernn import gate
-
-    if update:
-        typer.echo(f"wrote {gate.write_baseline(run, baseline)}")
-        return
-    result = gate.check(run, baseline)
-    printed(result, as_json, show.checked)
-    if any(not row["ok"] for row in result["rows"]):
-        raise typer.Exit(1)
 
 
 def _whole(task: Task) -> Callable[..., None]:

@@ -158,7 +158,8 @@ def simulate_model(
     _refuse_another_net(net, graph, folder)
     judged = task.judge(net, graph, dataset, question, progress)
     result = {
-        "task": task.name, "graph": graph.id, "scheme": graph.scheme, "dataset": dataset.id, "split": question.split,
+        "task": task.name, "name": graph.name, "labels": list(graph.labels), "graph": graph.id, "scheme": graph.scheme,
+        "dataset": dataset.id, "split": question.split,
         "weight_bytes": graph.weight_bytes, "latency_ms": round(graph.latency_ms, 2), "step_ms": graph.step_ms,
         "mmacs_per_second": round(graph.macs_per_step * graph.steps_per_second / 1e6, 2), **judged,
     }  # fmt: skip

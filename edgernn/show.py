@@ -333,14 +333,6 @@ def runs_deleted(r: dict[str, Any]) -> Shown:
     yield from (f"deleted {name}" for name in r["deleted"])
 
 
-def checked(r: dict[str, Any]) -> Shown:
-    """`edgernn check`."""
-    rows = [[x["metric"], x["baseline"], x["value"], x["tolerance"], "ok" if x["ok"] else "WORSE"] for x in r["rows"]]
-    yield Table(f"graph {r['graph'][:12]} against {r['baseline']}", ["metric", "baseline", "now", "tolerance", ""], rows)
-    if r["unjudged"]:
-        yield f"not in the baseline, so not judged: {', '.join(r['unjudged'])}"
-
-
 def percent(x: float) -> str:
     """A share as it is read."""
     return f"{100 * x:.2f} %"

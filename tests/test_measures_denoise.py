@@ -14,6 +14,7 @@ from needs import need_module
 
 from edgernn.data.mixing import Mixture, Pair
 from edgernn.errors import EdgernnError
+from edgernn.outcomes import Values
 from edgernn.runtimes import make_runtime
 from edgernn.signal.stft import GAIN_ONE
 from edgernn.tasks.base import Question
@@ -111,8 +112,34 @@ def test_float_and_integer_are_each_their_own_model(monkeypatch: pytest.MonkeyPa
 def test_figures_are_the_integers() -> None:
     one, other = {"pesq": 2.0, "stoi": 0.8, "si_sdr": 9.0}, {"pesq": 3.0, "stoi": 0.9, "si_sdr": 10.0}
     said = {"dataset": "d", "split": "test", "list": None, "mixtures": 7, "mean": {"integer": one, "float": other}}
-    assert TASK.figures(said) == ("d/test, 7 mixtures", {"int8_pesq": 2.0, "int8_stoi": 0.8, "int8_si_sdr": 9.0})
-    assert {name: f.better for name, f in TASK.gated.items()} == dict.fromkeys(("int8_pesq", "int8_stoi", "int8_si_sdr"), 1)
+    figures = {
+        "int8_pesq": 2.0,
+        "int8_stoi": 0.8,
+        "int8_si_sdr": 9.0,
+        "float_pesq": 3.0,
+        "float_stoi": 0.9,
+        "float_si_sdr": 10.0,
+    }
+    assert TASK.figures(said) == ("d/test, 7 mixtures", figures)
+    whole = {**said, "integer_minus_float": {"si_sdr": {"mean": -1.0}},
+             "stream": {"repeat_snr_db": 75.0, "growth_db": 0.5, "change": 3, "jump": 0.7, "silence": 1}}  # fmt: skip
+    assert TASK.figures(whole)[1] == {
+        **figures, "lost_si_sdr": 1.0, "stream_repeat_snr_db": 60.0, "stream_growth_db": 0.5, "stream_change": 3,
+        "stream_jump": 0.7, "stream_silence": 1,
+    }  # fmt: skip
+    worse = {name for name, f in TASK.gated.items() if f.better < 0}
+    assert worse == {"lost_si_sdr", "stream_growth_db", "stream_change", "stream_jump", "stream_silence"}
+
+
+def test_every_mixture_is_an_item() -> None:
+    files = [{"name": name, "scores": {"integer": {"pesq": x}, "float": {"pesq": x + 1}, "noisy": {"pesq": 0.0}}}
+             for name, x in (("a", 2.0), ("a", 3.0))]  # fmt: skip
+    found = TASK.outcomes({"files": files})
+    assert found == {
+        "int8_pesq": Values({"a": (2.0, 1), "a#2": (3.0, 1)}),
+        "float_pesq": Values({"a": (3.0, 1), "a#2": (4.0, 1)}),
+    }
+    assert TASK.outcomes({}) == {}
 
 
 # Drift ---------------------------------------------------------------------------

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgernn.core.graph import NetGraph
     from edgernn.core.trace import Trace
     from edgernn.data.corpus import Dataset
+    from edgernn.outcomes import Outcome
     from edgernn.recipe import Recipe
 
     Int16 = NDArray[np.int16]
@@ -70,13 +71,32 @@ class Whole:
 class Figure:
     """A figure that the gate compares: +1 when more is better, else -1; the tolerance in the figure's own unit, or relative.
 
-    points: it is a share, and its tolerance is shown in percentage points.
+    points: it is a share, and its tolerance is shown in percentage points. group: the tolerance of each group of its outcomes,
+    such as a label, where groups are judged too.
     """
 
     better: int
     tolerance: float
     relative: bool = False
     points: bool = False
+    group: float | None = None
+
+
+#: what every task's stream without a reset is judged by, see `drift_figures`; 3 dB are an error 1.4 times as large
+DRIFT = {
+    "stream_snr_db": Figure(+1, 3.0), "stream_worst_minute_snr_db": Figure(+1, 3.0), "stream_state_snr_db": Figure(+1, 3.0),
+    "stream_saturated": Figure(-1, 0.005, points=True),
+}  # fmt: skip
+
+
+def drift_figures(stream: Values) -> dict[str, float]:
+    """The figures of `drift.drift`: SNR of the logits, whole and in the worst minute, of the worst state; most saturation."""
+    found = {"stream_snr_db": stream["whole"]["logits"], "stream_saturated": max(stream["saturated"].values(), default=0.0)}
+    states = [x for name, x in stream["whole"].items() if name != "logits"]
+    if states:
+        found["stream_state_snr_db"] = min(states)
+    found["stream_worst_minute_snr_db"] = min(minute["logits"] for minute in stream["minutes"])
+    return found
 
 
 @dataclass(frozen=True)
@@ -267,6 +287,12 @@ class Task(ABC):
     @abstractmethod
     def figures(self, simulated: Values) -> tuple[str, dict[str, float]]:
         """What a result of `judge` was judged on, and its figures by their names in `gated`."""
+
+    def outcomes(self, simulated: Values) -> dict[str, Outcome]:
+        """Item by item what became of a result's figures, by their names in `gated`; those that `judge` put there."""
+        from edgernn.outcomes import read_outcome
+
+        return {name: read_outcome(values) for name, values in simulated.get("outcomes", {}).items()}
 
     @abstractmethod
     def summary(self, simulated: Values) -> dict[str, Any]:

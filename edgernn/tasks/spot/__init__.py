@@ -10,6 +10,7 @@ from edgernn.errors import EdgernnError
 from edgernn.reports.parts import Section
 from edgernn.show import Shown
 from edgernn.tasks.base import (
+    DRIFT,
     CInterface,
     Figure,
     Material,
@@ -21,6 +22,7 @@ from edgernn.tasks.base import (
     Task,
     Values,
     Whole,
+    drift_figures,
 )
 
 if TYPE_CHECKING:
@@ -44,8 +46,15 @@ class Spot(Task):
         Option("teacher", Path, "Run folder of a trained net that teaches; repeatable.", ("train", "whole"), many=True),
     )
     gated: ClassVar[Mapping[str, Figure]] = {
-        "int8_accuracy": Figure(+1, 0.005, points=True),
+        "int8_accuracy": Figure(+1, 0.005, points=True, group=0.02),
+        "float_accuracy": Figure(+1, 0.005, points=True),
         "agreement": Figure(+1, 0.005, points=True),
+        "logit_snr_db": Figure(+1, 3.0),
+        "silence_taken": Figure(-1, 0.005, points=True),
+        "misses": Figure(-1, 0.02, points=True, group=0.05),
+        "misses_at_baselines_rate": Figure(-1, 0.02, points=True, group=0.05),
+        "false_accepts_per_hour": Figure(-1, 0.25, relative=True, group=0.25),
+        **DRIFT,
     }
     c = CInterface(
         "kws", ("ern_net.c", "ern_frontend.c", "ern_decide.c"), ("main.c", "main_interrupt.c"),
@@ -172,9 +181,12 @@ class Spot(Task):
         return last_detections(graph, process, begin)
 
     def figures(self, simulated: Values) -> tuple[str, dict[str, float]]:
-        """Accuracy over the clips, and how often the integers agree with the floats."""
+        """Accuracy over clips, float and int8, how far they agree, and drift; its outcomes tell misses and false accepts."""
         clips = simulated["clips"]
         figures = {"int8_accuracy": clips["integer"]["accuracy"], "agreement": clips["agreement"]}
+        figures |= {"float_accuracy": clips["float"]["accuracy"]} if "accuracy" in clips.get("float", {}) else {}
+        figures |= {"logit_snr_db": clips["logit_snr_db"]} if "logit_snr_db" in clips else {}
+        figures |= drift_figures(simulated["stream"]) if "stream" in simulated else {}
         return f"{simulated['dataset']}/{clips['split']}", figures
 
     def summary(self, simulated: Values) -> dict[str, Any]:
