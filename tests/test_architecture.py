@@ -30,7 +30,7 @@ LAYERS: tuple[tuple[str, str], ...] = (
     ("data", r"edgernn\.data(\..*)?"),
     ("recipe", r"edgernn\.(recipe|imports(\..*)?)"),
     ("door", r"edgernn\.tasks(\.base)?"),
-    ("runs", r"edgernn\.(runs|console)"),
+    ("runs", r"edgernn\.(runs|console|zoo)"),
     ("backends", r"edgernn\.(runtimes|exports)(\..*)?|edgernn\.inspect|firmware_export(\..*)?"),
     ("targets", r"targets(\..*)?"),
     ("judging", r"edgernn\.(drift|compare|firmware|application|program|gate)"),
