@@ -1,12 +1,14 @@
 """A model that comes along: made from a run folder, its card measured; or its card's figures checked against its files.
 
     python tools/zoo.py make NAME RUN --command "edgernn vad-train --recipe vad"
+    python tools/zoo.py work [NAME...]
     python tools/zoo.py check [NAME...]
 
 `make` copies graph, checkpoint and recipe of RUN to edgernn/zoo/NAME and writes the figures of its card.toml below the line
 that says so; what stands above it (what the model is for, its data) is written by hand and stays. Without such a card one to be
 filled in is written, and nothing else. RUN's data, and the list of mixtures that the card names (in $EDGERNN_DATA), are what
-it is judged on. `check` measures again what takes seconds: bits, sizes, instructions, and the quality of a sample.
+it is judged on. `work` measures the cores alone anew, after a change of kernels or compilers. `check` measures again what takes
+seconds: bits, sizes, instructions, and the quality of a sample.
 """
 
 from __future__ import annotations
@@ -134,12 +136,13 @@ def recordings(name: str) -> Path:
 
 def quality(folder: Path, graph: NetGraph, data: Dataset, listed: str) -> dict[str, Any]:
     """The figures of the whole list, and those of its sample."""
+    today = {"date": datetime.date.today().isoformat()}
     if not listed:
         found = judged(folder, graph, data, None)
-        return {**found, "sample": found}
+        return {**today, **found, "sample": found}
     with tempfile.TemporaryDirectory() as scratch:
         whole = judged(folder, graph, data, recordings(listed), mos=True)
-        return {**whole, "sample": judged(folder, graph, data, sample_of(recordings(listed), Path(scratch)))}
+        return {**today, **whole, "sample": judged(folder, graph, data, sample_of(recordings(listed), Path(scratch)))}
 
 
 # Cards ---------------------------------------------------------------------------
@@ -167,7 +170,7 @@ def tables(figures: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def make(name: str, run: Path, command: str) -> None:
+def make(name: str, run: Path, command: str, date: str) -> None:
     folder = OWN / name
     if not (folder / CARD).is_file():
         write_text(folder / CARD, EMPTY)
@@ -178,7 +181,7 @@ def make(name: str, run: Path, command: str) -> None:
     graph = load_graph(run / f"graph-{scheme}.ern")
     files = (f"graph-{scheme}.ern", CHECKPOINT, "recipe.json")
     write_all({folder / file: (run / file).read_bytes() for file in files})
-    made = {"command": command, "recipe": recipe.name, "seed": recipe.seed, "date": datetime.date.today().isoformat(),
+    made = {"command": command, "recipe": recipe.name, "seed": recipe.seed, "date": date,
             "dataset": net.source.get("dataset", ""), "parameters": net.parameters}  # fmt: skip
     checkpoint = {"sha256": hashlib.sha256((folder / CHECKPOINT).read_bytes()).hexdigest(), "fingerprint": net.fingerprint}
     figures = {
@@ -187,6 +190,22 @@ def make(name: str, run: Path, command: str) -> None:
     }  # fmt: skip
     write_text(folder / CARD, own + tables(figures))
     print(f"wrote {folder}: {sum(f.stat().st_size for f in folder.iterdir()):,} bytes")
+
+
+def measure_work(names: list[str]) -> None:
+    """Cards with what the cores do now; the rest stays."""
+    for folder in chosen(names):
+        path = folder / CARD
+        own, measured = path.read_text(encoding="utf-8").split(MEASURED)
+        figures = tomllib.loads(measured)
+        figures["work"] = [of_core(load_graph(read_card(folder).file), board) for board in BOARDS]
+        write_text(path, own + tables(figures))
+        print(f"wrote {path}")
+
+
+def chosen(names: list[str]) -> list[Path]:
+    """Folders of the models of those names, all where none is named."""
+    return [path.parent for path in sorted(OWN.glob(f"*/{CARD}")) if not names or path.parent.name in names]
 
 
 # Checks ---------------------------------------------------------------------------
@@ -242,10 +261,7 @@ def its_data(card: Card, folder: Path) -> Dataset:
 
 def check(names: list[str]) -> list[str]:
     wrong = []
-    for folder in sorted(path.parent for path in OWN.glob(f"*/{CARD}")):
-        if names and folder.name not in names:
-            continue
-        card = read_card(folder)
+    for card in map(read_card, chosen(names)):
         wrong += wrong_graph(card) + wrong_work(card)
         if "EDGERNN_DATA" in os.environ:
             with tempfile.TemporaryDirectory() as scratch:
@@ -260,10 +276,15 @@ def main() -> int:
     maker.add_argument("name")
     maker.add_argument("run", type=Path)
     maker.add_argument("--command", required=True)
-    verbs.add_parser("check").add_argument("names", nargs="*")
+    maker.add_argument("--date", default=datetime.date.today().isoformat(), help="of the training")
+    for verb in ("work", "check"):
+        verbs.add_parser(verb).add_argument("names", nargs="*")
     given = parser.parse_args()
     if given.verb == "make":
-        make(given.name, given.run, given.command)
+        make(given.name, given.run, given.command, given.date)
+        return 0
+    if given.verb == "work":
+        measure_work(given.names)
         return 0
     wrong = check(given.names)
     print("\n".join(wrong) or "every figure is that of its file")
