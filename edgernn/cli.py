@@ -21,6 +21,7 @@ from edgernn.console import Json, RunDir, Scheme, Verbs, Where, beside, printed,
 from edgernn.errors import EdgernnError
 from edgernn.tasks import all_tasks
 from edgernn.tasks.base import Task
+from edgernn.zoo import all_cards, find_card, model_at
 
 app = typer.Typer(
     cls=Verbs,
@@ -187,7 +188,9 @@ def export(
 
 @app.command()
 def inspect(
-    files: Annotated[list[Path], typer.Argument(help=".ern, .tflite or .onnx files; several must come from one graph.")],
+    files: Annotated[
+        list[Path], typer.Argument(help=".ern, .tflite or .onnx files, or a model; several must come from one graph.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Show what is in a .ern, .tflite or .onnx file.
@@ -195,9 +198,32 @@ def inspect(
     Operators, tensors, scales, sizes, state, graph id. Several files must come from one graph. Reads files, writes nothing.
     """
     from edgernn.inspect import inspect_together
+    from edgernn.runs import find_graph
 
-    result = inspect_together(files)
+    result = inspect_together([find_graph(f) if model_at(f) else f for f in files])
     printed(result, as_json, show.inspected)
+
+
+@app.command()
+def models(
+    name: Annotated[str, typer.Argument(help="One model, with its card; default: all of them.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Copy the model into this run folder, to train or quantize it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the models that come along, or show one's card.
+
+    Every verb that reads a run folder or a graph file takes a model's name. What is made from it goes to models/NAME.
+    """
+    from edgernn.runs import copy_model
+
+    if out and not name:
+        raise EdgernnError("--out copies one model; name it, `edgernn models` lists them")
+    if not name:
+        printed([card.to_dict() for card in all_cards()], as_json, show.models)
+        return
+    card = find_card(name)
+    files = copy_model(card, out) if out else []
+    printed({**card.to_dict(), "files": [str(f) for f in files]}, as_json, show.model)
 
 
 for _verb in (*BOARD_VERBS, *CHECK_VERBS, *REPORT_VERBS):

@@ -20,6 +20,43 @@ class Table(NamedTuple):
 Shown = Iterator[Table | str]
 
 
+def models(found: list[dict[str, Any]]) -> Shown:
+    """`edgernn models`: all of them."""
+    rows = [
+        [m["name"] + (" *" if m["default"] else ""), m["summary"], f"{m['graph']['weight_bytes']:,}",
+         f"{m['graph']['latency_ms']:g} ms", _on_core(m, "cortex-m4")]
+        for m in found
+    ]  # fmt: skip
+    yield Table("models that come along", ["model", "what it does", "weights, bytes", "latency", "on a Cortex-M4"], rows)
+    yield "* is what its verb takes where no model, and no run folder under ./run, is at hand; `edgernn models NAME` has more"
+
+
+def _on_core(m: Mapping[str, Any], core: str) -> str:
+    found = [x for x in m["work"] if x["cpu"] == core]
+    return f"{found[0]['instructions_per_second'] / 1e6:.1f} M instructions/s" if found else ""
+
+
+def model(m: dict[str, Any]) -> Shown:
+    """`edgernn models NAME`: its card, or where it was copied to."""
+    if m["files"]:
+        yield f"{m['name']} -> {', '.join(m['files'])}"
+        return
+    g = m["graph"]
+    yield f"{m['name']}: {m['summary']}"
+    yield f"\nfor: {m['use']}\n\nnot for: {m['limits']}\n"
+    rows = [[f"{where}: {key.replace('_', ' ')}", value] for where in ("graph", "made") for key, value in m[where].items()]
+    yield Table(f"graph {g['id'][:12]} in {m['folder']}", ["", ""], rows)
+    figures = [[key.replace(".", ": ").replace("_", " "), value] for key, value in m["quality"].items() if key != "sample"]
+    yield Table("how good it is", ["", ""], figures)
+    yield Table(
+        "what it costs, bytes and millions of instructions a second of sound",
+        ["board", "core", "kernel", "flash", "RAM", "state", "stack", "instructions", "entries differing"],
+        [[w["board"], w["cpu"], w["kernel"], w["flash_bytes"], w["ram_bytes"], w["state_bytes"], w["stack_bytes"],
+          f"{w['instructions_per_second'] / 1e6:.2f} M", f"{w['bits_differing']} of {w['entries']}"] for w in m["work"]],
+    )  # fmt: skip
+    yield Table("trained on", ["data", "licence", "by"], [[d["name"], d["licence"], d["by"]] for d in m["data"]])
+
+
 def dataset(r: dict[str, Any]) -> Shown:
     """`edgernn data`."""
     splits = ("train", "validation", "test")

@@ -53,6 +53,22 @@ def test_what_is_silent_scores_least_and_silent_speech_cannot_be_judged_by() -> 
         score(speech[:7999], speech[:7999])
 
 
+def test_what_is_left_in_pauses_is_told_by_band() -> None:
+    """A tone in the pause of speech, 30 dB below it and in one band; what lies under the speech does not count."""
+    t = np.arange(32000) / 16000
+    speech = np.where(t < 1, 8000 * np.sin(2 * np.pi * 500 * t), 0)
+    left = np.where(t >= 1.1, 8000 * 10**-1.5 * np.sin(2 * np.pi * 3000 * t), 0)
+    under = np.where(t < 0.9, 3000 * np.sin(2 * np.pi * 1500 * t), 0)
+    clean, ours = speech.astype(np.int16), (speech + left + under).astype(np.int16)
+    levels = evaluate.left_in_pauses(clean, ours)
+    assert levels is not None and len(levels) == len(evaluate.PAUSE_BANDS)
+    assert levels[0] == pytest.approx(-30.5, abs=1.0) == levels[3], "the tone lies between 2 and 4.3 kHz"
+    assert max(levels[1], levels[2], levels[4]) < -60
+    quieter = evaluate.left_in_pauses(clean, (speech + 0.1 * left).astype(np.int16))
+    assert quieter is not None and quieter[0] == pytest.approx(levels[0] - 20, abs=0.5)
+    assert evaluate.left_in_pauses(clean[:15000], ours[:15000]) is None, "no pause"
+
+
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """Three mixtures at two SNRs; the score of a sound is its first sample over its reference's."""
     monkeypatch.setattr(evaluate, "score", lambda clean, pcm: SimpleNamespace(pesq=pcm[0] / clean[0], stoi=float(clean[0])))
@@ -318,9 +334,9 @@ def test_the_loss_is_the_recipes_sum() -> None:
     from edgernn.tasks.denoise.losses import Losses
     from edgernn.tasks.denoise.recipe import DenoiseTrain
 
-    p = DenoiseTrain(magnitude_loss=1, complex_loss=10, sdr_loss=100, intelligibility_loss=1000)
-    parts = (torch.tensor(float(x)) for x in (1, 2, -3, 4))
-    assert float(Losses(*parts).weighted(p)) == 1 + 20 - 300 + 4000
+    p = DenoiseTrain(magnitude_loss=1, complex_loss=10, sdr_loss=100, intelligibility_loss=1000, residue_loss=10000)
+    parts = (torch.tensor(float(x)) for x in (1, 2, -3, 4, 5))
+    assert float(Losses(*parts).weighted(p)) == 1 + 20 - 300 + 4000 + 50000
 
 
 def test_each_loss_grows_with_what_it_measures() -> None:

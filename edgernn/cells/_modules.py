@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgernn.cells._gru_training import gru_over_time, serves
+
 State = tuple[Tensor, ...]
 
 
@@ -33,6 +35,10 @@ class Recurrent(nn.Module):
 
     def forward(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         """x [B, T, I] -> y [B, T, H]."""
+        if state is None and serves(self.core, x):
+            assert isinstance(self.core, nn.GRU)  # `serves` has looked
+            y = gru_over_time(self.core, x)
+            return y, (y[:, -1],)
         packed = None if state is None else tuple(s.unsqueeze(0) for s in state)
         if packed is not None and not isinstance(self.core, nn.LSTM):
             y, last = self.core(x, packed[0])

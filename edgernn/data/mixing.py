@@ -141,11 +141,10 @@ class Mixer:
         """Another microphone: (1 + a/z + b/z^2) / (1 + c/z + d/z^2), coefficients random (Valin 2018, eq. 7)."""
         if not self.config.tilt:
             return x
+        from scipy.signal import lfilter
+
         a, b, c, d = self.rng.uniform(-self.config.tilt, self.config.tilt, 4)
-        size = _fft_size(len(x) + 64)  # the filter has died away after some samples
-        z = np.exp(-2j * np.pi * np.fft.rfftfreq(size))
-        spectrum = np.fft.rfft(x, size) * ((1 + a * z + b * z * z) / (1 + c * z + d * z * z))
-        return np.asarray(np.fft.irfft(spectrum, size)[: len(x)], np.float32)
+        return np.asarray(lfilter((1, a, b), (1, c, d), x), np.float32)
 
     def in_room(self, x: Float32) -> tuple[Float32, Float32]:
         """(with all reflections, with the early ones), the direct sound at its own level and time."""

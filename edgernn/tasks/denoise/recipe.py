@@ -29,11 +29,12 @@ class DenoiseTrain(TrainParams):
     complex_loss: float = 30.0  #: weight of the squared error of the spectra whose magnitudes are so compressed
     sdr_loss: float = 0.3  #: weight of the negative signal-to-distortion ratio in dB
     intelligibility_loss: float = 300.0  #: weight of 1 - STOI
+    residue_loss: float = 0.0  #: weight of the dB by which bins are louder than those of clean speech
 
     #: a negative weight would train for the worse
     RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
         **TrainParams.RANGES, "batches": (1, 1_000_000), "magnitude_loss": (0, 1e9), "complex_loss": (0, 1e9),
-        "sdr_loss": (0, 1e9), "intelligibility_loss": (0, 1e9),
+        "sdr_loss": (0, 1e9), "intelligibility_loss": (0, 1e9), "residue_loss": (0, 1e9),
     }  # fmt: skip
 
 

@@ -61,7 +61,7 @@ def train_denoiser(
 class DenoiseTrainer(MixtureTrainer):
     """The state of one training run."""
 
-    parts = ("magnitude", "complex", "sdr", "intelligibility")  # of the loss, see losses.py
+    parts = ("magnitude", "complex", "sdr", "intelligibility", "residue")  # of the loss, see losses.py
     recipe: DenoiseRecipe
 
     def __init__(self, recipe: DenoiseRecipe, dataset: Dataset, device: torch.device) -> None:
