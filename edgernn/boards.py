@@ -13,6 +13,7 @@ from edgernn.core.graph import NetGraph
 from edgernn.errors import EdgernnError
 from edgernn.runs import find_graph, load_data
 from edgernn.tasks import load_graph, task_of
+from edgernn.zoo import model_at
 
 
 def board_facts(name: str) -> dict[str, Any]:
@@ -117,9 +118,9 @@ def run_board(
 
 
 def sound_to_run(where: Path, graph: NetGraph) -> Any:
-    """Test sound of the run folder's data; for a lone graph file the self-test's signal."""
+    """Test sound of the run folder's data; for a lone graph file or a model the self-test's signal."""
     from firmware_export.golden import golden_signal
 
-    if where.is_dir():
+    if where.is_dir() and not model_at(where):
         return task_of(graph).sound(graph, load_data(where))
     return golden_signal(graph.step_samples, 250)

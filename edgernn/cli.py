@@ -14,11 +14,14 @@ from typing import Annotated, Any
 import typer
 
 from edgernn import __version__, show
-from edgernn.cli_boards import VERBS
+from edgernn.cli_boards import VERBS as BOARD_VERBS
+from edgernn.cli_check import VERBS as CHECK_VERBS
+from edgernn.cli_reports import VERBS as REPORT_VERBS
 from edgernn.console import Json, RunDir, Scheme, Verbs, Where, beside, printed, progress_bars, with_task_options
 from edgernn.errors import EdgernnError
 from edgernn.tasks import all_tasks
 from edgernn.tasks.base import Task
+from edgernn.zoo import all_cards, find_card, model_at
 
 app = typer.Typer(
     cls=Verbs,
@@ -185,7 +188,9 @@ def export(
 
 @app.command()
 def inspect(
-    files: Annotated[list[Path], typer.Argument(help=".ern, .tflite or .onnx files; several must come from one graph.")],
+    files: Annotated[
+        list[Path], typer.Argument(help=".ern, .tflite or .onnx files, or a model; several must come from one graph.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Show what is in a .ern, .tflite or .onnx file.
@@ -193,36 +198,36 @@ def inspect(
     Operators, tensors, scales, sizes, state, graph id. Several files must come from one graph. Reads files, writes nothing.
     """
     from edgernn.inspect import inspect_together
+    from edgernn.runs import find_graph
 
-    result = inspect_together(files)
+    result = inspect_together([find_graph(f) if model_at(f) else f for f in files])
     printed(result, as_json, show.inspected)
 
 
-for _verb in VERBS:
-    app.command(_verb.__name__)(_verb)
-
-
 @app.command()
-def check(
-    run: RunDir,
-    baseline: Annotated[Path, typer.Option(help="Baseline file.")] = Path("baseline.json"),
-    update: Annotated[bool, typer.Option("--update", help="Write the run's figures as the new baseline.")] = False,
+def models(
+    name: Annotated[str, typer.Argument(help="One model, with its card; default: all of them.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Copy the model into this run folder, to train or quantize it.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Exit 1 when a figure got worse than the baseline.
+    """List the models that come along, or show one's card.
 
-    The figures of the run's task, weights, flash, RAM, instructions, each with its tolerance; exit 2 when it cannot tell. Reads
-    the run folder's *.json; with --update writes the baseline.
+    Every verb that reads a run folder or a graph file takes a model's name. What is made from it goes to models/NAME.
     """
-    from edgernn import gate
+    from edgernn.runs import copy_model
 
-    if update:
-        typer.echo(f"wrote {gate.write_baseline(run, baseline)}")
+    if out and not name:
+        raise EdgernnError("--out copies one model; name it, `edgernn models` lists them")
+    if not name:
+        printed([card.to_dict() for card in all_cards()], as_json, show.models)
         return
-    result = gate.check(run, baseline)
-    printed(result, as_json, show.checked)
-    if any(not row["ok"] for row in result["rows"]):
-        raise typer.Exit(1)
+    card = find_card(name)
+    files = copy_model(card, out) if out else []
+    printed({**card.to_dict(), "files": [str(f) for f in files]}, as_json, show.model)
+
+
+for _verb in (*BOARD_VERBS, *CHECK_VERBS, *REPORT_VERBS):
+    app.command(_verb.__name__)(_verb)
 
 
 def _whole(task: Task) -> Callable[..., None]:

@@ -18,9 +18,17 @@ from edgernn.errors import EdgernnError
 from edgernn.output import close_output
 from edgernn.tasks import declared_options
 from edgernn.tasks.base import Option, Task
+from edgernn.zoo import OUT, model_at
 
 RunDir = Annotated[Path, typer.Argument(help="Run folder.")]
-Where = Annotated[Path, typer.Argument(help="Run folder or graph file (.ern).")]
+Where = Annotated[Path, typer.Argument(help="Run folder, graph file (.ern), or model (`edgernn models`).")]
+GraphOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--graph",
+        help="Graph file, run folder or model; default: the newest of ./run, else the one marked * by `edgernn models`.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Scheme = Annotated[str | None, typer.Option(help="int8x16 (int16 operands) or int8; default: the recipe's.")]
 
@@ -58,7 +66,9 @@ class Verbs(TyperGroup):
 
 
 def beside(where: Path) -> Path:
-    """The folder that results lie in: the run folder, or that of the graph file."""
+    """The folder that results lie in: the run folder, that of the graph file, or ./models/NAME of a model."""
+    if card := model_at(where):
+        return OUT / card.name
     return where if where.is_dir() else where.parent
 
 

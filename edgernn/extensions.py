@@ -1,6 +1,7 @@
 """Folders outside the package that add to it: $EDGERNN_EXTENSIONS, separated as in $PATH.
 
-Each may hold `tasks/`, `cells/`, `sources/`, `voices/`, `runtimes/`, `boards/` and `packages/`; what lies there is found as
+Each may hold `tasks/`, `cells/`, `sources/`, `voices/`, `runtimes/`, `boards/`,
+`packages/` and `zoo/`; what lies there is found as
 what comes along is, by its file or folder name, and may not take the name of something that comes along.
 """
 

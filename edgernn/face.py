@@ -27,7 +27,7 @@ def _quiet(stage: str, done: int, total: int) -> None:
 
 
 def load(where: str | Path, scheme: str | None = None, runtime: str = "auto") -> Model:
-    """The quantized model of a graph file (.ern) or of a run folder.
+    """The quantized model of a graph file (.ern), of a run folder, or of a model that comes along, by name ("vad").
 
     scheme: of a run folder's graphs, "int8x16" or "int8"; default: its recipe's. runtime: "c", "numpy" or another one that is
     installed; "auto": C where this machine has a compiler, else NumPy. A missing or damaged file is an EdgernnError.
@@ -177,7 +177,7 @@ def simulate(
 def export(
     where: str | Path, out: str | Path, form: str = "c", scheme: str | None = None, prefix: str = "", package: str = ""
 ) -> list[Path]:
-    """A run folder's graph, or a graph file, as "c", "tflite" or "onnx" (`edgernn export`); returns the files written.
+    """A run folder's graph, a graph file or a model as "c", "tflite" or "onnx" (`edgernn export`); returns the files written.
 
     package: the framework ("arduino", ..) that the C becomes a library for, in a folder of its own name in `out`.
     """

@@ -22,6 +22,7 @@ from edgernn.runs import (
     find_recipe,
     keep_recipe,
     load_data,
+    located,
     locked,
     one_at_a_time,
     refuse_another,
@@ -31,6 +32,7 @@ from edgernn.runs import (
 )
 from edgernn.tasks import checked_options, find_task, load_graph, quantize_net
 from edgernn.tasks.base import Material, Question
+from edgernn.zoo import model_at, refuse_to_write
 
 if TYPE_CHECKING:
     from edgernn.core.floatnet import FloatNet
@@ -150,6 +152,7 @@ def simulate_model(
     folder: Path, progress: Progress, scheme: str | None = None, question: Question | None = None
 ) -> dict[str, Any]:
     """Float against integer: what the task judges on a split, one long stream without a reset, latency and speed."""
+    refuse_to_write(folder)
     task, question = run_task(folder), question or Question()
     question = replace(question, options=checked_options(task, "simulate", question.options))
     graph = load_graph(find_graph(folder, scheme))
@@ -158,7 +161,8 @@ def simulate_model(
     _refuse_another_net(net, graph, folder)
     judged = task.judge(net, graph, dataset, question, progress)
     result = {
-        "task": task.name, "graph": graph.id, "scheme": graph.scheme, "dataset": dataset.id, "split": question.split,
+        "task": task.name, "name": graph.name, "labels": list(graph.labels), "graph": graph.id, "scheme": graph.scheme,
+        "dataset": dataset.id, "split": question.split,
         "weight_bytes": graph.weight_bytes, "latency_ms": round(graph.latency_ms, 2), "step_ms": graph.step_ms,
         "mmacs_per_second": round(graph.macs_per_step * graph.steps_per_second / 1e6, 2), **judged,
     }  # fmt: skip
@@ -174,6 +178,7 @@ def compare_model(
     from edgernn.compare import compare_runtimes
     from edgernn.signal.audio import read_audio
 
+    refuse_to_write(folder)
     question = Question(split, seconds)  # whose numbers are checked
     task, graph = run_task(folder), load_graph(find_graph(folder, scheme))
     net, dataset = run_checkpoint(folder), load_data(folder)
@@ -222,7 +227,7 @@ def export_graph(
     wrong = [name for name, forms in _OPTION_FORMS.items() if getattr(options, name) and form not in forms]
     if wrong:
         raise EdgernnError(f"--{wrong[0]} belongs to --format {' or '.join(_OPTION_FORMS[wrong[0]])}, not to {form}")
-    graph = load_graph(find_graph(where, scheme))
+    graph, where = load_graph(find_graph(where, scheme)), located(where)
     files, report = writers[form](graph, where, out, options)
     return {"graph": graph.id, "format": form, "files": [str(f) for f in files], **report}
 
@@ -250,8 +255,8 @@ def _export_tflite(graph: NetGraph, where: Path, out: Path, options: ExportOptio
 
 
 def clip_steps(graph: NetGraph, where: Path) -> int:
-    """Steps of one clip of the run folder's data; one second for a lone graph file."""
-    seconds = load_data(where).clip_seconds if where.is_dir() else 1.0
+    """Steps of one clip of the run folder's data; one second for a lone graph file or a model."""
+    seconds = load_data(where).clip_seconds if where.is_dir() and not model_at(where) else 1.0
     return round(seconds * graph.sample_rate) // graph.step_samples
 
 

@@ -19,11 +19,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from edgernn.artifacts import lock, read_json, write_json
+from edgernn.artifacts import lock, read_json, write_all, write_json
 from edgernn.data.corpus import Dataset
 from edgernn.errors import EdgernnError
+from edgernn.notes import note
 from edgernn.recipe import Recipe, read_recipe
 from edgernn.tasks import all_tasks, find_task, load_checkpoint, load_graph, make_recipe, recipe_paths, task_of
+from edgernn.zoo import Card, checked, default_model, located, model_at, model_folders, refuse_to_write
 
 if TYPE_CHECKING:
     from edgernn.core.floatnet import FloatNet
@@ -67,6 +69,8 @@ def one_at_a_time(verb: Callable[P, R]) -> Callable[P, R]:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """The folder for this process alone; the lock is the system's and ends with its process. No folder, no lock."""
+    if folder.is_dir():
+        refuse_to_write(folder)
     key = folder.resolve()
     if key in _held or not folder.is_dir() or os.name != "posix":
         yield
@@ -98,6 +102,8 @@ def keep_recipe(recipe: Recipe, folder: Path) -> None:
 def run_recipe(folder: Path) -> Recipe:
     """The recipe a run folder was made with."""
     path = folder / "recipe.json"
+    if not folder.exists():
+        refuse_to_write(folder)
     if not path.is_file():
         what = "is not a run folder (no recipe.json)"
         if not folder.is_dir():
@@ -125,18 +131,25 @@ def load_data(folder: Path) -> Dataset:
 
 
 def run_checkpoint(folder: Path) -> FloatNet[Any]:
-    """The trained float net of a run folder."""
+    """The trained float net of a run folder, or of a model that comes along."""
+    if card := model_at(folder):
+        return load_checkpoint(checked(card, card.folder / CHECKPOINT))
     if not folder.is_dir():
         raise EdgernnError(f"no checkpoint at {folder}: there is no such folder; make a run folder with `edgernn data`")
     return load_checkpoint(folder / CHECKPOINT)
 
 
 def find_graph(where: Path, scheme: str | None = None) -> Path:
-    """A graph file: `where` itself, or that of a run folder (of its recipe's scheme unless another is asked for)."""
+    """A graph file: `where` itself, that of a run folder (of its recipe's scheme unless another is asked for), or a model's."""
     if where.is_file():
         return where
+    if card := model_at(where):
+        return _graph_of_model(card, scheme)
     if not where.exists():
-        raise EdgernnError(f"{where} does not exist: it is not a run folder, nor a graph file (.ern)")
+        models = ", ".join(model_folders()) or "none"
+        raise EdgernnError(f"{where} does not exist: it is not a run folder, nor a graph file (.ern), nor a model ({models})")
+    if str(where) in model_folders():
+        note(f"{where} is the folder here, not the model of that name; `edgernn models` shows where that lies")
     scheme = scheme or run_recipe(where).quantize.scheme
     path = where / f"graph-{scheme}.ern"
     if not path.is_file():
@@ -144,10 +157,23 @@ def find_graph(where: Path, scheme: str | None = None) -> Path:
     return path
 
 
+def _graph_of_model(card: Card, scheme: str | None) -> Path:
+    own = card.graph["scheme"]
+    if scheme not in (None, own):
+        raise EdgernnError(
+            f"the model {card.name} comes in {own} alone; for {scheme} copy it with `edgernn models {card.name} --out FOLDER`, "
+            "then run `edgernn data` and `edgernn quantize` on that folder"
+        )
+    return checked(card, card.file)
+
+
 def find_graph_of(task: Task, where: Path | None, scheme: str | None = None) -> Path:
-    """As `find_graph`, of a task: the newest of its graphs under ./run where none is named; another task's is an error."""
+    """As `find_graph`, of a task; another task's is an error.
+
+    Where none is named: the newest of the task's graphs under ./run, else its default model. Which it is, is said.
+    """
     if where is None:
-        return newest_graph(task)
+        return _usual_graph(task, scheme)
     path = find_graph(where, scheme)
     found = task_of(load_graph(path))
     if found.name != task.name:
@@ -155,9 +181,33 @@ def find_graph_of(task: Task, where: Path | None, scheme: str | None = None) -> 
     return path
 
 
-def newest_graph(task: Task) -> Path:
+def _usual_graph(task: Task, scheme: str | None) -> Path:
+    if newest := newest_graph(task):
+        note(f"by {newest}, the newest graph of {task.noun} under ./run")
+        return newest
+    if card := default_model(task.name):
+        note(f"by the model {card.name}, which comes along; `edgernn models {card.name}` says what it is for")
+        return _graph_of_model(card, scheme)
+    raise EdgernnError(f"no graph under ./run; name one with --graph, or make one with `edgernn {task.whole.verb}`")
+
+
+def newest_graph(task: Task) -> Path | None:
     """The newest graph of a task under ./run."""
     for path in sorted(Path("run").rglob("graph-*.ern"), key=lambda p: p.stat().st_mtime, reverse=True):
         if task_of(load_graph(path)).name == task.name:
             return path
-    raise EdgernnError(f"no graph under ./run; name one with --graph, or make one with `edgernn {task.whole.verb}`")
+    return None
+
+
+def copy_model(card: Card, folder: Path) -> list[Path]:
+    """A model as a run folder of one's own, to be trained further, quantized again, judged; a folder in use is refused."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise EdgernnError(f"{folder} is in use; name a folder that does not exist, or an empty one")
+    files = [checked(card, card.file), checked(card, card.folder / CHECKPOINT), card.folder / "recipe.json"]
+    return write_all({folder / path.name: path.read_bytes() for path in files})
+
+
+__all__ = [
+    "CHECKPOINT", "PROGRESS", "copy_model", "find_graph", "find_graph_of", "find_recipe", "keep_recipe", "load_data", "located",
+    "locked", "newest_graph", "one_at_a_time", "recipe_values", "refuse_another", "run_checkpoint", "run_recipe", "run_task",
+]  # fmt: skip

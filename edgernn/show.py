@@ -20,6 +20,43 @@ class Table(NamedTuple):
 Shown = Iterator[Table | str]
 
 
+def models(found: list[dict[str, Any]]) -> Shown:
+    """`edgernn models`: all of them."""
+    rows = [
+        [m["name"] + (" *" if m["default"] else ""), m["summary"], f"{m['graph']['weight_bytes']:,}",
+         f"{m['graph']['latency_ms']:g} ms", _on_core(m, "cortex-m4")]
+        for m in found
+    ]  # fmt: skip
+    yield Table("models that come along", ["model", "what it does", "weights, bytes", "latency", "on a Cortex-M4"], rows)
+    yield "* is what its verb takes where no model, and no run folder under ./run, is at hand; `edgernn models NAME` has more"
+
+
+def _on_core(m: Mapping[str, Any], core: str) -> str:
+    found = [x for x in m["work"] if x["cpu"] == core]
+    return f"{found[0]['instructions_per_second'] / 1e6:.1f} M instructions/s" if found else ""
+
+
+def model(m: dict[str, Any]) -> Shown:
+    """`edgernn models NAME`: its card, or where it was copied to."""
+    if m["files"]:
+        yield f"{m['name']} -> {', '.join(m['files'])}"
+        return
+    g = m["graph"]
+    yield f"{m['name']}: {m['summary']}"
+    yield f"\nfor: {m['use']}\n\nnot for: {m['limits']}\n"
+    rows = [[f"{where}: {key.replace('_', ' ')}", value] for where in ("graph", "made") for key, value in m[where].items()]
+    yield Table(f"graph {g['id'][:12]} in {m['folder']}", ["", ""], rows)
+    figures = [[key.replace(".", ": ").replace("_", " "), value] for key, value in m["quality"].items() if key != "sample"]
+    yield Table("how good it is", ["", ""], figures)
+    yield Table(
+        "what it costs, bytes and millions of instructions a second of sound",
+        ["board", "core", "kernel", "flash", "RAM", "state", "stack", "instructions", "entries differing"],
+        [[w["board"], w["cpu"], w["kernel"], w["flash_bytes"], w["ram_bytes"], w["state_bytes"], w["stack_bytes"],
+          f"{w['instructions_per_second'] / 1e6:.2f} M", f"{w['bits_differing']} of {w['entries']}"] for w in m["work"]],
+    )  # fmt: skip
+    yield Table("trained on", ["data", "licence", "by"], [[d["name"], d["licence"], d["by"]] for d in m["data"]])
+
+
 def dataset(r: dict[str, Any]) -> Shown:
     """`edgernn data`."""
     splits = ("train", "validation", "test")
@@ -291,12 +328,46 @@ def _costs(s: Mapping[str, Any]) -> list[list[Any]]:
     return rows
 
 
-def checked(r: dict[str, Any]) -> Shown:
-    """`edgernn check`."""
-    rows = [[x["metric"], x["baseline"], x["value"], x["tolerance"], "ok" if x["ok"] else "WORSE"] for x in r["rows"]]
-    yield Table(f"graph {r['graph'][:12]} against {r['baseline']}", ["metric", "baseline", "now", "tolerance", ""], rows)
-    if r["unjudged"]:
-        yield f"not in the baseline, so not judged: {', '.join(r['unjudged'])}"
+def reported(r: dict[str, Any]) -> Shown:
+    """`edgernn report`."""
+    yield f"wrote {r['path']}, {r['bytes']} bytes"
+    yield from (f"missing: {line}" for line in r["missing"])
+
+
+def runs_listed(found: list[dict[str, Any]]) -> Shown:
+    """`edgernn runs`."""
+    if not found:
+        yield "no runs here; `edgernn data` and the verbs after it make one"
+        return
+    rows = [[r["name"], r["task"], r["recipe"], r["stage"], r["made"], ", ".join(r["tags"]), _first_figures(r)] for r in found]
+    yield Table(_runs(found), ["run", "task", "recipe", "state", "newest result", "tags", "figures"], rows)
+    yield from (f"{r['name']}: {r['problem']}" for r in found if r["problem"])
+
+
+def _runs(found: list[dict[str, Any]]) -> str:
+    return f"{len(found)} run{'s' if len(found) != 1 else ''}"
+
+
+def _first_figures(r: dict[str, Any]) -> str:
+    """Two figures of what was judged, without the scheme."""
+    judged = [(k.split(": ")[1], v) for k, v in r["figures"].items() if not k.endswith(("_bytes", "_per_second"))]
+    return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in judged[:2])
+
+
+def runs_compared(found: list[dict[str, Any]]) -> Shown:
+    """`edgernn runs --compare`."""
+    names = list(dict.fromkeys(name for r in found for name in r["figures"]))
+    rows = [
+        [name.replace("_", " "), *(f"{r['figures'][name]:.8g}" if name in r["figures"] else "" for r in found)]
+        for name in names
+    ]
+    yield Table(_runs(found), ["figure", *(r["name"] for r in found)], rows)
+    yield from (f"{r['name']}: {r['problem']}" for r in found if r["problem"])
+
+
+def runs_deleted(r: dict[str, Any]) -> Shown:
+    """`edgernn runs --prune`."""
+    yield from (f"deleted {name}" for name in r["deleted"])
 
 
 def percent(x: float) -> str:

@@ -38,13 +38,29 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Symbol:
+    """A function or an object of `size` bytes."""
+
+    name: str
+    address: int
+    size: int
+    function: bool
+
+
+@dataclass(frozen=True)
 class Elf:
-    """`symbols` maps a name to its address; Thumb functions come without the mode bit."""
+    """`symbols` maps a name to its address; Thumb functions come without the mode bit. sized: symbols that take memory."""
 
     entry: int
     sections: tuple[Section, ...]
     segments: tuple[Segment, ...]
     symbols: dict[str, int]
+    sized: tuple[Symbol, ...] = ()
+
+    def stored(self) -> list[Symbol]:
+        """What takes flash, symbol by symbol."""
+        spans = [(s.address, s.address + s.size) for s in self.sections if s.stored]
+        return [s for s in self.sized if any(a <= s.address < b for a, b in spans)]
 
 
 def read_elf(path: Path) -> Elf:
@@ -77,18 +93,20 @@ def _parse(data: bytes) -> Elf:
             for kind, offset, _virtual, address, size, *_ in programs
             if kind == _PT_LOAD and size > 0
         ),
-        symbols=dict(_symbols(data, headers)),
+        symbols={s.name: s.address for s in _symbols(data, headers)},
+        sized=tuple(s for s in _symbols(data, headers) if s.size > 0),
     )
 
 
-def _symbols(data: bytes, headers: list[tuple[int, ...]]) -> Iterator[tuple[str, int]]:
+def _symbols(data: bytes, headers: list[tuple[int, ...]]) -> Iterator[Symbol]:
     for _name, kind, _flags, _address, offset, size, link, *_ in headers:
         if kind != _SHT_SYMTAB:
             continue
         strings = headers[link][4]
-        for name, value, _size, info, *_ in _SYMBOL.iter_unpack(data[offset : offset + size]):
+        for name, value, bytes_, info, *_ in _SYMBOL.iter_unpack(data[offset : offset + size]):
             if name:
-                yield _text(data, strings + name), value & ~1 if info & 0xF == _STT_FUNC else value
+                place = value & ~1 if info & 0xF == _STT_FUNC else value
+                yield Symbol(_text(data, strings + name), place, bytes_, info & 0xF == _STT_FUNC)
 
 
 def _text(data: bytes, offset: int) -> str:

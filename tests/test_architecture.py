@@ -23,20 +23,20 @@ TORCH = re.compile(
 
 #: from left to right; a file imports only what stands in its own row or above. The last row that matches counts.
 LAYERS: tuple[tuple[str, str], ...] = (
-    ("ground", r"edgernn(\.(errors|ranges|artifacts|notes|output|hostcc|extensions|show))?"),
+    ("ground", r"edgernn(\.(errors|ranges|artifacts|notes|outcomes|output|hostcc|extensions|show))?"),
     ("core", r"edgernn\.core(\..*)?"),
     ("signal", r"edgernn\.signal(\..*)?"),
     ("cells", r"edgernn\.cells(\..*)?"),
     ("data", r"edgernn\.data(\..*)?"),
     ("recipe", r"edgernn\.(recipe|imports(\..*)?)"),
-    ("door", r"edgernn\.tasks(\.base)?"),
-    ("runs", r"edgernn\.(runs|console)"),
+    ("door", r"edgernn\.tasks(\.base)?|edgernn\.reports(\.parts)?"),
+    ("runs", r"edgernn\.(runs|console|zoo)"),
     ("backends", r"edgernn\.(runtimes|exports)(\..*)?|edgernn\.inspect|firmware_export(\..*)?"),
     ("targets", r"targets(\..*)?"),
-    ("judging", r"edgernn\.(drift|compare|firmware|application|program|gate)"),
+    ("judging", r"edgernn\.(drift|compare|firmware|application|program|gate(\..*)?|run_index)|edgernn\.reports\.(?!parts$)\w+"),
     ("tasks", r"edgernn\.tasks\.\w+\..*|edgernn\.tasks\._\w+|edgernn\.tasks\.(?!base$)\w+"),
     ("pipeline", r"edgernn\.(pipeline|boards|deploy)"),
-    ("command line", r"edgernn\.(cli|cli_boards|__main__|face)"),
+    ("command line", r"edgernn\.(cli|cli_boards|cli_check|cli_reports|__main__|face|pytest_plugin)"),
 )
 
 

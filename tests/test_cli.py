@@ -204,7 +204,7 @@ def test_check_gates(run: Path, tmp_path: Path) -> None:
     original = json.loads(baseline.read_text())
 
     def outcome(part: str, key: str, value: object) -> subprocess.CompletedProcess[bytes]:
-        changed = {**original, part: {**original[part], key: value}}
+        changed = {**original, "outcomes": {}, part: {**original[part], key: value}}
         baseline.write_text(json.dumps(changed))
         return edgernn("check", run, "--baseline", baseline)
 
@@ -217,7 +217,9 @@ def test_check_gates(run: Path, tmp_path: Path) -> None:
         assert [line for line in worse.stdout.decode().splitlines() if metric in line and "WORSE" in line]
         better = outcome("metrics", metric, original["metrics"][metric] / factor)
         assert better.returncode == 0
-    assert outcome("metrics", "gone.flash_bytes", 1).returncode == 1
+    gone = outcome("metrics", "gone.flash_bytes", 1)
+    assert gone.returncode == 2
+    assert "MISSING" in gone.stdout.decode()
     for key in ("int8x16.test_set", "mps2-an386.compiler"):
         cannot_tell = outcome("context", key, "another")
         assert cannot_tell.returncode == 2

@@ -377,8 +377,8 @@ def test_a_training_starts_from_another(tmp_path: Path) -> None:
     with pytest.raises(EdgernnError, match="other layers or another signal path"):
         train_denoiser(recipe("no-state"), data, tmp_path / "other", QUIET, "cpu", start=tmp_path / "first")
     (tmp_path / "first" / "progress.pt").unlink()
-    with pytest.raises(EdgernnError, match=r"progress\.pt is missing"):
-        train_denoiser(tiny_recipe(), data, tmp_path / "third", QUIET, "cpu", start=tmp_path / "first")
+    third = train_denoiser(still, data, tmp_path / "third", QUIET, "cpu", start=tmp_path / "first")
+    assert all(np.allclose(first.weights[k], third.weights[k], atol=1e-5) for k in first.weights), "a checkpoint is enough"
 
 
 def test_the_command_line_starts_from_a_run(tmp_path: Path) -> None:
@@ -462,7 +462,7 @@ def test_check_catches_a_worse_denoiser(run: Path, tmp_path: Path) -> None:
     edgernn("check", run, "--baseline", baseline, "--update")
     edgernn("check", run, "--baseline", baseline)
     for metric, change in (("int8.int8_pesq", 0.03), ("int8.int8_si_sdr", 0.2), ("int8.weight_bytes", -1)):
-        changed = json.loads(baseline.read_text())
+        changed = {**json.loads(baseline.read_text()), "outcomes": {}}
         changed["metrics"][metric] += change
         (tmp_path / "other.json").write_text(json.dumps(changed))
         assert "WORSE" in edgernn("check", run, "--baseline", tmp_path / "other.json", code=1)

@@ -48,6 +48,22 @@ def test_clean_speech_has_no_loss_and_noise_raises_every_part() -> None:
     assert float(same.sdr) < -35
 
 
+def test_residue_is_the_decibels_above_clean_speech_in_every_bin_alike() -> None:
+    from edgernn.tasks.denoise.losses import measure
+
+    clean = torch.full((1, 10, P.window // 2 + 1), 0.5, dtype=torch.complex64)
+    sound = torch.zeros(1, 9 * P.hop)
+    for factor, expected in ((1.0, 0.0), (10**0.5, 10.0), (0.1, 0.0)):
+        assert float(measure(factor * clean, clean, sound, P).residue) == pytest.approx(expected, abs=1e-3)
+    high = clean.clone()
+    high[..., 200:] *= 10
+    assert float(measure(high, clean, sound, P).residue) == pytest.approx(20 * 57 / 257, abs=1e-3)
+    still = torch.zeros_like(clean)
+    left = measure(still + 0.03, still, sound, P)
+    assert float(left.residue) == pytest.approx(10 * np.log10(1 + 100), abs=1e-3)
+    assert float(measure(still + 0.0003, still, sound, P).residue) < 0.05, "what cannot be heard need not be quieter"
+
+
 def test_silence_counts_in_neither_intelligibility_nor_sdr() -> None:
     found = losses_of(noisy_sound(16000), np.zeros(16000, np.int16))
     assert float(found.intelligibility) == 0
@@ -62,7 +78,7 @@ def test_gradients_are_finite_at_silence_and_at_the_target() -> None:
         clean = scale * torch.randn(2, 40, P.window // 2 + 1, dtype=torch.complex64)
         ours = clean.clone().requires_grad_()
         found = measure(ours, clean, torch.zeros(2, 39 * P.hop), P)
-        (found.magnitude + found.complex + found.sdr + found.intelligibility).backward()
+        (found.magnitude + found.complex + found.sdr + found.intelligibility + found.residue).backward()
         assert torch.view_as_real(ours.grad).isfinite().all()
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from edgernn import gate, show
+from edgernn import gate
 from edgernn.errors import EdgernnError
+from edgernn.gate.as_table import checked
 
 FILE = b"the graph's bytes"
 GRAPH, OTHER = hashlib.sha256(FILE).hexdigest(), "ab" * 32
@@ -50,7 +51,8 @@ def good(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_a_run_equals_its_own_baseline(good: tuple[Path, Path]) -> None:
     found = gate.check(*good)
-    assert len(found["rows"]) == 8 and all(row["ok"] for row in found["rows"]) and not found["unjudged"]
+    assert len(found["rows"]) == 9 and all(row["ok"] for row in found["rows"]) and not found["unjudged"]
+    assert gate.exit_code(found) == 0
 
 
 @pytest.mark.parametrize("name", ["run-microbit", "compare-int8"])
@@ -164,7 +166,15 @@ BAD_BASELINES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "another compiler": put("context", "microbit.compiler", "another"),
     "a figure nobody knows": put("metrics", "int8.luck", 1),
     "no test set": lambda base: {**base, "context": {"microbit.compiler": base["context"]["microbit.compiler"]}},
-    "another version": lambda base: {**base, "baseline": 2},
+    "another version": lambda base: {**base, "baseline": 3},
+    "version nought": lambda base: {**base, "baseline": 0},
+    "no level": lambda base: {**base, "level": None},
+    "a level of nothing": lambda base: {**base, "level": 0},
+    "a level above all": lambda base: {**base, "level": 1.5},
+    "a model that is none": lambda base: {**base, "model": "demo"},
+    "outcomes that are none": lambda base: {**base, "outcomes": {"int8": {"int8_accuracy": {"kind": "guesses"}}}},
+    "outcomes in a list": lambda base: {**base, "outcomes": [1]},
+    "who it was not": lambda base: {**base, "written": {"who": 5}},
     "a version that is true": lambda base: {**base, "baseline": True},
     "a list": lambda base: [base],
     "nothing": lambda base: None,
@@ -199,5 +209,5 @@ def test_what_is_not_judged_is_said(good: tuple[Path, Path]) -> None:
     base = json.loads(good[1].read_text(encoding="utf-8"))
     del base["metrics"]["microbit.flash_bytes"]
     good[1].write_text(json.dumps(base), encoding="utf-8")
-    lines = list(show.checked(gate.check(*good)))
-    assert lines[1:] == ["not in the baseline, so not judged: microbit.flash_bytes"]
+    lines = list(checked(gate.check(*good)))
+    assert lines[1] == "not in the baseline, so not judged: microbit.flash_bytes"

@@ -14,6 +14,7 @@ from needs import need_module
 
 from edgernn.data.mixing import Mixture, Pair
 from edgernn.errors import EdgernnError
+from edgernn.outcomes import Values
 from edgernn.runtimes import make_runtime
 from edgernn.signal.stft import GAIN_ONE
 from edgernn.tasks.base import Question
@@ -50,6 +51,22 @@ def test_what_is_silent_scores_least_and_silent_speech_cannot_be_judged_by() -> 
         score(np.zeros_like(speech), speech)
     with pytest.raises(EdgernnError, match="silent or shorter than half a second"):
         score(speech[:7999], speech[:7999])
+
+
+def test_what_is_left_in_pauses_is_told_by_band() -> None:
+    """A tone in the pause of speech, 30 dB below it and in one band; what lies under the speech does not count."""
+    t = np.arange(32000) / 16000
+    speech = np.where(t < 1, 8000 * np.sin(2 * np.pi * 500 * t), 0)
+    left = np.where(t >= 1.1, 8000 * 10**-1.5 * np.sin(2 * np.pi * 3000 * t), 0)
+    under = np.where(t < 0.9, 3000 * np.sin(2 * np.pi * 1500 * t), 0)
+    clean, ours = speech.astype(np.int16), (speech + left + under).astype(np.int16)
+    levels = evaluate.left_in_pauses(clean, ours)
+    assert levels is not None and len(levels) == len(evaluate.PAUSE_BANDS)
+    assert levels[0] == pytest.approx(-30.5, abs=1.0) == levels[3], "the tone lies between 2 and 4.3 kHz"
+    assert max(levels[1], levels[2], levels[4]) < -60
+    quieter = evaluate.left_in_pauses(clean, (speech + 0.1 * left).astype(np.int16))
+    assert quieter is not None and quieter[0] == pytest.approx(levels[0] - 20, abs=0.5)
+    assert evaluate.left_in_pauses(clean[:15000], ours[:15000]) is None, "no pause"
 
 
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
@@ -111,8 +128,34 @@ def test_float_and_integer_are_each_their_own_model(monkeypatch: pytest.MonkeyPa
 def test_figures_are_the_integers() -> None:
     one, other = {"pesq": 2.0, "stoi": 0.8, "si_sdr": 9.0}, {"pesq": 3.0, "stoi": 0.9, "si_sdr": 10.0}
     said = {"dataset": "d", "split": "test", "list": None, "mixtures": 7, "mean": {"integer": one, "float": other}}
-    assert TASK.figures(said) == ("d/test, 7 mixtures", {"int8_pesq": 2.0, "int8_stoi": 0.8, "int8_si_sdr": 9.0})
-    assert {name: f.better for name, f in TASK.gated.items()} == dict.fromkeys(("int8_pesq", "int8_stoi", "int8_si_sdr"), 1)
+    figures = {
+        "int8_pesq": 2.0,
+        "int8_stoi": 0.8,
+        "int8_si_sdr": 9.0,
+        "float_pesq": 3.0,
+        "float_stoi": 0.9,
+        "float_si_sdr": 10.0,
+    }
+    assert TASK.figures(said) == ("d/test, 7 mixtures", figures)
+    whole = {**said, "integer_minus_float": {"si_sdr": {"mean": -1.0}},
+             "stream": {"repeat_snr_db": 75.0, "growth_db": 0.5, "change": 3, "jump": 0.7, "silence": 1}}  # fmt: skip
+    assert TASK.figures(whole)[1] == {
+        **figures, "lost_si_sdr": 1.0, "stream_repeat_snr_db": 60.0, "stream_growth_db": 0.5, "stream_change": 3,
+        "stream_jump": 0.7, "stream_silence": 1,
+    }  # fmt: skip
+    worse = {name for name, f in TASK.gated.items() if f.better < 0}
+    assert worse == {"lost_si_sdr", "stream_growth_db", "stream_change", "stream_jump", "stream_silence"}
+
+
+def test_every_mixture_is_an_item() -> None:
+    files = [{"name": name, "scores": {"integer": {"pesq": x}, "float": {"pesq": x + 1}, "noisy": {"pesq": 0.0}}}
+             for name, x in (("a", 2.0), ("a", 3.0))]  # fmt: skip
+    found = TASK.outcomes({"files": files})
+    assert found == {
+        "int8_pesq": Values({"a": (2.0, 1), "a#2": (3.0, 1)}),
+        "float_pesq": Values({"a": (3.0, 1), "a#2": (4.0, 1)}),
+    }
+    assert TASK.outcomes({}) == {}
 
 
 # Drift ---------------------------------------------------------------------------
@@ -291,9 +334,9 @@ def test_the_loss_is_the_recipes_sum() -> None:
     from edgernn.tasks.denoise.losses import Losses
     from edgernn.tasks.denoise.recipe import DenoiseTrain
 
-    p = DenoiseTrain(magnitude_loss=1, complex_loss=10, sdr_loss=100, intelligibility_loss=1000)
-    parts = (torch.tensor(float(x)) for x in (1, 2, -3, 4))
-    assert float(Losses(*parts).weighted(p)) == 1 + 20 - 300 + 4000
+    p = DenoiseTrain(magnitude_loss=1, complex_loss=10, sdr_loss=100, intelligibility_loss=1000, residue_loss=10000)
+    parts = (torch.tensor(float(x)) for x in (1, 2, -3, 4, 5))
+    assert float(Losses(*parts).weighted(p)) == 1 + 20 - 300 + 4000 + 50000
 
 
 def test_each_loss_grows_with_what_it_measures() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_gate import EMULATED, SIMULATED, results, write
+from test_gate import EMULATED, FILE, SIMULATED, results, write
 
 from edgernn import gate
 from edgernn.errors import EdgernnError
@@ -17,6 +17,7 @@ def judged(tmp_path: Path, name: str, before: float, now: float, tolerance: floa
     """Whether a figure passes that was `before` and is `now`; all others are as they were."""
     run, kind = results(), name.rsplit(".", 1)[-1]
     folder = write(tmp_path / "run", run)
+    (tmp_path / "b.json").unlink(missing_ok=True)
     base = json.loads(gate.write_baseline(folder, tmp_path / "b.json").read_text())
     base["metrics"][name], base["tolerances"][kind] = before, tolerance
     (tmp_path / "b.json").write_text(json.dumps(base))
@@ -27,8 +28,10 @@ def judged(tmp_path: Path, name: str, before: float, now: float, tolerance: floa
     else:
         run["simulate-int8" if kind == "weight_bytes" else "run-microbit"][kind] = now
     write(folder, run)
-    rows = {row["metric"]: row for row in gate.check(folder, tmp_path / "b.json")["rows"]}
-    assert (rows[name]["value"], rows[name]["baseline"]) == (now, before)
+    found = gate.check(folder, tmp_path / "b.json")
+    rows = {row["metric"]: row for row in found["rows"]}
+    assert gate.exit_code(found) == (0 if rows[name]["ok"] else 1)
+    assert (rows[name]["value"], rows[name]["baseline"]) == (pytest.approx(now, abs=1e-6), before)
     assert all(row["ok"] for key, row in rows.items() if key != name)
     return bool(rows[name]["ok"])
 
@@ -81,28 +84,36 @@ def test_a_share_that_is_none_is_refused(value: float, tmp_path: Path) -> None:
         gate.collect(write(tmp_path / "run", run))
 
 
-def test_a_figure_that_is_gone_fails(tmp_path: Path) -> None:
+def test_a_figure_that_is_gone_is_missing_and_nobody_can_tell(tmp_path: Path) -> None:
     folder = write(tmp_path / "run", results())
-    base = json.loads(gate.write_baseline(folder, tmp_path / "b.json").read_text())
+    gate.write_baseline(folder, tmp_path / "b.json")
     (folder / "run-microbit.json").unlink()
-    (tmp_path / "b.json").write_text(json.dumps({**base, "context": {"int8.test_set": base["context"]["int8.test_set"]}}))
-    worse = [row["metric"] for row in gate.check(folder, tmp_path / "b.json")["rows"] if not row["ok"]]
-    assert worse == ["microbit.flash_bytes", "microbit.instructions_per_step", "microbit.ram_bytes"]
+    found = gate.check(folder, tmp_path / "b.json")
+    missing = [row["metric"] for row in found["rows"] if row["verdict"] == "missing" and not row["ok"]]
+    assert missing == ["microbit.flash_bytes", "microbit.instructions_per_step", "microbit.ram_bytes"]
+    assert gate.exit_code(found) == 2
+    run = results()
+    run["simulate-int8"]["weight_bytes"] += 1
+    write(folder, run)
+    (folder / "run-microbit.json").unlink()
+    assert gate.exit_code(gate.check(folder, tmp_path / "b.json")) == 1, "what is worse is worse, whatever else is missing"
 
 
 def test_a_baseline_holds_every_figure_and_todays_tolerances(tmp_path: Path) -> None:
     folder = write(tmp_path / "run", results())
+    (folder / "graph-int8.ern").write_bytes(FILE)
     base = json.loads(gate.write_baseline(folder, tmp_path / "b.json").read_text())
     assert base["metrics"] == {
         "int8.int8_accuracy": 0.97, "int8.agreement": 1.0, "int8.weight_bytes": 3395, "microbit.flash_bytes": 13192,
-        "microbit.ram_bytes": 4344, "microbit.instructions_per_step": 391627.64,
+        "microbit.ram_bytes": 4344, "microbit.instructions_per_step": 391627.64, "int8.graph_bytes": 17,
     }  # fmt: skip
     assert base["tolerances"] == {
         "int8_accuracy": 0.005, "agreement": 0.005, "weight_bytes": 0.0, "flash_bytes": 0.01, "ram_bytes": 0.0,
-        "instructions_per_step": 0.01,
+        "instructions_per_step": 0.01, "graph_bytes": 0.01,
     }  # fmt: skip
     assert base["context"] == {"int8.test_set": "d" * 64 + "/test", "microbit.compiler": "gcc 12 -O2"}
-    assert base["graph"] == SIMULATED["graph"]
+    assert base["graphs"] == {"int8": SIMULATED["graph"]}
+    assert (base["baseline"], base["level"], base["model"]) == (2, 0.1, {"task": "spot"})
 
 
 OTHERS = [("simulate-int8", "dataset", "e" * 64), ("run-microbit", "toolchain", "gcc 13"), ("run-microbit", "optimize", "-Os")]
@@ -124,7 +135,7 @@ def test_differing_entries_of_every_board_and_runtime_are_rows(tmp_path: Path) -
     run["run-other"] = {**EMULATED, "board": "other", "bits_differing": 0}
     run["compare-int8"]["rows"].append({"runtime": "onnx", "entries": 5, "differing": 1})
     folder = write(tmp_path / "run", run)
-    differing = gate.collect(folder)["differing"]
+    differing = gate.collect(folder).differing
     assert differing == {
         "microbit.bits_differing": 0, "other.bits_differing": 0, "int8.c.entries_differing": 0,
         "int8.onnx.entries_differing": 1,

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from edgernn import boards, cli, pipeline, show
 from edgernn.exports import onnx_files
+from edgernn.gate.as_table import checked
 from edgernn.show import Table
 from edgernn.tasks.denoise import show as denoise_show
 from edgernn.tasks.spot import show as spot_show
@@ -53,10 +54,18 @@ def test_a_board_that_differs_ends_with_1(bits: int, code: int, monkeypatch: pyt
 def test_a_figure_that_is_worse_ends_with_1(ok: list[bool], code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from edgernn import gate
 
-    rows = [{"metric": "m", "baseline": 1, "value": 2, "tolerance": "0", "ok": x} for x in ok]
-    monkeypatch.setattr(gate, "check", lambda *_: {"graph": "g", "baseline": "b", "rows": rows, "unjudged": []})
+    rows = [
+        {"metric": "m", "baseline": 1, "value": 2, "tolerance": "0", "ok": x, "verdict": "ok" if x else "worse"} for x in ok
+    ]
+    monkeypatch.setattr(gate, "check", lambda *_: {**CHECKED, "rows": rows})
     for more in ((), ("--json",)):
         assert exit_code("check", tmp_path, *more) == code
+
+
+CHECKED: dict[str, Any] = {
+    "run": "run", "graph": "g" * 64, "baseline": "b.json", "unjudged": [], "notes": ["old"], "level": 0.1,
+    "written": {"who": "ann", "when": "2026-01-01", "why": "larger set"},
+}  # fmt: skip
 
 
 # Tables ---------------------------------------------------------------------------
@@ -68,11 +77,22 @@ def shown(lines: Any) -> tuple[list[Table], str]:
 
 
 def test_checked_rows_say_ok_or_worse() -> None:
-    rows = [{"metric": "a", "baseline": 1, "value": 2, "tolerance": "1 %", "ok": True},
-            {"metric": "b", "baseline": 3, "value": None, "tolerance": "0", "ok": False}]  # fmt: skip
-    (table,), text = shown(show.checked({"graph": "g" * 64, "baseline": "b.json", "rows": rows, "unjudged": ["x", "y"]}))
-    assert table.rows == [["a", 1, 2, "1 %", "ok"], ["b", 3, None, "0", "WORSE"]]
-    assert text == "not in the baseline, so not judged: x, y"
+    rows = [{"metric": "a", "baseline": 1, "value": 2, "tolerance": "1 %", "ok": True, "verdict": "ok"},
+            {"metric": "b", "baseline": 3, "value": 2.5, "tolerance": "0", "ok": False, "verdict": "worse", "chance": 0.0123,
+             "paired": "3 lost, 1 won of 9", "lost": {"x.wav": "left"}, "won": ["y.wav"]},
+            {"metric": "c", "baseline": 3, "value": None, "tolerance": "0", "ok": False, "verdict": "missing"}]  # fmt: skip
+    (table,), text = shown(checked({**CHECKED, "rows": rows, "unjudged": ["x", "y"]}))
+    assert [row[0::4] for row in table.rows] == [["b", "WORSE"], ["c", "MISSING"], ["a", "ok"]], "what matters comes first"
+    assert table.rows[0] == ["b", "3", "2.5", "0", "WORSE"] and table.rows[1][2] == "none"
+    assert (
+        "WORSE: b was 3, is 2.5; tolerance 0; 3 lost, 1 won of 9; the chance of that where nothing was lost is 0.0123" in text
+    )
+    assert "lost: x.wav (left)\n  won: y.wav" in text
+    assert "MISSING: c was 3 in the baseline and is missing now" in text
+    assert "not in the baseline, so not judged: x, y" in text
+    assert "the baseline is ann's of 2026-01-01: larger set" in text
+    assert "note: old" in text
+    assert text.endswith("run, graph gggggggggggg: 1 of 3 figures are worse, 1 are missing (baseline b.json)")
 
 
 def test_compared_rows_show_what_differs_and_where() -> None:

@@ -17,6 +17,7 @@ from edgernn.core.qmath import PREACT_SCALE
 from edgernn.core.trace import Trace
 from edgernn.data.corpus import Dataset
 from edgernn.errors import EdgernnError
+from edgernn.outcomes import Marks
 from edgernn.runtimes import make_runtime
 from edgernn.signal.audio import Int16
 from edgernn.tasks import make_recipe
@@ -71,13 +72,20 @@ def test_a_wrong_integer_shows_in_its_accuracy_and_in_the_agreement_but_not_in_t
     monkeypatch.setattr(judge, "float_clip_logits", lambda *_: next(given))
     monkeypatch.setattr(judge, "integer_clip_logits", lambda *_: next(quantity))
     monkeypatch.setattr(judge._silence, "__defaults__", (4,))
-    found = judge.compare_clips(NET, SimpleNamespace(graph=one_keyword()), data, "test", QUIET)  # type: ignore[arg-type]
+    found, outcomes = judge.compare_clips(NET, SimpleNamespace(graph=one_keyword()), data, "test", QUIET)  # type: ignore[arg-type]
     assert (found["float"]["correct"], found["integer"]["correct"], found["agreement"]) == (5, 4, 0.5)
     assert found["float"]["confusion"] == [[2, 0, 1], [0, 3, 0], [0, 0, 0]]
     assert found["integer"]["per_class"] == {"stop": 0.6667, "unknown": 0.6667}
     assert found["silence"] == {"cuts": 4, "taken_for_keyword": {"float": 0, "integer": 3}}
     assert found["logit_snr_db"] == 0.0, "half of the clips' logits are entirely wrong: the error is as large as the signal"
     assert (found["split"], found["labels"]) == ("test", list(LABELS3))
+    names = [row.source for row in data.clips("test")]
+    of = {"stop": 3, "unknown": 3}
+    assert outcomes["float_accuracy"] == Marks(of, {"stop": {names[0]: "silence"}, "unknown": {}})
+    assert outcomes["int8_accuracy"] == Marks(of, {"stop": {names[1]: "silence"}, "unknown": {names[4]: "silence"}})
+    unlike = {names[0]: "float silence, int8 stop", names[1]: "float stop, int8 silence"}
+    assert outcomes["agreement"] == Marks(of, {"stop": unlike, "unknown": {names[4]: "float unknown, int8 silence"}})
+    assert outcomes["silence_taken"] == Marks({"cuts": 4}, {"cuts": {"cut 0": "stop", "cut 2": "stop", "cut 3": "stop"}})
 
 
 def test_words_that_training_never_heard_are_counted_apart(data: Dataset) -> None:
@@ -93,7 +101,7 @@ def test_words_that_training_never_heard_are_counted_apart(data: Dataset) -> Non
 
 def test_silence_is_judged_in_both_and_only_where_there_is_noise(data: Dataset) -> None:
     bare = replace(data, rows=tuple(r for r in data.rows if r.label != "_noise_"))
-    assert judge._silence(None, None, bare, "test") == {"cuts": 0}  # type: ignore[arg-type]
+    assert judge._silence(None, None, bare, "test") == ({"cuts": 0}, {})  # type: ignore[arg-type]
     with pytest.raises(EdgernnError, match="no test noise to cut silence from"):
         clips.silence_pcm(bare, "test", 1, np.random.default_rng(0), RATE)
 
@@ -287,7 +295,18 @@ def test_a_sound_that_ends_in_a_word_tells_it(graph: SpotGraph, runtime: str) ->
 def test_figures_are_the_integers_and_name_their_test_set() -> None:
     clips_of = {"split": "test", "agreement": 0.9, "integer": {"accuracy": 0.8}, "float": {"accuracy": 0.7, "clips": 6}}
     simulated = {"dataset": "d1", "clips": clips_of}
-    assert TASK.figures(simulated) == ("d1/test", {"int8_accuracy": 0.8, "agreement": 0.9})
+    assert TASK.figures(simulated) == ("d1/test", {"int8_accuracy": 0.8, "agreement": 0.9, "float_accuracy": 0.7})
+    minutes = [{"minute": 0, "logits": 40.0}, {"minute": 1, "logits": 31.0}]
+    stream = {"whole": {"logits": 35.0, "gru0.h": 30.0, "gru1.h": 28.0}, "minutes": minutes,
+              "saturated": {"gru0.h": 0.01, "gru1.h": 0.02}}  # fmt: skip
+    more = TASK.figures({**simulated, "clips": {**clips_of, "logit_snr_db": 33.0}, "stream": stream})[1]
+    assert {name: x for name, x in more.items() if name.endswith(("db", "saturated"))} == {
+        "logit_snr_db": 33.0, "stream_snr_db": 35.0, "stream_state_snr_db": 28.0, "stream_worst_minute_snr_db": 31.0,
+        "stream_saturated": 0.02,
+    }  # fmt: skip
+    better = {name for name, f in TASK.gated.items() if f.better > 0}
+    assert better == {"int8_accuracy", "float_accuracy", "agreement", "logit_snr_db", "stream_snr_db", "stream_state_snr_db",
+                      "stream_worst_minute_snr_db"}  # fmt: skip
     assert TASK.summary(simulated) == {"clips": 6, "float_accuracy": 0.7, "int8_accuracy": 0.8, "agreement": 0.9}
 
 

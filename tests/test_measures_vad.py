@@ -13,6 +13,7 @@ from listening import small_corpus
 
 from edgernn.core.trace import Trace
 from edgernn.data.mixing import Ingredients
+from edgernn.outcomes import Values
 from edgernn.tasks import make_recipe
 from edgernn.tasks.vad import TASK, activity, banks, judge
 from edgernn.tasks.vad.decision import Gate
@@ -123,9 +124,33 @@ def test_figures_are_the_integers() -> None:
     said = {"dataset": "d", "split": "test", "list": None, "mixtures": 7,
             "integer": {"auc": 0.9, "misses": 0.4, "noise_alone": 0.3, "at_5_percent_false_alarms": five},
             "float": {"auc": 0.95, "at_5_percent_false_alarms": {"misses": 0.0, "noise_alone": 0.0}}}  # fmt: skip
-    assert TASK.figures(said) == ("d/test, 7 mixtures", {"int8_auc": 0.9, "int8_misses": 0.1, "int8_noise_alone": 0.02})
+    figures = {"int8_auc": 0.9, "int8_misses": 0.1, "int8_noise_alone": 0.02, "misses": 0.4, "noise_alone": 0.3,
+               "float_auc": 0.95}  # fmt: skip
+    assert TASK.figures(said) == ("d/test, 7 mixtures", figures)
+    said["integer"]["onset_ms"] = {"median": 85.0, "mean": 99.0}  # type: ignore[index]
+    assert TASK.figures(said)[1]["onset_ms"] == 85.0
+    said["integer"]["onset_ms"] = {"median": None, "mean": None}  # type: ignore[index]
+    assert "onset_ms" not in TASK.figures(said)[1], "no onset, no figure"
     assert TASK.figures({**said, "list": "/a/b.csv"})[0] == "b.csv, 7 mixtures"
-    assert {name: f.better for name, f in TASK.gated.items()} == {"int8_auc": 1, "int8_misses": -1, "int8_noise_alone": -1}
+    better = {name for name, f in TASK.gated.items() if f.better > 0}
+    assert better == {"int8_auc", "float_auc", "mixture_auc", "logit_snr_db", "stream_snr_db", "stream_state_snr_db",
+                      "stream_worst_minute_snr_db"}  # fmt: skip
+
+
+def test_each_mixture_is_told_with_its_frames() -> None:
+    """Ten frames of 10 ms, a step each: of five of speech two are missed, of five without one is taken for it."""
+    truth = np.array([False] * 5 + [True] * 5)
+    decided = truth.copy()
+    decided[[0, 5, 6]] ^= True
+    scores = np.arange(10.0)
+    quiet = Case("silent", np.zeros(1600, np.int16), np.zeros(10, bool), 5.0, "hum")
+    cases = [Case("a", np.zeros(1600, np.int16), truth, 5.0, "hum"), quiet]
+    heard = judge.Heard([scores, scores], [decided, ~decided], scores, decided)
+    found = judge.outcomes(cases, heard, GRID)
+    assert found == {
+        "mixture_auc": Values({"a": (1.0, 1)}), "misses": Values({"a": (0.4, 5)}),
+        "false_alarms": Values({"a": (0.2, 5), "silent": (0.6, 10)}),
+    }  # fmt: skip
 
 
 def test_a_recipes_gate_becomes_steps_and_q15(monkeypatch: pytest.MonkeyPatch) -> None:

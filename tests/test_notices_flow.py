@@ -19,6 +19,7 @@ from edgernn import drift, firmware, hostcc, pipeline, runs
 from edgernn.data.mixing import Pair
 from edgernn.errors import EdgernnError
 from edgernn.exports import _arena
+from edgernn.outcomes import Marks, read_outcome
 from edgernn.signal import native
 from edgernn.tasks import find_task
 from edgernn.tasks.base import Question
@@ -135,14 +136,22 @@ def test_a_spotters_judge_passes_on_what_was_asked(monkeypatch: pytest.MonkeyPat
     g, net, data = SimpleNamespace(), SimpleNamespace(), SimpleNamespace()
     monkeypatch.setattr(judge, "fast_runtime", lambda: "numpy")
     monkeypatch.setattr(judge, "make_runtime", lambda name, graph: SimpleNamespace(name=name, graph=graph))
-    monkeypatch.setattr(judge, "compare_clips", lambda n, r, d, split, p: asked.update(clips=(n, r.graph, d, split)) or "clips")
+    wrong = Marks({"x": 3}, {"x": {"a": "b"}})
+    monkeypatch.setattr(
+        judge,
+        "compare_clips",
+        lambda n, r, d, split, p: asked.update(clips=(n, r.graph, d, split)) or ("clips", {"int8_accuracy": wrong}),
+    )
     monkeypatch.setattr(
         judge, "compare_stream", lambda n, r, d, split, s: asked.update(stream=(n, r.graph, d, split, s)) or "stream"
     )
     monkeypatch.setattr(
-        judge, "spotting", lambda n, r, d, split, hours: asked.update(spotting=(n, r.graph, d, split, hours)) or "spotting"
+        judge,
+        "spotting",
+        lambda n, r, d, split, hours: asked.update(spotting=(n, r.graph, d, split, hours)) or ("spotting", {"misses": wrong}),
     )
     found = judge.judge(net, g, data, Question("validation", 7.0), QUIET)  # type: ignore[arg-type]
+    assert {name: read_outcome(x) for name, x in found.pop("outcomes").items()} == {"int8_accuracy": wrong, "misses": wrong}
     assert found == {"runtime": "numpy", "spotting": "spotting", "clips": "clips", "stream": "stream"}
     assert asked == {
         "clips": (net, g, data, "validation"), "stream": (net, g, data, "validation", 7.0),

@@ -16,6 +16,7 @@ from needs import need_module
 
 from edgernn.data.corpus import SPEECH, UNKNOWN, Dataset
 from edgernn.errors import EdgernnError
+from edgernn.outcomes import Events, Heights, Marks
 from edgernn.signal.audio import SAMPLE_RATE
 from edgernn.tasks import make_recipe
 from edgernn.tasks.spot import TASK, bank, hearing
@@ -409,8 +410,12 @@ def test_negative_hours_hold_no_keyword_and_have_the_asked_length(data: Dataset)
 
 
 def test_every_keyword_is_said_once_a_second_apart_where_its_span_says(data: Dataset) -> None:
-    pcm, spans = hearing.keywords(data, "test", np.random.default_rng(0))
+    pcm, spans, names = hearing.keywords(data, "test", np.random.default_rng(0))
     assert [label for *_, label in spans] == ["stop"] * 3
+    by_name = {row.source: row for row in data.clips("test")}
+    for name, (begin, end, _) in zip(names, spans, strict=True):
+        assert 0 < end - begin <= by_name[name].length
+    assert len(set(names)) == 3 and {by_name[name].label for name in names} == {"stop"}
     for (_, end, _), (begin, _, _) in itertools.pairwise(spans):
         assert begin - end >= SAMPLE_RATE
     begin, end, _ = spans[0]
@@ -591,7 +596,7 @@ def test_misses_and_false_accepts_are_told_of_floats_and_of_integers(data: Datas
     monkeypatch.setattr(spotting, "float_posteriors", lambda *_: (good, [np.zeros_like(wakes)]))
     monkeypatch.setattr(spotting, "integer_posteriors", lambda *_: (bad, [wakes]))
     net = SimpleNamespace(recipe=recipe())
-    found = spotting.spotting(net, SimpleNamespace(graph=graph), data, "test", 0.05)  # type: ignore[arg-type]
+    found, outcomes = spotting.spotting(net, SimpleNamespace(graph=graph), data, "test", 0.05)  # type: ignore[arg-type]
     row = found["keywords"]["stop"]
     assert (row["float"]["misses"], row["integer"]["misses"]) == (0.0, round(2 / 3, 5))
     assert (row["float"]["false_accepts"], row["integer"]["false_accepts"]) == (0, 2)
@@ -601,7 +606,14 @@ def test_misses_and_false_accepts_are_told_of_floats_and_of_integers(data: Datas
     text = "\n".join(verdict(found))
     assert "2 false accepts in 0.05 hours" in text and "stop is missed most, 67 %" in text and "no person" not in text
     engines = tuple(replace(r, source="engine:x") if r.label == "stop" else r for r in data.rows)
-    found = spotting.spotting(net, SimpleNamespace(graph=graph), replace(data, rows=engines), "test", 0.05)  # type: ignore[arg-type]
+    names = hearing.material(data, "test", 0.05, SAMPLE_RATE, 0).names
+    assert outcomes["misses"] == Marks({"stop": 3}, {"stop": dict.fromkeys(names[1:], "0.305")})
+    assert outcomes["false_accepts_per_hour"] == Events(0.05, {"stop": [4.0, 80.0]})
+    heights = outcomes["misses_at_baselines_rate"]
+    assert isinstance(heights, Heights)
+    assert heights.said == {"stop": {names[0]: 20000, names[1]: 10000, names[2]: 10000}}
+    assert (heights.peaks, heights.thresholds, heights.hours) == ({"stop": [20000, 20000]}, {"stop": 16384}, 0.05)
+    found, _ = spotting.spotting(net, SimpleNamespace(graph=graph), replace(data, rows=engines), "test", 0.05)  # type: ignore[arg-type]
     assert found["people"] == 0 and "no person was heard" in "\n".join(verdict(found))
 
 

@@ -1,6 +1,7 @@
 """The denoising report: every denoiser and its peers on one list of mixtures, drift, work on emulated cores.
 
-    python tools/bench_denoise.py LIST.csv RUN...    writes docs/results/denoise.json; tools/readme.py shows it
+    python tools/bench_denoise.py LIST.csv RUN...             writes docs/results/denoise.json; tools/readme.py shows it
+    python tools/bench_denoise.py --pauses LIST.csv RUN...    writes docs/results/pauses.json: what is left where nobody speaks
 
 LIST.csv names the mixtures (columns id, snr_db, clean, noise, noise_label); a RUN is a run folder with a trained denoiser,
 as `edgernn denoise-train` leaves it. The peers: the noisy input, a Wiener filter with decision-directed SNR (Ephraim & Malah
@@ -29,11 +30,13 @@ from edgernn.runtimes import make_runtime
 from edgernn.signal.audio import SAMPLE_RATE, Int16, to_float, to_int16
 from edgernn.tasks import load_checkpoint, load_graph
 from edgernn.tasks.denoise.evaluate import (
+    PAUSE_BANDS,
     differences,
     drift,
     enhancer,
     float_enhancer,
     judge_files,
+    left_in_pauses,
     means,
     real_time_factor,
     summary,
@@ -42,6 +45,7 @@ from edgernn.tasks.denoise.graph import DenoiseGraph
 from targets import load_board
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "results" / "denoise.json"
+PAUSES = OUT.with_name("pauses.json")
 BOARDS = ("cortex-m0-4m", "mps2-an385", "mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "riscv32-virt")
 BIT_BOARDS = ("cortex-m0-4m", "mps2-an386", "riscv32-virt")
 DRIFT_SECONDS = 1800.0
@@ -167,6 +171,23 @@ def quality(mixtures: list[Mixture], runs: list[Path]) -> dict[str, Any]:
     return {**found, "integer_minus_float": gaps, "by_noise": by_noise}
 
 
+# Pauses ---------------------------------------------------------------------------
+
+
+def pauses(mixtures: list[Mixture], runs: list[Path]) -> dict[str, Any]:
+    """Mean level in the pauses of each mixture's clean speech, dB below that speech: in all, then band by band."""
+    shipped = {f"{load_checkpoint(run / 'model.safetensors').recipe.name}, int8x16": run for run in runs}
+    judged: dict[str, Any] = {"clean": None, "noisy": lambda x: x, **peers()}
+    judged |= {name: enhancer(make_runtime("c", graph_of(run, "int8x16"))) for name, run in shipped.items()}
+    levels: dict[str, list[list[float]]] = {name: [] for name in judged}
+    for m in mixtures:
+        for name, enhance in judged.items():
+            left = left_in_pauses(m.pair.clean, enhance(m.pair.noisy) if enhance else m.pair.clean)
+            levels[name] += [left] if left else []
+    rows = {name: [round(float(x), 1) for x in np.mean(found, axis=0)] for name, found in levels.items()}
+    return {"bands_hz": list(PAUSE_BANDS), "mixtures": len(next(iter(levels.values()))), "level_db": rows}
+
+
 # Bits, work, drift ---------------------------------------------------------------------------
 
 
@@ -227,10 +248,15 @@ def on_board(run: Path, g: DenoiseGraph, name: str, mixtures: list[Mixture]) -> 
 
 
 def main() -> int:
-    if len(sys.argv) < 3:
+    given = [word for word in sys.argv[1:] if word != "--pauses"]
+    if len(given) < 2:
         print(__doc__, file=sys.stderr)
         return 2
-    mixtures, runs = read_mixtures(Path(sys.argv[1])), [Path(p) for p in sys.argv[2:]]
+    mixtures, runs = read_mixtures(Path(given[0])), [Path(p) for p in given[1:]]
+    if "--pauses" in sys.argv:
+        write_json(PAUSES, {"date": datetime.date.today().isoformat(), **pauses(mixtures, runs)})
+        print(f"wrote {PAUSES}")
+        return 0
     for run in runs:
         for scheme in SCHEMES:
             graph_of(run, scheme)

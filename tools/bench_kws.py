@@ -148,7 +148,7 @@ def measure(folder: Path, run: Run, dataset: Dataset, splits: dict[str, Listenin
 
 def compared(folder: Path, dataset: Dataset, runtime: Runtime) -> dict[str, Any]:
     """Float and integer over the test clips."""
-    return compare_clips(load_checkpoint(folder / "model.safetensors"), runtime, dataset, "test", quiet)
+    return compare_clips(load_checkpoint(folder / "model.safetensors"), runtime, dataset, "test", quiet)[0]
 
 
 def clip_figures(folder: Path, dataset: Dataset, runtime: Runtime) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def measure(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
     for name, (pcm, spans) in streams.items():
         runtime.reset()
-        m = Material(SAMPLE_RATE, pcm, spans, [], 0)
+        m = Material(SAMPLE_RATE, pcm, spans, [str(i) for i in range(len(spans))], [], 0)
         result[name] = misses(graph, runtime.run(pcm).posteriors, m, negative)
     return result
 

@@ -7,6 +7,7 @@ python tools/readme.py --demo   run the demos first and keep what they print
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edgernn.tasks.spot.scoring import paired_interval
+from edgernn.zoo import all_cards
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -334,6 +336,15 @@ def denoised_drift() -> str:
     return table(columns, rows)
 
 
+def denoised_pauses() -> str:
+    """What is left where nobody speaks, band by band."""
+    r = results("pauses")
+    edges = [f"{f / 1000:g}" for f in r["bands_hz"]]
+    columns = ["dB below the speech", "in all", *(f"{a} to {b} kHz" for a, b in itertools.pairwise(edges))]
+    rows = [[name, *(f"{x:.1f}" for x in levels)] for name, levels in sorted(r["level_db"].items())]
+    return f"{r['mixtures']} mixtures with at least 0.1 s of pauses, {r['date']}:\n\n{table(columns, rows)}"
+
+
 def dn() -> str:
     """The README's table."""
     q = results("denoise")["quality"]
@@ -408,6 +419,21 @@ def voices() -> str:
     return f"{r['date']}, by one core:\n\n{table(columns, rows)}\n\n{people}"
 
 
+def models() -> str:
+    """What the cards of the models that come along say."""
+    rows = []
+    for card in all_cards():
+        work = {w["cpu"]: f"{w['instructions_per_second'] / 1e6:.1f}" for w in card.work}
+        name = f"`{card.name}`" + (" *" if card.default else "")
+        size = sum(path.stat().st_size for path in card.folder.iterdir())
+        weights, latency = thousands(card.graph["weight_bytes"]), f"{card.graph['latency_ms']:g}"
+        cores = [work[core] for core in ("cortex-m0", "cortex-m4", "cortex-m55", "rv32imc")]
+        rows.append([name, card.summary, weights, latency, *cores, thousands(size)])
+    columns = ["model", "what it does", "weights, bytes", "latency, ms", "M instructions a second: M0", "M4", "M55", "rv32imc",
+               "bytes of its folder"]  # fmt: skip
+    return table(columns, rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     f.__name__: f
     for f in (
@@ -427,9 +453,11 @@ BLOCKS: dict[str, Callable[[], str]] = {
         demo_denoise,
         denoised,
         denoised_snr,
+        denoised_pauses,
         denoised_int8,
         denoised_cost,
         denoised_drift,
+        models,
         vad,
         vad_snr,
         vad_decision,

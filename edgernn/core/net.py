@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from edgernn.core.cell import Floats, Layer, strip
@@ -37,6 +39,24 @@ class Net(nn.Module):
             x, s = _each_row(module, x) if self._rows and not layer.cell.mixes_rows else module(x, s)
             after.append(s)
         return x.flatten(2), after
+
+    def take(self, weights: Mapping[str, Floats]) -> None:
+        """The opposite of `weights`, for nets without batch norms: what those were before they were folded nobody knows.
+
+        A cell's `export` only renames and reshapes then, so it is asked where it puts the numbers 0, 1, 2, ..
+        """
+        with torch.no_grad():
+            for layer in self.layers:
+                own = dict(self.net[layer.name].named_parameters())
+                arrays, begin = {k: b.numpy() for k, b in self.net[layer.name].named_buffers()}, 0
+                flat = np.zeros(sum(p.numel() for p in own.values()), np.float32)
+                for key, p in own.items():
+                    arrays[key] = np.arange(begin, begin + p.numel(), dtype=np.float64).reshape(p.shape)
+                    begin += p.numel()
+                for key, places in layer.cell.export(arrays).items():
+                    flat[np.rint(places).astype(int)] = weights[f"{layer.name}.{key}"]
+                for key, p in own.items():
+                    p.copy_(torch.from_numpy(flat[arrays[key].astype(int)]))
 
     def weights(self, tensors: Mapping[str, Tensor]) -> dict[str, Floats]:
         """A state dict of this module -> the weights of a FloatNet, batch norms folded."""

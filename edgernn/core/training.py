@@ -103,6 +103,12 @@ class Optimization:
         for net in (self.net, self.average):
             net.load_state_dict(state["average"])
 
+    def start_with(self, weights: Mapping[str, Any]) -> None:
+        """Begin with the weights of a checkpoint, with a schedule of its own; see `Net.take`."""
+        for net in (self.net, self.average):
+            assert isinstance(net, Net)
+            net.take(weights)
+
     def state(self) -> dict[str, Any]:
         """What `load` needs to go on."""
         parts: dict[str, Any] = {

@@ -18,7 +18,7 @@ from edgernn.data.corpus import Dataset
 from edgernn.data.mixing import Mixer, Pair
 from edgernn.errors import EdgernnError
 from edgernn.recipe import Recipe
-from edgernn.runs import CHECKPOINT, PROGRESS, run_checkpoint
+from edgernn.runs import CHECKPOINT, PROGRESS, located, run_checkpoint
 from edgernn.signal.audio import Int16
 from edgernn.tasks import make_recipe
 from edgernn.tasks._mixtures import check_start, mix_of
@@ -90,9 +90,13 @@ class MixtureTrainer(Trainer):
 
     def start_from(self, folder: Path, origin: str) -> None:
         """Take weights, and the statistics they were trained with, from a run that has been trained."""
+        folder = located(folder)
         net = run_checkpoint(folder)
         self.mean, self.deviation, self.origin = net.mean, net.deviation, origin
-        self.optimization.start_from(folder / PROGRESS, self.device)
+        if (folder / PROGRESS).is_file():
+            self.optimization.start_from(folder / PROGRESS, self.device)
+        else:
+            self.optimization.start_with(net.weights)
 
     def _must_come_from(self, origin: str, folder: Path) -> None:
         """A training that goes on keeps its start; another one asked for is an error."""

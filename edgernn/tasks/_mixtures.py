@@ -12,7 +12,7 @@ from edgernn.data.corpus import Dataset
 from edgernn.data.mixing import MixConfig, Mixer
 from edgernn.errors import EdgernnError
 from edgernn.recipe import Recipe
-from edgernn.runs import CHECKPOINT, PROGRESS, run_checkpoint
+from edgernn.runs import CHECKPOINT, PROGRESS, located, run_checkpoint
 from edgernn.signal.audio import Int16
 
 
@@ -37,12 +37,16 @@ def stream_of(recipe: Recipe, dataset: Dataset, split: str, seconds: float) -> I
 
 def check_start(recipe: Recipe, folder: Path) -> str:
     """Name and checksum of the trained run in `folder`; EdgernnError where the recipe's training cannot start from it."""
+    folder = located(folder)
     net = run_checkpoint(folder)
     if (net.recipe.signal, net.recipe.layers) != (recipe.signal, recipe.layers):
         raise EdgernnError(
             f"{folder}: its net ({net.recipe.name}) has other layers or another signal path; start from a run of the same "
             "ones, or train from scratch"
         )
-    if not (folder / PROGRESS).is_file():
-        raise EdgernnError(f"{folder / PROGRESS} is missing: a training can only start from the folder of another one")
+    if not (folder / PROGRESS).is_file() and any(layer.options.get("norm") for layer in recipe.layers):
+        raise EdgernnError(
+            f"{folder / PROGRESS} is missing, and the checkpoint does not hold the batch norms of its layers apart; start from "
+            "the folder of a training"
+        )
     return f"{net.recipe.name} {hashlib.sha256((folder / CHECKPOINT).read_bytes()).hexdigest()[:12]}"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgernn.errors import EdgernnError
 from edgernn.ranges import check_ranges
+from edgernn.reports.parts import Section
 from edgernn.show import Shown
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from edgernn.core.graph import NetGraph
     from edgernn.core.trace import Trace
     from edgernn.data.corpus import Dataset
+    from edgernn.outcomes import Outcome
     from edgernn.recipe import Recipe
 
     Int16 = NDArray[np.int16]
@@ -69,13 +71,32 @@ class Whole:
 class Figure:
     """A figure that the gate compares: +1 when more is better, else -1; the tolerance in the figure's own unit, or relative.
 
-    points: it is a share, and its tolerance is shown in percentage points.
+    points: it is a share, and its tolerance is shown in percentage points. group: the tolerance of each group of its outcomes,
+    such as a label, where groups are judged too.
     """
 
     better: int
     tolerance: float
     relative: bool = False
     points: bool = False
+    group: float | None = None
+
+
+#: what every task's stream without a reset is judged by, see `drift_figures`; 3 dB are an error 1.4 times as large
+DRIFT = {
+    "stream_snr_db": Figure(+1, 3.0), "stream_worst_minute_snr_db": Figure(+1, 3.0), "stream_state_snr_db": Figure(+1, 3.0),
+    "stream_saturated": Figure(-1, 0.005, points=True),
+}  # fmt: skip
+
+
+def drift_figures(stream: Values) -> dict[str, float]:
+    """The figures of `drift.drift`: SNR of the logits, whole and in the worst minute, of the worst state; most saturation."""
+    found = {"stream_snr_db": stream["whole"]["logits"], "stream_saturated": max(stream["saturated"].values(), default=0.0)}
+    states = [x for name, x in stream["whole"].items() if name != "logits"]
+    if states:
+        found["stream_state_snr_db"] = min(states)
+    found["stream_worst_minute_snr_db"] = min(minute["logits"] for minute in stream["minutes"])
+    return found
 
 
 @dataclass(frozen=True)
@@ -267,6 +288,12 @@ class Task(ABC):
     def figures(self, simulated: Values) -> tuple[str, dict[str, float]]:
         """What a result of `judge` was judged on, and its figures by their names in `gated`."""
 
+    def outcomes(self, simulated: Values) -> dict[str, Outcome]:
+        """Item by item what became of a result's figures, by their names in `gated`; those that `judge` put there."""
+        from edgernn.outcomes import read_outcome
+
+        return {name: read_outcome(values) for name, values in simulated.get("outcomes", {}).items()}
+
     @abstractmethod
     def summary(self, simulated: Values) -> dict[str, Any]:
         """The part of `summary.json` that says how good the model is."""
@@ -292,6 +319,25 @@ class Task(ABC):
     @abstractmethod
     def next_steps(self, folder: str, graph: str) -> list[str]:
         """Commands to go on with."""
+
+    # Pages ------------------------------------------------------------------------------------
+
+    def verdict(self, simulated: Values) -> list[str]:
+        """What a result of `judge` means, in plain sentences."""
+        return []
+
+    def sections(self, run: Any) -> Iterator[Section]:
+        """Its own sections of `edgernn report`. run: an `edgernn.reports.facts.Facts` with results of `judge`."""
+        yield Section("Float against int8", list(self.show_simulated(run.simulated)))
+
+    def live_script(self) -> str:
+        """JavaScript, one expression: what the page makes of its outputs (docs/report.md); empty: it shows the scores alone."""
+        path = self.folder / "live.js"
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+    def live_marks(self, graph: NetGraph) -> list[tuple[int, int]]:
+        """Thresholds that the page draws: the score's index, and the value in Q15."""
+        return []
 
     # C ----------------------------------------------------------------------------------------
 

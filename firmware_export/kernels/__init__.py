@@ -60,13 +60,14 @@ class BlockKernel(Kernel):
     """A kernel that takes some rows of a matrix at a time, and one stream of constants a matrix.
 
     Of each block of `rows` rows: their biases, their weights as `laid_out` has them, their scales m << (shifts[1] - k). Rows
-    and columns are filled up with zeros. Operands of 8 bits are widened by 8 bits, and their shifts k with them.
+    and columns are filled up. Operands of 8 bits are widened by 8 bits, and their shifts k with them.
     """
 
     rows: ClassVar[int]
     columns: ClassVar[int]  #: of a group; rows of x that are no multiple of it cannot follow one another
     shifts: ClassVar[tuple[int, int]]  #: least and greatest k at which the scale is a word
     in_words: ClassVar[bool]  #: whether x must begin at a word
+    filler: ClassVar[int] = 0  #: the weight that makes nothing of whatever lies behind x
 
     @abstractmethod
     def laid_out(self, weight: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -89,19 +90,53 @@ class BlockKernel(Kernel):
         """See the class."""
         weight = _constant(g, op, "weight").astype(np.int8)
         blocks, groups = -(-weight.shape[0] // self.rows), -(-weight.shape[1] // self.columns)
-        filled = np.zeros((blocks * self.rows, groups * self.columns), np.int8)
+        filled = np.full((blocks * self.rows, groups * self.columns), self.filler, np.int8)
         filled[: weight.shape[0], : weight.shape[1]] = weight
         weights = np.ascontiguousarray(self.laid_out(filled.reshape(blocks, self.rows, groups, self.columns)))
-        shift = _constant(g, op, "shift") + _widening(g, op)
-        scale = _constant(g, op, "multiplier") << (self.shifts[1] - shift)
-        ends = [self._a_row(values, blocks) for values in (_constant(g, op, "bias") << _widening(g, op), scale)]
+        scale = self.scales(_constant(g, op, "multiplier"), _constant(g, op, "shift") + _widening(g, op))
+        begin = self.sums(self._a_row(_constant(g, op, "bias") << _widening(g, op), blocks))
+        ends = [values.astype(np.int32).view(np.uint32) for values in (begin, self._a_row(scale, blocks))]
         return np.concatenate([ends[0], weights.reshape(blocks, -1).view("<u4"), ends[1]], axis=1).ravel()
 
-    def _a_row(self, values: NDArray[np.int64], blocks: int) -> NDArray[np.uint32]:
-        """One value a row -> [blocks, rows] as words."""
+    def scales(self, multiplier: NDArray[np.int64], shift: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The word that holds each row's m and k."""
+        return multiplier << (self.shifts[1] - shift)
+
+    def sums(self, bias: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Biases [blocks, rows] -> what the sums begin with."""
+        return bias
+
+    def _a_row(self, values: NDArray[np.int64], blocks: int) -> NDArray[np.int64]:
+        """One value a row -> [blocks, rows]."""
         filled: NDArray[np.int64] = np.zeros(blocks * self.rows, np.int64)
         filled[: len(values)] = values
-        return filled.astype(np.int32).view(np.uint32).reshape(blocks, self.rows)
+        return filled.reshape(blocks, self.rows)
+
+
+class DigitKernel(BlockKernel):
+    """A block kernel for cores that load and multiply words, but cannot take a product's operand out of one.
+
+    A word holds a column of four rows, weights + 128 as its digits to the base 256, the first row's highest. Its row r is
+    summed as x times the word >> (24 - 8 r): the digits of the rows before lie above, and S[r] - 256 S[r - 1] is the row's own
+    sum. All of that is modulo 2^32, as the sums are. What + 128 adds to each row is 128 times the sum of x.
+    """
+
+    rows, columns = 8, 4
+    in_words = False
+    filler = -128
+    _digits = 4
+
+    def laid_out(self, weight: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Column after column, a byte a row; the first of four rows is a word's highest."""
+        by_column = (weight ^ np.int8(-128)).transpose(0, 2, 3, 1)
+        return by_column.reshape(*by_column.shape[:3], -1, self._digits)[..., ::-1]
+
+    def sums(self, bias: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The bias of each row among the digits of the rows before it."""
+        total = bias.reshape(len(bias), -1, self._digits).copy()
+        for row in range(1, self._digits):
+            total[..., row] += total[..., row - 1] << 8
+        return total.reshape(bias.shape)
 
 
 _WIDE = 8

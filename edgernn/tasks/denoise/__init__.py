@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgernn.errors import EdgernnError
+from edgernn.reports.parts import Section
 from edgernn.show import Shown
 from edgernn.tasks.base import (
     CInterface,
@@ -24,12 +25,14 @@ from edgernn.tasks.base import (
 
 if TYPE_CHECKING:
     from edgernn.data.corpus import Dataset
+    from edgernn.outcomes import Outcome
     from edgernn.signal.audio import Int16
     from edgernn.tasks.denoise.graph import DenoiseGraph
     from edgernn.tasks.denoise.recipe import DenoiseNet, DenoiseRecipe
 
 RUN_SECONDS = 4.0  #: of noisy speech that an emulated core is given when nothing else is asked for
-METRICS = ("pesq", "stoi", "si_sdr")  #: that the gate and the summary show
+METRICS = ("pesq", "stoi", "si_sdr")  #: that the summary shows, and no result may lack
+SYSTEMS = (("integer", "int8"), ("float", "float"))  #: what `judge` calls the two, and their figures
 
 
 class Denoise(Task):
@@ -48,7 +51,20 @@ class Denoise(Task):
     gated: ClassVar[Mapping[str, Figure]] = {
         "int8_pesq": Figure(+1, 0.02),
         "int8_stoi": Figure(+1, 0.005),
+        "int8_estoi": Figure(+1, 0.01),
         "int8_si_sdr": Figure(+1, 0.1),
+        "int8_dnsmos": Figure(+1, 0.03),
+        "float_pesq": Figure(+1, 0.02),
+        "float_stoi": Figure(+1, 0.005),
+        "float_estoi": Figure(+1, 0.01),
+        "float_si_sdr": Figure(+1, 0.1),
+        "float_dnsmos": Figure(+1, 0.03),
+        "lost_si_sdr": Figure(-1, 0.05),
+        "stream_repeat_snr_db": Figure(+1, 3.0),
+        "stream_growth_db": Figure(-1, 0.1),
+        "stream_change": Figure(-1, 0.5, relative=True),
+        "stream_jump": Figure(-1, 0.2, relative=True),
+        "stream_silence": Figure(-1, 2.0),
     }
     c = CInterface(
         "dn", ("ern_net.c", "ern_stft.c"), tflm_sources=("ern_stft.c", "ern_stft.h", "ern_fft.h"), gives_sound=True
@@ -136,10 +152,28 @@ class Denoise(Task):
         return samples
 
     def figures(self, simulated: Values) -> tuple[str, dict[str, float]]:
-        """PESQ, STOI and SI-SDR of the integer denoiser."""
+        """Every metric of the integer denoiser, and of the float one; what int8 loses; the stream without a reset."""
         s = simulated
         judged = Path(s["list"]).name if s["list"] else f"{s['dataset']}/{s['split']}"
-        return f"{judged}, {s['mixtures']} mixtures", {f"int8_{m}": s["mean"]["integer"][m] for m in METRICS}
+        means = {f"{called}_{m}": x for system, called in SYSTEMS for m, x in s["mean"].get(system, {}).items()}
+        figures = {**{f"int8_{m}": s["mean"]["integer"][m] for m in METRICS}, **means}
+        figures |= {"lost_si_sdr": -s["integer_minus_float"]["si_sdr"]["mean"]} if "integer_minus_float" in s else {}
+        figures |= {f"stream_{key}": value for key, value in s.get("stream", {}).items() if f"stream_{key}" in self.gated}
+        if "stream_repeat_snr_db" in figures:  # beyond, all that differs is a few last bits
+            figures["stream_repeat_snr_db"] = min(60.0, figures["stream_repeat_snr_db"])
+        return f"{judged}, {s['mixtures']} mixtures", figures
+
+    def outcomes(self, simulated: Values) -> dict[str, Outcome]:
+        """Every metric mixture by mixture."""
+        from edgernn.outcomes import Values as Numbers
+        from edgernn.outcomes import unique
+
+        files = simulated.get("files", [])
+        names, metrics = unique(row["name"] for row in files), files[0]["scores"]["integer"] if files else ()
+        return {
+            f"{called}_{m}": Numbers({name: (row["scores"][system][m], 1) for name, row in zip(names, files, strict=True)})
+            for system, called in SYSTEMS for m in metrics
+        }  # fmt: skip
 
     def summary(self, simulated: Values) -> dict[str, Any]:
         """Means of each metric."""
@@ -150,6 +184,18 @@ class Denoise(Task):
         from edgernn.tasks.denoise.show import simulated
 
         return simulated(r)
+
+    def verdict(self, simulated: Values) -> list[str]:
+        """What int8 costs, and what is worst."""
+        from edgernn.tasks.denoise.show import verdict
+
+        return verdict(simulated)
+
+    def sections(self, run: Any) -> Iterator[Section]:
+        """See `pages.py` of this folder."""
+        from edgernn.tasks.denoise.pages import sections
+
+        return sections(run)
 
     def show_summary(self, s: Values) -> list[list[Any]]:
         """See `show.py` of this folder."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ from edgernn.tasks.denoise.stream import FloatDenoiser, aligned, denoised, denoi
 Progress = Callable[[str, int, int], None]
 Enhance = Callable[[Int16], Int16]
 MIXTURES = 50  #: judged by `simulate` when nothing else is asked for
+PAUSE_BANDS = (0, 1000, 2000, 4300, 8000)  #: Hz: edges of the bands in which pauses are listened to
+_PAUSE_DB = -45.0  #: a frame of clean speech so far below its loudest is a pause
+_FRAME = 512
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,29 @@ def si_sdr(clean: NDArray[np.float64], enhanced: NDArray[np.float64]) -> float:
     target = clean * (np.dot(enhanced, clean) / max(float(np.dot(clean, clean)), 1e-12))
     noise = enhanced - target
     return float(10 * np.log10(max(float(np.dot(target, target)), 1e-12) / max(float(np.dot(noise, noise)), 1e-12)))
+
+
+def left_in_pauses(clean: Int16, enhanced: Int16) -> list[float] | None:
+    """Level of `enhanced` [n] in the pauses of `clean` [n], dB below the speech's own: in all, then band by band.
+
+    None where a recording has less than 0.1 s of pauses.
+    """
+    c, e = (_powers(to_float(x)) for x in (clean, enhanced))
+    loud = c.sum(1)
+    pause = loud < loud.max() * 10 ** (_PAUSE_DB / 10)
+    if pause.sum() < 7 or pause.all():
+        return None
+    speech = float(loud[~pause].mean())
+    edges = [round(f * _FRAME / SAMPLE_RATE) for f in PAUSE_BANDS]
+    left = e[pause].mean(0)
+    parts = [float(left[a:b].sum()) for a, b in itertools.pairwise(edges)]
+    return [10 * float(np.log10(max(x / speech, 1e-12))) for x in (sum(parts), *parts)]
+
+
+def _powers(x: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Power spectra [frames, bins] of frames of 32 ms, half of them overlapping."""
+    frames = np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), _FRAME)[:: _FRAME // 2]
+    return np.asarray(np.abs(np.fft.rfft(frames * np.hanning(_FRAME))) ** 2)
 
 
 def judge_denoiser(net: DenoiseNet, graph: NetGraph, dataset: Dataset, q: Question, progress: Progress) -> dict[str, Any]:

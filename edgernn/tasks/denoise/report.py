@@ -26,7 +26,7 @@ def draw_report(g: DenoiseGraph, noisy: Int16, denoised: Int16, path: Path, refe
     """
     plot = _plot_library()
     shown = LONGEST_SECONDS * g.sample_rate
-    before, after = (_levels(pcm[:shown], g.stft) for pcm in (noisy, denoised))
+    before, after = (levels(pcm[:shown], g.stft) for pcm in (noisy, denoised))
     gains = _gains(g, noisy[:shown])
     seconds = len(before) * g.stft.hop / g.sample_rate
     figure, axes = plot.subplots(3, 1, figsize=(10, 9), sharex=True, layout="constrained")
@@ -82,7 +82,7 @@ def _plot_library() -> Any:
     return pyplot
 
 
-def _levels(pcm: Int16, p: stft.StftParams) -> NDArray[np.float64]:
+def levels(pcm: Int16, p: stft.StftParams) -> NDArray[np.float64]:
     """Spectrogram [T, bins] in dB below a full-scale sine."""
     spectra, _ = native.analyze(pcm, p, stft.make_tables(p))
     power = np.square(spectra.astype(np.float64)).sum(axis=2)

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from edgernn.console import Scheme
+from edgernn.console import GraphOption, Scheme
 
 
 def denoise(
     audio: Annotated[str, typer.Argument(help="Sound file of any length, rate and channels, or - for raw 16-bit PCM.")] = "",
     out: Annotated[str, typer.Argument(help="WAV file to write, mono at the model's rate, or - for raw 16-bit PCM.")] = "",
-    graph: Annotated[Path | None, typer.Option(help="Graph file or run folder; default: the newest denoiser in ./run.")] = None,
+    graph: GraphOption = None,
     scheme: Scheme = None,
     use_float: Annotated[bool, typer.Option("--float", help="The float model of the run folder (--graph) instead.")] = False,
     report: Annotated[Path | None, typer.Option(help="PNG to draw: spectrograms, gains, numbers.")] = None,
@@ -25,7 +25,7 @@ def denoise(
     """Take the noise out of speech.
 
     From a file of any length, rate and channels, or a pipe (-), to a WAV file or a pipe, in constant memory; by the int8
-    model, the same bits as on the board. Reads a graph, writes the sound.
+    model, the same bits as on the board. Reads a graph, writes the sound. `edgernn models` lists those that come along.
     """
     from edgernn.tasks.denoise.run import DenoiseRequest, run_denoise
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgernn.errors import EdgernnError
+from edgernn.reports.parts import Section
 from edgernn.show import Shown
 from edgernn.tasks.base import (
+    DRIFT,
     CInterface,
     Figure,
     Material,
@@ -20,6 +22,7 @@ from edgernn.tasks.base import (
     Task,
     Values,
     Whole,
+    drift_figures,
 )
 
 if TYPE_CHECKING:
@@ -46,8 +49,15 @@ class Spot(Task):
         Option("teacher", Path, "Run folder of a trained net that teaches; repeatable.", ("train", "whole"), many=True),
     )
     gated: ClassVar[Mapping[str, Figure]] = {
-        "int8_accuracy": Figure(+1, 0.005, points=True),
+        "int8_accuracy": Figure(+1, 0.005, points=True, group=0.02),
+        "float_accuracy": Figure(+1, 0.005, points=True),
         "agreement": Figure(+1, 0.005, points=True),
+        "logit_snr_db": Figure(+1, 3.0),
+        "silence_taken": Figure(-1, 0.005, points=True),
+        "misses": Figure(-1, 0.02, points=True, group=0.05),
+        "misses_at_baselines_rate": Figure(-1, 0.02, points=True, group=0.05),
+        "false_accepts_per_hour": Figure(-1, 0.25, relative=True, group=0.25),
+        **DRIFT,
     }
     c = CInterface(
         "kws", ("ern_net.c", "ern_frontend.c", "ern_decide.c"), ("main.c", "main_interrupt.c"),
@@ -173,9 +183,12 @@ class Spot(Task):
         return last_detections(graph, process, begin)
 
     def figures(self, simulated: Values) -> tuple[str, dict[str, float]]:
-        """Accuracy over the clips, and how often the integers agree with the floats."""
+        """Accuracy over clips, float and int8, how far they agree, and drift; its outcomes tell misses and false accepts."""
         clips = simulated["clips"]
         figures = {"int8_accuracy": clips["integer"]["accuracy"], "agreement": clips["agreement"]}
+        figures |= {"float_accuracy": clips["float"]["accuracy"]} if "accuracy" in clips.get("float", {}) else {}
+        figures |= {"logit_snr_db": clips["logit_snr_db"]} if "logit_snr_db" in clips else {}
+        figures |= drift_figures(simulated["stream"]) if "stream" in simulated else {}
         return f"{simulated['dataset']}/{clips['split']}", figures
 
     def summary(self, simulated: Values) -> dict[str, Any]:
@@ -202,6 +215,22 @@ class Spot(Task):
     def next_steps(self, folder: str, graph: str) -> list[str]:
         """Hear it, and put it on a core."""
         return [f"edgernn detect some.wav --graph {graph}", f"edgernn run {folder} --board microbit"]
+
+    def verdict(self, simulated: Values) -> list[str]:
+        """Misses and false accepts in words, where streams were judged."""
+        from edgernn.tasks.spot.show import verdict
+
+        return verdict(simulated["spotting"]) if "spotting" in simulated else []
+
+    def sections(self, run: Any) -> Iterator[Section]:
+        """See `pages.py` of this folder."""
+        from edgernn.tasks.spot.pages import sections
+
+        return sections(run)
+
+    def live_marks(self, graph: Any) -> list[tuple[int, int]]:
+        """Each keyword's threshold."""
+        return list(enumerate(graph.decision.thresholds))
 
     def members(self, graph: Any) -> StateMembers:
         """Front-end scratch, decision stage, history."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgernn.data.augment import active_power, cut
 from edgernn.data.corpus import UNKNOWN, Dataset, Row
+from edgernn.outcomes import unique
 from edgernn.signal.audio import SAMPLE_RATE, Int16, resampled, to_float, to_int16
 from edgernn.tasks.spot.compose import sounding
 from edgernn.tasks.spot.det import FAINT, Evidence, peaks, smoothed
@@ -24,12 +25,13 @@ LATE_S = 0.5  #: a detection counts until so long after the keyword's sound
 class Material:
     """PCM at `rate` Hz: a stream of keywords, their spans (begin, end, label), and streams without any.
 
-    distinct: minutes of recordings that the negatives are made of.
+    names: those of the spans' recordings; distinct: minutes of recordings that the negatives are made of.
     """
 
     rate: int
     said: Int16
     spans: list[tuple[int, int, str]]
+    names: list[str]
     negatives: list[Int16]
     distinct: float
 
@@ -72,31 +74,33 @@ def _noisy(pcm: Int16, noise: Sequence[Int16], rng: np.random.Generator) -> Int1
     return to_int16(x + other * np.float32(gain))
 
 
-def keywords(dataset: Dataset, split: str, rng: np.random.Generator) -> tuple[Int16, list[tuple[int, int, str]]]:
-    """Every keyword clip of a split in random order, GAP_S apart: int16 [n] at 16 kHz, and the spans of their sound.
+def keywords(dataset: Dataset, split: str, rng: np.random.Generator) -> tuple[Int16, list[tuple[int, int, str]], list[str]]:
+    """Every keyword clip of a split in random order, GAP_S apart: int16 [n] at 16 kHz, the spans of their sound, their names.
 
     Every other one lies in noise of 5 to 20 dB.
     """
     rows = [row for row in dataset.clips(split) if row.label in dataset.keywords]
     noise, gap = [dataset.pcm(row) for row in dataset.noise(split)], round(GAP_S * SAMPLE_RATE)
     parts, spans, at = [np.zeros(gap, np.int16)], [], gap
-    for n, i in enumerate(rng.permutation(len(rows))):
+    order = rng.permutation(len(rows))
+    for n, i in enumerate(order):
         pcm = np.concatenate([dataset.pcm(rows[i]), np.zeros(gap, np.int16)])
         begin, end = sounding(to_float(dataset.pcm(rows[i])))
         spans.append((at + begin, at + end, rows[i].label))
         parts.append(_noisy(pcm, noise, rng) if n % 2 and noise else pcm)
         at += len(pcm)
-    return np.concatenate(parts), spans
+    names = unique(row.source for row in rows)
+    return np.concatenate(parts), spans, [names[i] for i in order]
 
 
 def material(dataset: Dataset, split: str, hours: float, rate: int, seed: int) -> Material:
     """What a split offers to be listened to, at `rate` Hz."""
     rng = np.random.default_rng([seed, 31])
-    pcm, spans = keywords(dataset, split, rng)
+    pcm, spans, names = keywords(dataset, split, rng)
     moved = [(round(a * rate / SAMPLE_RATE), round(b * rate / SAMPLE_RATE), label) for a, b, label in spans]
     pieces = [resampled(piece, SAMPLE_RATE, rate) for piece in negatives(dataset, split, hours, rng)]
     minutes = sum(row.length for row in without_keywords(dataset, split)) / SAMPLE_RATE / 60
-    return Material(rate, resampled(pcm, SAMPLE_RATE, rate), moved, pieces, minutes)
+    return Material(rate, resampled(pcm, SAMPLE_RATE, rate), moved, names, pieces, minutes)
 
 
 def heard(

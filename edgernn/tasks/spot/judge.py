@@ -15,6 +15,7 @@ from edgernn.core.qmath import PREACT_SCALE, sigmoid
 from edgernn.data.augment import StreamConfig
 from edgernn.data.corpus import Dataset
 from edgernn.drift import drift, float_trace, speed
+from edgernn.outcomes import Marks, Outcome, outcome_dict, unique
 from edgernn.runtimes import Runtime, fast_runtime, make_runtime
 from edgernn.signal import native
 from edgernn.signal.log_mel import Int16
@@ -34,10 +35,12 @@ NEGATIVES = 6  #: seconds without a keyword for each second of the stream that w
 def judge(net: SpotNet, graph: SpotGraph, dataset: Dataset, q: Question, progress: Progress) -> dict[str, Any]:
     """Misses and false accepts in streams, clips of a split, one long stream without a reset, and speed."""
     runtime = make_runtime(fast_runtime() if q.runtime == "auto" else q.runtime, graph)
+    found, heard = spotting(net, runtime, dataset, q.split, q.seconds * NEGATIVES / 3600)
+    clips, judged = compare_clips(net, runtime, dataset, q.split, progress)
     result = {
-        "runtime": runtime.name, "spotting": spotting(net, runtime, dataset, q.split, q.seconds * NEGATIVES / 3600),
-        "clips": compare_clips(net, runtime, dataset, q.split, progress),
+        "runtime": runtime.name, "spotting": found, "clips": clips,
         "stream": compare_stream(net, runtime, dataset, q.split, q.seconds),
+        "outcomes": {name: outcome_dict(outcome) for name, outcome in {**judged, **heard}.items()},
     }  # fmt: skip
     if fast_runtime() == "c":
         pcm = clip_pcm(dataset, dataset.clips(q.split)[:60], graph.sample_rate).ravel()
@@ -83,8 +86,8 @@ def float_features(net: SpotNet, pcm: Int16) -> NDArray[np.float32]:
 
 def compare_clips(
     net: SpotNet, runtime: Runtime[SpotGraph], dataset: Dataset, split: str, progress: Progress
-) -> dict[str, Any]:
-    """Float and integer accuracy, agreement and logit SNR over the clips of a split; silence apart."""
+) -> tuple[dict[str, Any], dict[str, Outcome]]:
+    """Float and integer accuracy, agreement and logit SNR over the clips of a split; silence apart. And clip by clip."""
     g = runtime.graph
     rows = dataset.clips(split)
     pcm, truth = judged_clips(net, clip_pcm(dataset, rows, g.sample_rate)), label_indices(dataset, rows)
@@ -99,7 +102,27 @@ def compare_clips(
         "logit_snr_db": round(snr_db(f, q * PREACT_SCALE), 2),
         "never_trained": _never_trained(dataset, split, scores[1]),
     }
-    return {**result, "silence": _silence(net, runtime, dataset, split)}
+    silence, cuts = _silence(net, runtime, dataset, split)
+    return {**result, "silence": silence}, {**_clip_outcomes(unique(row.source for row in rows), *scores), **cuts}
+
+
+def _clip_outcomes(names: Sequence[str], of_float: ClipScore, of_integer: ClipScore) -> dict[str, Outcome]:
+    """Which clips were wrong, by their label, and which the two models hear otherwise."""
+    labels = of_float.labels
+    count = {label: int(n) for label, n in zip(labels, np.bincount(of_float.truth, minlength=len(labels)), strict=True) if n}
+
+    def marks(wrong: NDArray[np.bool_], text: Callable[[int], str]) -> Marks:
+        failed: dict[str, dict[str, str]] = {label: {} for label in count}
+        for i in np.flatnonzero(wrong).tolist():
+            failed[labels[of_float.truth[i]]][names[i]] = text(i)
+        return Marks(count, failed)
+
+    f, q = of_float.predicted, of_integer.predicted
+    return {
+        "float_accuracy": marks(~of_float.correct, lambda i: labels[f[i]]),
+        "int8_accuracy": marks(~of_integer.correct, lambda i: labels[q[i]]),
+        "agreement": marks(f != q, lambda i: f"float {labels[f[i]]}, int8 {labels[q[i]]}"),
+    }
 
 
 def judged_clips(net: SpotNet, pcm: Int16) -> Int16:
@@ -124,18 +147,20 @@ def _never_trained(dataset: Dataset, split: str, score: ClipScore) -> dict[str, 
     return {"clips": int(new.sum()), "correct": int(score.correct[new].sum())}
 
 
-def _silence(net: SpotNet, runtime: Runtime[SpotGraph], dataset: Dataset, split: str, count: int = 500) -> dict[str, Any]:
-    """One-second cuts of the split's noise: how many are taken for a keyword."""
+def _silence(
+    net: SpotNet, runtime: Runtime[SpotGraph], dataset: Dataset, split: str, count: int = 500
+) -> tuple[dict[str, Any], dict[str, Outcome]]:
+    """One-second cuts of the split's noise: how many are taken for a keyword, and which ones int8 takes for it."""
     if not dataset.noise(split):
-        return {"cuts": 0}
+        return {"cuts": 0}, {}
     g = runtime.graph
     pcm = judged_clips(net, silence_pcm(dataset, split, count, np.random.default_rng(1), g.sample_rate))
     keywords, truth = len(g.decision.thresholds), np.zeros(count, np.int64)
-    taken = {}
-    for name, logits in (("float", float_clip_logits(net, pcm)), ("integer", integer_clip_logits(runtime, pcm))):
-        predicted = clip_score(net, g, logits, truth).predicted
-        taken[name] = int(np.sum(predicted < keywords))
-    return {"cuts": count, "taken_for_keyword": taken}
+    models: dict[str, NDArray[Any]] = {"float": float_clip_logits(net, pcm), "integer": integer_clip_logits(runtime, pcm)}
+    predicted = {name: clip_score(net, g, logits, truth).predicted for name, logits in models.items()}
+    taken = {f"cut {i}": g.labels[k] for i, k in enumerate(predicted["integer"].tolist()) if k < keywords}
+    counts = {name: int(np.sum(found < keywords)) for name, found in predicted.items()}
+    return {"cuts": count, "taken_for_keyword": counts}, {"silence_taken": Marks({"cuts": count}, {"cuts": taken})}
 
 
 def compare_stream(net: SpotNet, runtime: Runtime[SpotGraph], dataset: Dataset, split: str, seconds: float) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from edgernn import show
-from edgernn.console import Json, RunDir, Scheme, Where, finished, printed, progress_bars
+from edgernn.console import GraphOption, Json, RunDir, Scheme, Where, finished, printed, progress_bars
 from edgernn.errors import EdgernnError
 
 
 def detect(
     audio: Annotated[str, typer.Argument(help="Sound file of any length, rate and channels, or - for raw 16-bit PCM.")] = "",
-    graph: Annotated[Path | None, typer.Option(help="Graph file or run folder; default: the newest under ./run.")] = None,
+    graph: GraphOption = None,
     rate: Annotated[int, typer.Option(help="Sample rate of raw PCM on standard input, Hz.")] = 16000,
     channels: Annotated[int, typer.Option(help="Channels of raw PCM on standard input.")] = 1,
     live: Annotated[bool, typer.Option("--live", help="Listen to the microphone (needs sounddevice).")] = False,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgernn.errors import EdgernnError
+from edgernn.reports.parts import Section
 from edgernn.show import Shown
 from edgernn.tasks.base import (
+    DRIFT,
     CInterface,
     Figure,
     Material,
@@ -20,6 +22,7 @@ from edgernn.tasks.base import (
     Task,
     Values,
     Whole,
+    drift_figures,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +48,15 @@ class Vad(Task):
         "int8_auc": Figure(+1, 0.003),
         "int8_misses": Figure(-1, 0.01, points=True),
         "int8_noise_alone": Figure(-1, 0.005, points=True),
+        "float_auc": Figure(+1, 0.003),
+        "mixture_auc": Figure(+1, 0.003),
+        "misses": Figure(-1, 0.01, points=True),
+        "false_alarms": Figure(-1, 0.01, points=True),
+        "noise_alone": Figure(-1, 0.01, points=True),
+        "triggers_a_minute": Figure(-1, 0.5),
+        "onset_ms": Figure(-1, 20.0),
+        "logit_snr_db": Figure(+1, 3.0),
+        **DRIFT,
     }
     c = CInterface("vad", ("ern_net.c", "ern_frontend.c"), tflm_sources=("ern_frontend.c", "ern_frontend.h", "ern_fft.h"))
 
@@ -134,10 +146,17 @@ class Vad(Task):
         return output[:, 0] != 0
 
     def figures(self, simulated: Values) -> tuple[str, dict[str, float]]:
-        """AUC, and misses and noise alone at 5 % false alarms, of the integer detector."""
-        s, five = simulated, simulated["integer"]["at_5_percent_false_alarms"]
+        """AUC, and misses and noise alone at 5 % false alarms, of the integer detector; what its thresholds give; drift."""
+        s, own = simulated, simulated["integer"]
         judged = Path(s["list"]).name if s["list"] else f"{s['dataset']}/{s['split']}"
-        figures = {"int8_auc": s["integer"]["auc"], "int8_misses": five["misses"], "int8_noise_alone": five["noise_alone"]}
+        five = own["at_5_percent_false_alarms"]
+        figures = {"int8_auc": own["auc"], "int8_misses": five["misses"], "int8_noise_alone": five["noise_alone"]}
+        figures |= {name: own[name] for name in ("misses", "false_alarms", "noise_alone", "triggers_a_minute") if name in own}
+        figures |= {"float_auc": s["float"]["auc"]} if "auc" in s.get("float", {}) else {}
+        figures |= {"logit_snr_db": s["logit_snr_db"]} if "logit_snr_db" in s else {}
+        onset = own.get("onset_ms", {}).get("median")
+        figures |= {} if onset is None else {"onset_ms": onset}
+        figures |= drift_figures(s["stream"]) if "stream" in s else {}
         return f"{judged}, {s['mixtures']} mixtures", figures
 
     def summary(self, simulated: Values) -> dict[str, Any]:
@@ -150,6 +169,18 @@ class Vad(Task):
 
         return simulated(r)
 
+    def verdict(self, simulated: Values) -> list[str]:
+        """What int8 costs, and what is worst."""
+        from edgernn.tasks.vad.show import verdict
+
+        return verdict(simulated)
+
+    def sections(self, run: Any) -> Iterator[Section]:
+        """See `pages.py` of this folder."""
+        from edgernn.tasks.vad.pages import sections
+
+        return sections(run)
+
     def show_summary(self, s: Values) -> list[list[Any]]:
         """See `show.py` of this folder."""
         from edgernn.tasks.vad.show import summary
@@ -159,6 +190,10 @@ class Vad(Task):
     def next_steps(self, folder: str, graph: str) -> list[str]:
         """Hear it, and put it on a core."""
         return [f"edgernn vad some.wav --graph {graph}", f"edgernn run {folder} --board microbit"]
+
+    def live_marks(self, graph: Any) -> list[tuple[int, int]]:
+        """Where speech begins and ends."""
+        return [(0, graph.decision.on), (0, graph.decision.off)]
 
     def members(self, graph: Any) -> StateMembers:
         """Front-end scratch, decision stage, history."""

@@ -21,6 +21,7 @@ from edgernn.data.corpus import Dataset
 from edgernn.data.mixing import EVALUATION_PEAK, EVALUATION_SECONDS, Ingredients, draw_ingredients, read_ingredients
 from edgernn.drift import drift, float_trace, speed
 from edgernn.errors import EdgernnError
+from edgernn.outcomes import Outcome, Values, outcome_dict, unique
 from edgernn.runtimes import Runtime, fast_runtime, make_runtime
 from edgernn.signal import native
 from edgernn.signal.audio import SAMPLE_RATE, Int16, to_float, to_int16
@@ -157,6 +158,20 @@ def measured(cases: Sequence[Case], heard: Heard, step_samples: int) -> dict[str
     }  # fmt: skip
 
 
+def outcomes(cases: Sequence[Case], heard: Heard, step_samples: int) -> dict[str, Outcome]:
+    """Mixture by mixture: its own AUC, and the shares of speech missed and of noise taken for speech at the thresholds."""
+    found: dict[str, dict[str, tuple[float, float]]] = {"mixture_auc": {}, "misses": {}, "false_alarms": {}}
+    names = unique(c.name for c in cases)
+    for name, c, scores, decided in zip(names, cases, heard.scores, heard.decisions, strict=True):
+        said, on = c.truth, on_grid(decided, step_samples, len(c.truth))
+        for key, where, wrong in (("misses", said, ~on), ("false_alarms", ~said, on)):
+            if where.any():
+                found[key][name] = (round(float(wrong[where].mean()), 5), int(where.sum()))
+        if said.any() and not said.all():
+            found["mixture_auc"][name] = (round(auc(on_grid(scores, step_samples, len(said)), said), 5), 1)
+    return {key: Values(items) for key, items in found.items() if items}
+
+
 def _rounded(of: Callable[[Floats], Any], values: Floats) -> float | None:
     return round(float(of(values)), 1) if len(values) else None
 
@@ -225,6 +240,7 @@ def judge(net: VadNet, graph: VadGraph, dataset: Dataset, q: Question, progress:
         "list": str(listed) if listed else None, **{name: measured(cases, h, step) for name, h in heard.items()},
         "logit_snr_db": round(snr_db(*both), 2), "delay_ms": graph.delay_ms,
         "stream": _stream(net, runtime, cases, q.seconds),
+        "outcomes": {name: outcome_dict(x) for name, x in outcomes(cases, heard["integer"], step).items()},
     }  # fmt: skip
     if fast_runtime() == "c":
         result["speed"] = speed(net, graph, alone, features(net, alone[: 200 * step]))

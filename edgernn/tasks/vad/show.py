@@ -14,8 +14,9 @@ def simulated(r: Values) -> Shown:
     title = f"graph {r['graph'][:12]} ({r['scheme']}): {r['mixtures']} mixtures of {where}, {r['noise_seconds']:.0f} s of noise"
     both = [r["float"], r["integer"]]
     yield Table(title, ["", "float", "int8"], _rows(both))
-    columns = ["", *(f"{snr} dB" for snr in r["float"]["auc_by_snr"])]
-    rows = [[name, *r[key]["auc_by_snr"].values()] for name, key in (("float", "float"), ("int8", "integer"))]
+    snrs = sorted(r["float"]["auc_by_snr"], key=float)  # a JSON file has them in the order of their letters
+    columns = ["", *(f"{snr} dB" for snr in snrs)]
+    rows = [[name, *(r[key]["auc_by_snr"][snr] for snr in snrs)] for name, key in (("float", "float"), ("int8", "integer"))]
     yield Table("AUC at each SNR", columns, rows)
     s = r["stream"]
     yield f"{s['seconds']} s without a reset: SNR of the logits {s['whole']['logits']} dB; saturated: " + ", ".join(
@@ -54,3 +55,16 @@ def summary(s: Values) -> list[list[Any]]:
         ],
         ["onsets a minute in noise", s["integer"]["triggers_a_minute"]],
     ]
+
+
+def verdict(s: Values) -> list[str]:
+    """What the figures mean, and what to do next, in plain words."""
+    a, b = s["float"], s["integer"]
+    lines = [f"int8 separates speech from noise as well as floats do: AUC {b['auc']} against {a['auc']}"]
+    if b["auc"] < a["auc"] - 0.003:
+        lines = [f"int8 loses {a['auc'] - b['auc']:.4f} of AUC against floats: look for tensors of low SNR below"]
+    worst = min(b["auc_by_snr"], key=lambda snr: b["auc_by_snr"][snr])
+    lines.append(f"it is worst at {worst} dB SNR, AUC {b['auc_by_snr'][worst]}")
+    wakes = f"noise alone wakes it {b['triggers_a_minute']} times a minute"
+    lines.append(f"at its thresholds {percent(b['misses'])} of speech is missed, and {wakes}")
+    return lines

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edgernn.console import Json, Scheme, finished
+from edgernn.console import GraphOption, Json, Scheme, finished
 
 
 def vad(
     audio: Annotated[str, typer.Argument(help="Sound file of any length, rate and channels, or - for raw 16-bit PCM.")] = "",
-    graph: Annotated[Path | None, typer.Option(help="Graph file or run folder; default: the newest detector in ./run.")] = None,
+    graph: GraphOption = None,
     scheme: Scheme = None,
     rate: Annotated[int, typer.Option(help="Sample rate of raw PCM on standard input, Hz.")] = 16000,
     channels: Annotated[int, typer.Option(help="Channels of raw PCM on standard input.")] = 1,

@@ -25,6 +25,9 @@ void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x, uin
 /* y[i] = 256 x[i]; x and y at words, n may be filled up to a multiple of four. */
 void ern_fast_widen(int16_t *y, const int8_t *x, uint32_t n);
 
+/* y[i] = max(y[i], 0) */
+void ern_fast_floor(int16_t *y, uint32_t n);
+
 /* base | slope << 16 of each step of the sigmoid table */
 extern const uint32_t ern_fast_curve[256];
 

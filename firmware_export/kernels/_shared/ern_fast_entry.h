@@ -5,6 +5,11 @@
  *   ern_fast_sat8(x)    x >> 7 in int8's range
  *   ern_fast_abs(x)     |x|
  *
+ * and, if it likes,
+ *
+ *   ern_fast_halves_up(x, shift)                  x >> shift, rounded
+ *   ern_fast_sigmoid(x) and ern_fast_tanh(x)      and the macro ERN_FAST_OWN_CURVES
+ *
  * Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0
  */
 #ifndef ERN_FAST_ENTRY_H
@@ -27,12 +32,17 @@ static inline int32_t ern_fast_add_relu(int32_t a, int32_t b)
     return ern_fast_relu(a + b);
 }
 
+#ifndef ern_fast_halves_up
+#define ern_fast_halves_up(x, shift) (((x) + ((int32_t)1 << ((shift) - 1))) >> (shift))
+#endif
+
 static inline int32_t ern_fast_mul(int32_t a, int32_t b, int32_t shift)
 {
     const int32_t t = (a * b + 1) >> 1;
-    return ern_fast_sat16((t + (t >> 31) + ((int32_t)1 << (shift - 1))) >> shift);
+    return ern_fast_sat16(ern_fast_halves_up(t + (t >> 31), shift));
 }
 
+#ifndef ERN_FAST_OWN_CURVES
 /* The curve at |v|, 2^bits steps between entries; beyond its end it is as at its end. */
 static inline int32_t ern_fast_at(int32_t v, uint32_t bits)
 {
@@ -54,6 +64,7 @@ static inline int32_t ern_fast_tanh(int32_t x)
     const int32_t v = (9 * x + 1) >> 1;
     return (((ern_fast_at(v, 8) - (1 << 23)) ^ (v >> 31)) + 128) >> 8;
 }
+#endif
 
 static inline int32_t ern_fast_cell_to_preact(int32_t c, int32_t exponent)
 {

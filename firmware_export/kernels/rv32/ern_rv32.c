@@ -62,13 +62,6 @@ static void last_block(const uint32_t *stream, const int16_t *x, const ern_fast_
     }
 }
 
-static void relu(int16_t *y, uint32_t n)
-{
-    for (; n > 0u; n--, y++) {
-        *y = (int16_t)(*y & ~(*y >> 15));
-    }
-}
-
 void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n)
 {
     for (; n > 0u; n--, x += l->columns, y += l->rows) {
@@ -81,7 +74,7 @@ void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x, uin
             last_block(stream, x, l, y + row);
         }
         if (l->relu != 0u) {
-            relu(y, l->rows);
+            ern_fast_floor(y, l->rows);
         }
     }
 }
