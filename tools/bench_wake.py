@@ -152,7 +152,7 @@ def main() -> int:
         "trained_on": sys.argv[3],
         **measure(Path(sys.argv[1])),
     }
-    write_json(OUT, {"looks": [*known["looks"], look]})
+    write_json(OUT, {**known, "looks": [*known["looks"], look]})
     print(f"wrote {OUT}: {look['clean']['mean']} clean, {look['noise 10 dB']['mean']} in noise")
     return 0
 
