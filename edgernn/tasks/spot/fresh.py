@@ -22,7 +22,7 @@ NUMBERS = (0.3, 0.45, 0.25)  #: chances of none, one and two keywords in a seque
 APART_S, AFTER_S = 0.2, 0.5  #: least time between two keywords, and from a keyword's end to the sequence's
 WORD_DB = 6.0  #: a word is up to so much louder or softer than another
 PEOPLES_WEIGHT = 3.0  #: of recordings of people among those of engines, see `Engine.NATURAL`
-_FILTER, _NOISE_FILTER = 0.3, 0.4  # strengths of microphones and rooms
+_FILTER = 0.6  # strength of microphones and rooms
 _PART = (0.25, 0.6)  # of a keyword's sound, which alone is none
 _ACTIVE = 1e-3  # of the loudest frame: what is fainter does not count for a level
 _PEAK = 0.3  # most energy of a frame, of full scale's
@@ -156,7 +156,7 @@ class FreshStreams:
     def _noises(self, count: int, rng: np.random.Generator) -> Float32:
         """Energies [count, T, bands] of a noise each; some have other people's talk in them."""
         pick = rng.integers(len(self._stock.noise), size=count)
-        out = of_logs(self._stock.noise[pick]) * np.exp2(DB * self._energies.filters(count, _NOISE_FILTER, rng))[:, None]
+        out = of_logs(self._stock.noise[pick]) * np.exp2(DB * self._energies.filters(count, _FILTER, rng))[:, None]
         which = np.flatnonzero(rng.random(count) < self.p.behind) if len(self._stock.talk) else np.zeros(0, int)
         if len(which):
             talk = of_logs(self._stock.talk[rng.integers(len(self._stock.talk), size=len(which))])

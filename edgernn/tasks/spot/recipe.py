@@ -69,23 +69,23 @@ class StreamParams:
     around its end; from its middle to `ignored_ms` after its end nothing else is asked; everywhere else it should be off.
     """
 
-    count: int = 4000  #: sequences of an epoch, no two alike
+    count: int = 8000  #: sequences of an epoch, no two alike
     variants: int = 3  #: of each recording of a keyword that sequences are composed of: other speeds and rooms
     talk: int = 2500  #: pieces of running speech that they are composed of
     noise: int = 2000  #: pieces of noise
     seconds: float = 5.0  #: of a sequence
     speech: float = 0.55  #: sequences of running speech
     words: float = 0.25  #: sequences of other words and parts of keywords, one after the other
-    quiet: float = 0.85  #: keywords with `quiet_s` of nothing else before and after them
+    quiet: float = 0.5  #: keywords with `quiet_s` of nothing else before and after them
     quiet_s: tuple[float, float] = (0.1, 0.5)
     snr_db: tuple[float, float] = (-2.0, 25.0)
-    clean: float = 0.15  #: sequences that nearly no noise is added to
+    clean: float = 0.25  #: sequences that nearly no noise is added to
     room: float = 0.3
     level_dbfs: tuple[float, float] = (-45.0, -15.0)  #: of a sequence; its peak stays below full scale
     speed: float = 0.1  #: ± fraction of each word and stretch of speech; pitch follows
-    tempo: float = 0.25  #: ± fraction of how long a word lasts, at the same pitch
+    tempo: float = 0.2  #: ± fraction of how long a word lasts, at the same pitch
     behind: float = 0.2  #: noises with other people's talk in them
-    warp: float = 0.1  #: ± fraction by which a sequence's mel bands are stretched: other vocal tracts
+    warp: float = 0.15  #: ± fraction by which a sequence's mel bands are stretched: other vocal tracts
     target_ms: tuple[float, float] = (-200.0, 400.0)
     ignored_ms: float = 600.0
     best_steps: int = 5
