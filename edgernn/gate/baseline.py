@@ -97,13 +97,13 @@ def write_baseline(
     Tolerances and level stay as they are in the baseline that is replaced; `level` and `tolerances` change them. why: what it
     is for; needed where there is one already.
     """
-    found, kept = collect(run), read_baseline(path) if path.exists() else None
+    found, kept = collect(run), _kept(path)
     wrong = {name: count for name, count in found.differing.items() if count}
     if wrong:
         raise EdgernnError(
             f"no baseline was written: {', '.join(f'{name} = {n}' for name, n in wrong.items())}; mend that first"
         )
-    if kept and not why.strip():
+    if path.exists() and not why.strip():
         raise EdgernnError(f"no baseline was written: say with --why why {path} is to be replaced; it is kept in the file")
     usual = _tolerances(found)
     given = {**(kept.tolerances if kept else {}), **(tolerances or {})}
@@ -121,6 +121,15 @@ def write_baseline(
         "outcomes": {s: {name: outcome_dict(x) for name, x in of.items()} for s, of in found.outcomes.items() if of},
     })  # fmt: skip
     return path
+
+
+def _kept(path: Path) -> Baseline | None:
+    """The baseline that is to be replaced; one that cannot be read has nothing to keep."""
+    try:
+        return read_baseline(path) if path.exists() else None
+    except EdgernnError as error:
+        note(f"{error}; its tolerances are not kept")
+        return None
 
 
 def _contexts(found: Found, kept: Baseline | None) -> dict[str, str]:
