@@ -101,7 +101,7 @@ def test_markdown_of_many_clips_has_an_end(result: dict[str, Any]) -> None:
 def test_github_is_given_one_line_a_command(result: dict[str, Any]) -> None:
     (line,) = as_github.commands(result)
     assert "\n" not in line and "\r" not in line
-    assert line.startswith("::error file=") and line.count("::error") == 2, "the second one is only text"
+    assert line.startswith("::error file=") and line.count("::error") == 3, "the others are only text"
     head, message = line.removeprefix("::error ").split("::", 1)
     assert head.endswith("title=int8.int8_accuracy is worse") and "100 %25" in message and "%0A" in message
     rows = [{**row, "verdict": "unclear"} for row in result["rows"][:1]]
