@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edgernn import __version__
-from edgernn.artifacts import read_json, write_json
+from edgernn.artifacts import read_json, write_text
 from edgernn.errors import EdgernnError
 from edgernn.gate.reading import Found, collect, is_number, kind_of, known_figures
 from edgernn.notes import note
@@ -114,13 +116,19 @@ def write_baseline(
     _say_what_can_be_seen(found, usual, level)
     written = {"who": who(), "when": datetime.now(UTC).isoformat(timespec="seconds"), "why": why or "the first baseline",
                "edgernn": __version__}  # fmt: skip
-    write_json(path, {
+    write_text(path, _text({
         "baseline": VERSION, "written": written, "model": found.model, "graphs": found.graphs,
         "context": _contexts(found, kept), "level": level,
         "tolerances": {**usual, **{name: x for name, x in given.items() if name in usual}}, "metrics": found.metrics,
         "outcomes": {s: {name: outcome_dict(x) for name, x in of.items()} for s, of in found.outcomes.items() if of},
-    })  # fmt: skip
+    }))  # fmt: skip
     return path
+
+
+def _text(base: Mapping[str, Any]) -> str:
+    """Sorted JSON, one item a line but for rows of numbers: what changed is seen in a review."""
+    text = json.dumps(base, indent=2, sort_keys=True)
+    return re.sub(r"\[\n[-+.\deE,\s]+\]", lambda row: " ".join(row[0].split()).replace("[ ", "[").replace(" ]", "]"), text) + "\n"
 
 
 def _kept(path: Path) -> Baseline | None:
