@@ -128,7 +128,7 @@ def write_baseline(
 def _text(base: Mapping[str, Any]) -> str:
     """Sorted JSON, one item a line but for rows of numbers: what changed is seen in a review."""
     text = json.dumps(base, indent=2, sort_keys=True)
-    return re.sub(r"\[\n[-+.\deE,\s]+\]", lambda row: " ".join(row[0].split()).replace("[ ", "[").replace(" ]", "]"), text) + "\n"
+    return re.sub(r"\[\n\s+([-+.\deE,\s]+?)\s+\]", lambda row: f"[{' '.join(row[1].split())}]", text) + "\n"
 
 
 def _kept(path: Path) -> Baseline | None:
