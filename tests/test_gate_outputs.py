@@ -167,6 +167,7 @@ def test_a_damaged_baseline_can_be_replaced(folders: tuple[Path, Path]) -> None:
     ("options", "said"),
     [(["--why", "x"], "--why has no meaning here; it goes with --update"),
      (["--level", "0.5"], "--level has no meaning here; it goes with --update"),
+     (["--any-data"], "--any-data has no meaning here; it goes with --update"),
      (["--tolerance", "a=1"], "--tolerance has no meaning here; it goes with --update"),
      (["--update", "--why", "x", "--junit", "x.xml"], "--junit has no meaning here; leave --update out"),
      (["--update", "--why", "x", "--level", "0"], "--level 0 must lie above 0 and be at most 1"),

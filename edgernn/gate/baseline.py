@@ -92,12 +92,14 @@ def _outcomes(path: Path, base: Mapping[str, Any]) -> dict[str, dict[str, Outcom
 
 
 def write_baseline(
-    run: Path, path: Path, why: str = "", level: float | None = None, tolerances: Mapping[str, float] | None = None
-) -> Path:
+    run: Path, path: Path, why: str = "", level: float | None = None, tolerances: Mapping[str, float] | None = None,
+    any_data: bool = False,
+) -> Path:  # fmt: skip
     """Write the run's figures as a baseline; figures of wrong bits are none.
 
     Tolerances and level stay as they are in the baseline that is replaced; `level` and `tolerances` change them. why: what it
-    is for; needed where there is one already.
+    is for; needed where there is one already. any_data: every machine makes the test set anew, and it is the same when its
+    items are.
     """
     found, kept = collect(run), _kept(path)
     wrong = {name: count for name, count in found.differing.items() if count}
@@ -118,7 +120,7 @@ def write_baseline(
                "edgernn": __version__}  # fmt: skip
     write_text(path, _text({
         "baseline": VERSION, "written": written, "model": found.model, "graphs": found.graphs,
-        "context": _contexts(found, kept), "level": level,
+        "context": _contexts(found, kept, any_data), "level": level,
         "tolerances": {**usual, **{name: x for name, x in given.items() if name in usual}}, "metrics": found.metrics,
         "outcomes": {s: {name: outcome_dict(x) for name, x in of.items()} for s, of in found.outcomes.items() if of},
     }))  # fmt: skip
@@ -140,9 +142,11 @@ def _kept(path: Path) -> Baseline | None:
         return None
 
 
-def _contexts(found: Found, kept: Baseline | None) -> dict[str, str]:
+def _contexts(found: Found, kept: Baseline | None, any_data: bool) -> dict[str, str]:
     """What the figures depend on; what was said to be any stays so."""
-    return {name: ANY if kept and kept.context.get(name) == ANY else text for name, text in found.context.items()}
+    anew = {name for name in found.context if any_data and name.endswith(".test_set")}
+    anew |= {name for name, text in kept.context.items() if text == ANY} if kept else set()
+    return {name: ANY if name in anew else text for name, text in found.context.items()}
 
 
 def _tolerances(found: Found) -> dict[str, float]:
