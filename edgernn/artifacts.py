@@ -77,9 +77,13 @@ def _scratch(path: Path) -> Iterator[Path]:
     try:
         _clear_left(path)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        held = lock(handle) and fcntl is not None
+        while not os.path.exists(name):  # another writer of the same target took it for a leftover before it was locked
+            os.close(handle)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+            held = lock(handle) and fcntl is not None
     except OSError as error:
         raise EdgernnError(f"cannot write {path}: {error.strerror}") from None
-    held = lock(handle) and fcntl is not None
     if not held:
         os.close(handle)  # Windows renames no file that is open
     try:

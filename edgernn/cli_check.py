@@ -30,6 +30,10 @@ def check(
     tolerance: Annotated[
         list[str] | None, typer.Option(help="With --update: NAME=VALUE, a figure's tolerance; repeatable.")
     ] = None,
+    any_data: Annotated[
+        bool,
+        typer.Option("--any-data", help="With --update: every machine makes the test set anew; names of clips tell it."),
+    ] = False,
     junit: Annotated[Path | None, typer.Option(help="Write a JUnit XML file too.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write Markdown for a pull request too.")] = None,
     github: Annotated[
@@ -49,9 +53,10 @@ def check(
 
     if update:
         _refuse({"--junit": junit, "--markdown": markdown, "--github": github}, "leave --update out")
-        typer.echo(f"wrote {gate.write_baseline(run, baseline, why, _level(level), _tolerances(tolerance or ()))}")
+        typer.echo(f"wrote {gate.write_baseline(run, baseline, why, _level(level), _tolerances(tolerance or ()), any_data)}")
         return
-    _refuse({"--why": why or None, "--level": level, "--tolerance": tolerance or None}, "it goes with --update")
+    alone = {"--why": why or None, "--level": level, "--tolerance": tolerance or None, "--any-data": any_data or None}
+    _refuse(alone, "it goes with --update")
     annotate = os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github
     try:
         result = gate.check(run, baseline)

@@ -50,5 +50,5 @@ def _folded(title: str, lines: Sequence[str]) -> Iterator[str]:
 
 def _plain(text: str) -> str:
     """Text that cannot be taken for Markdown or HTML: names of files and labels are anybody's."""
-    one_line = " ".join(str(text).split())
+    one_line = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
     return "".join(f"\\{c}" if c in "\\`*_{}[]|~" else c for c in html.escape(one_line, quote=False))

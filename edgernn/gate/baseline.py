@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edgernn import __version__
-from edgernn.artifacts import read_json, write_json
+from edgernn.artifacts import read_json, write_text
 from edgernn.errors import EdgernnError
 from edgernn.gate.reading import Found, collect, is_number, kind_of, known_figures
 from edgernn.notes import note
@@ -90,20 +92,22 @@ def _outcomes(path: Path, base: Mapping[str, Any]) -> dict[str, dict[str, Outcom
 
 
 def write_baseline(
-    run: Path, path: Path, why: str = "", level: float | None = None, tolerances: Mapping[str, float] | None = None
-) -> Path:
+    run: Path, path: Path, why: str = "", level: float | None = None, tolerances: Mapping[str, float] | None = None,
+    any_data: bool = False,
+) -> Path:  # fmt: skip
     """Write the run's figures as a baseline; figures of wrong bits are none.
 
     Tolerances and level stay as they are in the baseline that is replaced; `level` and `tolerances` change them. why: what it
-    is for; needed where there is one already.
+    is for; needed where there is one already. any_data: every machine makes the test set anew, and it is the same when its
+    items are.
     """
-    found, kept = collect(run), read_baseline(path) if path.exists() else None
+    found, kept = collect(run), _kept(path)
     wrong = {name: count for name, count in found.differing.items() if count}
     if wrong:
         raise EdgernnError(
             f"no baseline was written: {', '.join(f'{name} = {n}' for name, n in wrong.items())}; mend that first"
         )
-    if kept and not why.strip():
+    if path.exists() and not why.strip():
         raise EdgernnError(f"no baseline was written: say with --why why {path} is to be replaced; it is kept in the file")
     usual = _tolerances(found)
     given = {**(kept.tolerances if kept else {}), **(tolerances or {})}
@@ -114,18 +118,35 @@ def write_baseline(
     _say_what_can_be_seen(found, usual, level)
     written = {"who": who(), "when": datetime.now(UTC).isoformat(timespec="seconds"), "why": why or "the first baseline",
                "edgernn": __version__}  # fmt: skip
-    write_json(path, {
+    write_text(path, _text({
         "baseline": VERSION, "written": written, "model": found.model, "graphs": found.graphs,
-        "context": _contexts(found, kept), "level": level,
+        "context": _contexts(found, kept, any_data), "level": level,
         "tolerances": {**usual, **{name: x for name, x in given.items() if name in usual}}, "metrics": found.metrics,
         "outcomes": {s: {name: outcome_dict(x) for name, x in of.items()} for s, of in found.outcomes.items() if of},
-    })  # fmt: skip
+    }))  # fmt: skip
     return path
 
 
-def _contexts(found: Found, kept: Baseline | None) -> dict[str, str]:
+def _text(base: Mapping[str, Any]) -> str:
+    """Sorted JSON, one item a line but for rows of numbers: what changed is seen in a review."""
+    text = json.dumps(base, indent=2, sort_keys=True)
+    return re.sub(r"\[\n\s+([-+.\deE,\s]+?)\s+\]", lambda row: f"[{' '.join(row[1].split())}]", text) + "\n"
+
+
+def _kept(path: Path) -> Baseline | None:
+    """The baseline that is to be replaced; one that cannot be read has nothing to keep."""
+    try:
+        return read_baseline(path) if path.exists() else None
+    except EdgernnError as error:
+        note(f"{error}; its tolerances are not kept")
+        return None
+
+
+def _contexts(found: Found, kept: Baseline | None, any_data: bool) -> dict[str, str]:
     """What the figures depend on; what was said to be any stays so."""
-    return {name: ANY if kept and kept.context.get(name) == ANY else text for name, text in found.context.items()}
+    anew = {name for name in found.context if any_data and name.endswith(".test_set")}
+    anew |= {name for name, text in kept.context.items() if text == ANY} if kept else set()
+    return {name: ANY if name in anew else text for name, text in found.context.items()}
 
 
 def _tolerances(found: Found) -> dict[str, float]:

@@ -20,6 +20,7 @@ from edgernn.tasks.base import Figure, Task
 COMMON: dict[str, Figure] = {
     "weight_bytes": Figure(-1, 0.0, relative=True),
     "graph_bytes": Figure(-1, 0.01, relative=True),
+    "tensor_snr_db": Figure(+1, 3.0),
     "latency_ms": Figure(-1, 0.0, relative=True),
     "mmacs_per_second": Figure(-1, 0.01, relative=True),
     "flash_bytes": Figure(-1, 0.01, relative=True),
@@ -251,7 +252,8 @@ def collect(run: Path) -> Found:
     if not simulated:
         what = f"{run} holds no simulate-*.json" if run.is_dir() else f"{run} is no folder"
         raise EdgernnError(f"cannot tell: {what}; run `edgernn simulate {run}` first")
-    graphs = check_one_graph(run, simulated, [*compared, *boards, *built])
+    quantized = all_results(run, "quantize", f"quantize {run}")
+    graphs = check_one_graph(run, simulated, [*compared, *boards, *built, *quantized])
     metrics: dict[str, float] = {}
     context: dict[str, str] = {}
     outcomes: dict[str, dict[str, Outcome]] = {}
@@ -267,7 +269,18 @@ def collect(run: Path) -> Found:
                     if key in _MUST or b.values.get(key) is not None}  # fmt: skip
     for c in compared:
         metrics |= _runtime_sizes(c)
+    for z in quantized:
+        metrics |= {f"{z.text('scheme')}.tensor_snr_db": min(_tensor_snrs(z))} if z.text("scheme") in outcomes else {}
     return Found(graphs, _model(simulated), context, metrics, dict(_differing(boards, compared)), outcomes)
+
+
+def _tensor_snrs(z: Results) -> Iterator[float]:
+    """How far each tensor's integers are from its floats, in dB."""
+    tensors = z.values.get("tensors")
+    if not isinstance(tensors, list) or not tensors or not all(isinstance(row, Mapping) for row in tensors):
+        raise z.bad("it holds no tensors")
+    for row in tensors:
+        yield Results(z.path, z.verb, row).number("snr_db", low=-300)
 
 
 def _costs(run: Path, s: Results) -> dict[str, float]:

@@ -62,7 +62,7 @@ class Denoise(Task):
         "lost_si_sdr": Figure(-1, 0.05),
         "stream_repeat_snr_db": Figure(+1, 3.0),
         "stream_growth_db": Figure(-1, 0.1),
-        "stream_change": Figure(-1, 0.5, relative=True),
+        "stream_change": Figure(-1, 4.0),
         "stream_jump": Figure(-1, 0.2, relative=True),
         "stream_silence": Figure(-1, 2.0),
     }

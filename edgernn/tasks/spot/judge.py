@@ -15,6 +15,7 @@ from edgernn.core.qmath import PREACT_SCALE, sigmoid
 from edgernn.data.augment import StreamConfig
 from edgernn.data.corpus import Dataset
 from edgernn.drift import drift, float_trace, speed
+from edgernn.errors import EdgernnError
 from edgernn.outcomes import Marks, Outcome, outcome_dict, unique
 from edgernn.runtimes import Runtime, fast_runtime, make_runtime
 from edgernn.signal import native
@@ -34,6 +35,7 @@ NEGATIVES = 6  #: seconds without a keyword for each second of the stream that w
 
 def judge(net: SpotNet, graph: SpotGraph, dataset: Dataset, q: Question, progress: Progress) -> dict[str, Any]:
     """Misses and false accepts in streams, clips of a split, one long stream without a reset, and speed."""
+    _check_split(dataset, q.split)
     runtime = make_runtime(fast_runtime() if q.runtime == "auto" else q.runtime, graph)
     found, heard = spotting(net, runtime, dataset, q.split, q.seconds * NEGATIVES / 3600)
     clips, judged = compare_clips(net, runtime, dataset, q.split, progress)
@@ -51,6 +53,7 @@ def judge(net: SpotNet, graph: SpotGraph, dataset: Dataset, q: Question, progres
 
 def material(net: SpotNet, graph: SpotGraph, dataset: Dataset, split: str, seconds: float) -> Material:
     """The clips of a split and one stream of them; of each runtime its clip accuracy and how its events differ."""
+    _check_split(dataset, split)
     rows = dataset.clips(split)
     truth = label_indices(dataset, rows)
     stream = stream_pcm(dataset, rows, np.random.default_rng(2), seconds, graph.sample_rate, StreamConfig())[0]
@@ -62,6 +65,11 @@ def material(net: SpotNet, graph: SpotGraph, dataset: Dataset, split: str, secon
         return {"accuracy": round(score.accuracy, 5), "clips": len(truth), "events_differing": len(events[0] ^ events[1])}
 
     return Material(stream, split, list(judged_clips(net, clip_pcm(dataset, rows, graph.sample_rate))), extras)
+
+
+def _check_split(dataset: Dataset, split: str) -> None:
+    if not dataset.clips(split):
+        raise EdgernnError(f"the {split} split of {dataset.path} has no clips to judge on; prepare data that has some")
 
 
 def integer_clip_logits(runtime: Runtime[SpotGraph], pcm: Int16, progress: Progress = lambda *_: None) -> Int16:
