@@ -159,7 +159,7 @@ def flash_tiles(run: Facts, symbols: Sequence[Any], source: Path) -> list[charts
     sizes: dict[tuple[str, int], int] = {}
     for symbol in symbols:
         name = symbol.name.removeprefix("model_")
-        product = next((p for p in reversed(products) if name.startswith(f"{p}_")), None)
+        product = next((p for p in reversed(products) if name == p or name.startswith(f"{p}_")), None)
         if product and not symbol.function:
             key = product, 0
         elif symbol.name in words:
