@@ -147,7 +147,7 @@ def test_two_runs_stand_side_by_side(made: Callable[[str], Path], spotter: Path)
     rows = {row[0]: row[1:] for row in table.rows}
     assert rows["int8 accuracy"][2] == "-0.25" and rows["agreement"][2] == "+0"
     assert [len(x) for x in (found.headlines, found.own)] == [2, 2]
-    assert "did not compare" not in markdown(found) and "do not compare" not in markdown(found)
+    assert "does not compare" not in markdown(found)
     curves = [p for s in found.shared if s.title == "Learning curves" for p in s.parts if isinstance(p, Picture)]
     assert [p.title for p in curves] == ["loss", "accuracy"]
     assert all(run.name in p.about for p in curves for run in found.runs)
@@ -156,7 +156,9 @@ def test_two_runs_stand_side_by_side(made: Callable[[str], Path], spotter: Path)
 
 def test_runs_judged_on_other_sounds_do_not_compare(made: Callable[[str], Path]) -> None:
     found = make_page([made("spot"), made("vad")], live=False)
-    assert "do not compare" in str(found.shared[0].parts[0])
+    assert "does not compare" in str(found.shared[0].parts[0])
+    curves = [p.title for s in found.shared if s.title == "Learning curves" for p in s.parts if isinstance(p, Picture)]
+    assert len(curves) == 4 and len(set(curves)) == 4, "a task's losses are not drawn over another's"
 
 
 def test_folders_are_told_apart_by_as_much_of_their_names_as_it_takes(tmp_path: Path) -> None:
@@ -205,6 +207,21 @@ def test_pictures_keep_their_text_and_take_no_size() -> None:
         assert f">{text}</text>" in found.svg, text
     again = charts.lines("t", "about", {"one": line, "two": Line([1], [2], colour=1)}, Axis("x", log=True), Axis("y <&>"))
     assert again == found, "the same figures give the same bytes"
+
+
+def test_a_spectrogram_is_small_and_keeps_its_colours() -> None:
+    from PIL import Image
+
+    need_module("matplotlib")
+    levels = np.add.outer(np.linspace(-60, 0, 300), np.random.default_rng(0).normal(0, 2, 257))
+    found = charts.spectrogram("t", "about", levels, 4.0, 8.0, (-70, 0))
+    data = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", found.svg)
+    assert data and len(found.svg) < 120_000
+    largest = Image.open(io.BytesIO(base64.b64decode(max(data, key=len)))).convert("L")
+    columns = np.asarray(largest, float).mean(0)
+    assert columns[-1] > 200 and columns[0] < 60 and np.all(np.diff(columns[::20]) > 0), (
+        "time goes to the right, loud is bright"
+    )
 
 
 def test_tiles_fill_the_map_and_do_not_overlap() -> None:
