@@ -466,6 +466,19 @@ def test_what_is_no_run_is_refused(tmp_path: Path, spotter: Path) -> None:
         assert code == 2 and message in said, said
 
 
+def test_a_model_that_comes_along_has_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgernn.zoo import all_cards
+
+    monkeypatch.chdir(tmp_path)
+    card = next(iter(all_cards()))
+    code, said, _ = edgernn("report", card.name, "--no-live", "--json")
+    assert code == 0 and json.loads(said)["graphs"] == {card.name: card.graph["id"]}
+    assert (
+        json.loads(said)["path"] == f"models/{card.name}/report.html"
+        and card.graph["id"][:12] in (tmp_path / json.loads(said)["path"]).read_text()
+    )
+
+
 def test_own_faults_of_a_section_are_not_swallowed() -> None:
     facts: Any = Facts("x", Path("x"), None, None, None, [], {})  # type: ignore[arg-type]
     with pytest.raises(EdgernnError, match="lack figures") as caught, readable(facts):

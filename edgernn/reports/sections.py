@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgernn import show
+from edgernn.console import beside
 from edgernn.reports import charts
 from edgernn.reports.charts import Axis, Line
 from edgernn.reports.facts import Facts, Values
@@ -137,7 +138,7 @@ def flash_maps(run: Facts) -> Iterator[Picture]:
     from targets.elf import read_elf
 
     for b in run.boards:
-        path = run.folder / b["board"] / "test" / f"{b['board']}.elf"
+        path = beside(run.folder) / b["board"] / "test" / f"{b['board']}.elf"
         if not path.is_file():
             run.missing.append(f"no {path}: `edgernn run {run.folder} --board {b['board']}` builds it, and its map of flash")
             continue
