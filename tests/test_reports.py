@@ -10,6 +10,7 @@ import shutil
 import time
 import wave
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -481,7 +482,8 @@ def test_a_model_that_comes_along_has_a_page(tmp_path: Path, monkeypatch: pytest
 
 def test_own_faults_of_a_section_are_not_swallowed() -> None:
     facts: Any = Facts("x", Path("x"), None, None, None, [], {})  # type: ignore[arg-type]
-    with pytest.raises(EdgernnError, match="lack figures") as caught, readable(facts):
+    other: Any = replace(facts, folder=Path("y"))
+    with pytest.raises(EdgernnError, match="in x or y lack figures") as caught, readable(facts, other):
         raise KeyError("misses")
     assert isinstance(caught.value.__cause__, KeyError)
     with pytest.raises(ZeroDivisionError), readable(facts):

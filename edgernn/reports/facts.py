@@ -114,12 +114,13 @@ def _metrics(path: Path, missing: list[str]) -> dict[str, list[float]]:
 
 
 @contextmanager
-def readable(facts: Facts) -> Iterator[None]:
+def readable(*runs: Facts) -> Iterator[None]:
     """Results that lack what a section needs are damaged, or of an older version: one sentence."""
     try:
         yield
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-        again = " and ".join(f"`edgernn {verb} {facts.folder}`" for verb in ("simulate", "quantize"))
+        where = " or ".join(str(run.folder) for run in runs)
         raise EdgernnError(
-            f"the results in {facts.folder} lack figures ({type(error).__name__}: {error}); run {again} again"
+            f"the results in {where} lack figures ({type(error).__name__}: {error}); run `edgernn simulate` and "
+            "`edgernn quantize` on it again"
         ) from error

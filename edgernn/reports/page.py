@@ -46,7 +46,7 @@ def make_page(folders: Sequence[Path], scheme: str | None = None, live: bool = T
         with readable(run):
             headlines.append(sections.headline(run))
             own.append((run, [] if run.simulated is None else list(run.task.sections(run))))
-    with readable(runs[0]):
+    with readable(*runs):
         shared = list(sections.shared(runs))
     return Page(runs, headlines, shared, own, [live_model(run) for run in runs] if live else [])
 
