@@ -189,15 +189,35 @@ def test_a_dropped_file_gives_the_simulators_bits(
     if task == "denoise":
         assert players == 2
     else:
-        assert told == expected(task, g, trace.output, trace.posteriors)
+        assert told == expected(task, g, fed, trace.output, trace.posteriors)
 
 
-def expected(task: str, g: Any, output: NDArray[Any], posteriors: Int16) -> list[str]:
+def test_an_event_that_lasts_when_the_sound_ends_is_told(
+    chromium: Any, pages: Callable[[str], tuple[Path, Path]], tmp_path: Path
+) -> None:
+    run, path = pages("spot")
+    g: Any = load_graph(next(run.glob("graph-*.ern")))
+    pcm = sound_of(run, 12.345)
+    output = make_runtime("numpy", g).process(pcm)
+    fired = next(i for i, (label, _, age, over) in enumerate(output.tolist()) if label >= 0 and age == 0 and not over)
+    pcm = pcm[: (fired + 2) * g.step_samples]
+    write_wav(tmp_path / "sound.wav", pcm)
+    with Opened(chromium, path) as opened:
+        opened.ready()
+        opened.open_sound(tmp_path / "sound.wav")
+        told = opened.page.locator(".told li").all_inner_texts()
+    posteriors = make_runtime("numpy", g).run(pcm).posteriors
+    assert told == expected("spot", g, pcm, output[: fired + 2], posteriors) and len(told) >= 1
+
+
+def expected(task: str, g: Any, fed: Int16, output: NDArray[Any], posteriors: Int16) -> list[str]:
     """The lines that Python would tell."""
     if task == "spot":
-        from edgernn.tasks.spot.listening import detections_in
+        from edgernn.tasks.spot.listening import detections_in, last_detections
 
-        found = detections_in(g, output, 0)
+        runtime = make_runtime("numpy", g)
+        runtime.run(fed)
+        found = detections_in(g, output, 0) + last_detections(g, runtime.process, len(output))
         assert found
         return [f"{d.time_s:.2f} s: {d.label}, score {d.score:.2f}" for d in found]
     active, lines, begin = output[:, 0] != 0, [], -1
