@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; several stand side by side.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or models (`edgernn models`); several stand side by side.")],
     out: Annotated[
         Path | None, typer.Option(help="File to write; default: report.html (or .md) in the first run folder.")
     ] = None,

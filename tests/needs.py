@@ -97,3 +97,12 @@ def need_packagers() -> str:
             "EDGERNN_PACKAGERS (a Python with platformio, idf-component-manager, kconfiglib, adafruit-circuitpython-pioasm)"
         )
     return python
+
+
+def need_chromium() -> str:
+    """Chromium as the system has it, and playwright to drive it: its own browsers are a download of their own."""
+    need_module("playwright")
+    found = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    if found is None:
+        _absent("chromium")
+    return str(found)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgernn.artifacts import read_json
+from edgernn.console import beside
 from edgernn.core.graph import NetGraph
 from edgernn.errors import EdgernnError
 from edgernn.runs import find_graph, load_data, run_checkpoint
@@ -69,23 +70,24 @@ class Facts:
 
 
 def read_facts(folder: Path, scheme: str | None, name: str, sound_seconds: float = 24.0) -> Facts:
-    """Everything of a run folder with a graph; a file of another graph is left out and told, a damaged one is an error."""
+    """Everything of a run folder, or of a model that comes along; results of another graph are told, damaged ones an error."""
     if folder.is_file():
         raise EdgernnError(f"{folder} is a file; name the run folder that holds it")
     graph = load_graph(find_graph(folder, scheme))
     missing: list[str] = []
+    place = beside(folder)
     simulated, quantized = (
-        _of_graph(folder / f"{verb}-{graph.scheme}.json", graph, verb, missing) for verb in ("simulate", "quantize")
+        _of_graph(place / f"{verb}-{graph.scheme}.json", folder, graph, verb, missing) for verb in ("simulate", "quantize")
     )
-    found = [_of_graph(path, graph, "run", missing) for path in sorted(folder.glob("run-*.json"))]
+    found = [_of_graph(path, folder, graph, "run", missing) for path in sorted(place.glob("run-*.json"))]
     boards = [b for b in found if b is not None and "instructions_per_second" in b]  # Linux boards are not counted
-    metrics = _metrics(folder / "metrics.csv", missing)
+    metrics = _metrics(place / "metrics.csv", missing)
     return Facts(name, folder, graph, simulated, quantized, boards, metrics, missing, sound_seconds)
 
 
-def _of_graph(path: Path, graph: NetGraph, verb: str, missing: list[str]) -> Values | None:
+def _of_graph(path: Path, folder: Path, graph: NetGraph, verb: str, missing: list[str]) -> Values | None:
     """Results of a verb on this graph."""
-    again = f"`edgernn {verb} {path.parent}`"
+    again = f"`edgernn {verb} {folder}`"
     if not path.is_file():
         missing.append(f"no {path.name}: {again} writes it")
         return None
@@ -112,12 +114,13 @@ def _metrics(path: Path, missing: list[str]) -> dict[str, list[float]]:
 
 
 @contextmanager
-def readable(facts: Facts) -> Iterator[None]:
+def readable(*runs: Facts) -> Iterator[None]:
     """Results that lack what a section needs are damaged, or of an older version: one sentence."""
     try:
         yield
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-        again = " and ".join(f"`edgernn {verb} {facts.folder}`" for verb in ("simulate", "quantize"))
+        where = " or ".join(str(run.folder) for run in runs)
         raise EdgernnError(
-            f"the results in {facts.folder} lack figures ({type(error).__name__}: {error}); run {again} again"
+            f"the results in {where} lack figures ({type(error).__name__}: {error}); run `edgernn simulate` and "
+            "`edgernn quantize` on it again"
         ) from error

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgernn import __version__
 from edgernn.artifacts import write_text
+from edgernn.console import beside
 from edgernn.errors import EdgernnError
 from edgernn.reports import sections
 from edgernn.reports.browser import Live, live_model
@@ -45,7 +46,7 @@ def make_page(folders: Sequence[Path], scheme: str | None = None, live: bool = T
         with readable(run):
             headlines.append(sections.headline(run))
             own.append((run, [] if run.simulated is None else list(run.task.sections(run))))
-    with readable(runs[0]):
+    with readable(*runs):
         shared = list(sections.shared(runs))
     return Page(runs, headlines, shared, own, [live_model(run) for run in runs] if live else [])
 
@@ -156,7 +157,7 @@ def write_report(
     folders: Sequence[Path], out: Path | None, as_markdown: bool = False, live: bool = True, scheme: str | None = None
 ) -> dict[str, Any]:
     """`edgernn report`: the page of run folders as a file; returns its path, bytes, sections and what is missing on it."""
-    path = out or folders[0] / ("report.md" if as_markdown else "report.html")
+    path = out or beside(folders[0]) / ("report.md" if as_markdown else "report.html")
     if path.is_dir():
         raise EdgernnError(f"{path} is a folder; name a file with --out")
     page = make_page(folders, scheme, live and not as_markdown)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgernn import show
+from edgernn.console import beside
 from edgernn.reports import charts
 from edgernn.reports.charts import Axis, Line
 from edgernn.reports.facts import Facts, Values
@@ -65,12 +66,12 @@ def differences(runs: Sequence[Facts]) -> Section:
         row: list[Any] = [name.replace("_", " "), _figure(first.get(name))]
         for values in others:
             a, b = first.get(name), values.get(name)
-            row += [_figure(b), f"{b - a:+.4g}" if a is not None and b is not None else ""]
+            row += [_figure(b), _figure(b - a, "+") if a is not None and b is not None else ""]
         rows.append(row)
     parts: list[Part] = [Table("", columns, rows)]
     judged = {str(run.task.figures(run.simulated)[0]) for run in runs if run.simulated}
     if len(judged) > 1:
-        parts.insert(0, "The runs were judged on different sounds: their figures do not compare.")
+        parts.insert(0, "The runs were judged on different sounds: how good they are does not compare.")
     return Section(f"Differences from {runs[0].name}", parts)
 
 
@@ -87,8 +88,9 @@ def figures(run: Facts) -> dict[str, float]:
     return found
 
 
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
+def _figure(value: float | None, sign: str = "") -> str:
+    """A figure, large ones without decimals; sign: "+" for one that is always told."""
+    return "" if value is None else f"{value:{sign},.0f}" if abs(value) >= 1000 else f"{value:{sign}.6g}"
 
 
 def cost(runs: Sequence[Facts]) -> Section:
@@ -136,7 +138,7 @@ def flash_maps(run: Facts) -> Iterator[Picture]:
     from targets.elf import read_elf
 
     for b in run.boards:
-        path = run.folder / b["board"] / "test" / f"{b['board']}.elf"
+        path = beside(run.folder) / b["board"] / "test" / f"{b['board']}.elf"
         if not path.is_file():
             run.missing.append(f"no {path}: `edgernn run {run.folder} --board {b['board']}` builds it, and its map of flash")
             continue
@@ -159,7 +161,7 @@ def flash_tiles(run: Facts, symbols: Sequence[Any], source: Path) -> list[charts
     sizes: dict[tuple[str, int], int] = {}
     for symbol in symbols:
         name = symbol.name.removeprefix("model_")
-        product = next((p for p in reversed(products) if name.startswith(f"{p}_")), None)
+        product = next((p for p in reversed(products) if name == p or name.startswith(f"{p}_")), None)
         if product and not symbol.function:
             key = product, 0
         elif symbol.name in words:
@@ -189,18 +191,27 @@ def tensors(runs: Sequence[Facts]) -> Section:
 
 
 def training(runs: Sequence[Facts]) -> Section:
-    """Learning curves, those of all runs in one picture."""
+    """Learning curves, those of all runs of one task in one picture: another task's loss is another thing."""
     section = Section("Learning curves")
-    names = list(dict.fromkeys(name for run in runs for name in run.metrics if name not in _UNDRAWN))
-    for name in names:
-        series = {
-            run.name: Line(run.metrics.get("epoch", range(len(run.metrics[name]))), run.metrics[name], colour=i)
-            for i, run in enumerate(runs) if name in run.metrics
-        }  # fmt: skip
-        ends = "; ".join(f"{key} from {line.y[0]:.4g} to {line.y[-1]:.4g}" for key, line in series.items() if len(line.y))
-        words = name.replace("_", " ")
-        section.parts.append(charts.lines(words, f"{words} over epochs: {ends}", series, Axis("epoch"), Axis(words)))
+    tasks = list(dict.fromkeys(run.task.name for run in runs))
+    for task in tasks:
+        own = [(i, run) for i, run in enumerate(runs) if run.task.name == task]
+        names = list(dict.fromkeys(name for _, run in own for name in run.metrics if name not in _UNDRAWN))
+        for name in names:
+            series = {
+                run.name: Line(run.metrics.get("epoch", range(len(run.metrics[name]))), run.metrics[name], colour=i)
+                for i, run in own if name in run.metrics
+            }  # fmt: skip
+            words = name.replace("_", " ")
+            title = words if len(tasks) == 1 else f"{', '.join(series)}: {words}"
+            section.parts.append(charts.lines(title, _from_to(words, series), series, Axis("epoch"), Axis(words)))
     return section
+
+
+def _from_to(words: str, series: Mapping[str, Line]) -> str:
+    """Where curves begin and end."""
+    ends = (f"{key} from {line.y[0]:.4g} to {line.y[-1]:.4g}" for key, line in series.items() if len(line.y))
+    return f"{words} over epochs: {'; '.join(ends)}"
 
 
 def drift_picture(stream: Values) -> list[Part]:

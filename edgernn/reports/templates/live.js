@@ -4,7 +4,7 @@
  * A task's script is one expression, (model, box) => ({ step(output, posteriors, index), end(heard) }), both optional:
  *   output, posteriors   views of the step's results: copy what is to be kept
  *   box.say(text)        what holds now; box.tell(text): one more line; box.play(name, pcm): a player
- *   heard                { pcm, outputs, posteriors, samples }: everything since the last reset; samples without padding
+ *   heard                { pcm, outputs, posteriors, steps, samples }: everything since the last reset; samples without padding
  */
 const edgernn = (() => {
   const TYPES = { int8: Int8Array, int16: Int16Array, int32: Int32Array, uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array };
@@ -84,7 +84,7 @@ const edgernn = (() => {
       const samples = this.samples;
       if (this.model.facts.gives_sound) this.take(new Int16Array(2 * this.model.pcm.length - 1));
       this.samples = samples;
-      this.result = { samples, pcm: this.kept.pcm.all(), outputs: this.kept.outputs.all(), posteriors: this.kept.posteriors.all() };
+      this.result = { samples, steps: this.steps, pcm: this.kept.pcm.all(), outputs: this.kept.outputs.all(), posteriors: this.kept.posteriors.all() };
       if (this.kind.end) this.kind.end(this.result);
     }
   }
@@ -211,7 +211,7 @@ const edgernn = (() => {
     if (n > 16) return bright(c, p, n, first, shown, w, h);
     c.lineWidth = scale;
     for (const mark of facts.marks) {
-      c.strokeStyle = style.getPropertyValue(`--c${mark.score % 8}`);
+      c.strokeStyle = facts.marks.every((m) => m.value === mark.value) ? style.color : style.getPropertyValue(`--c${mark.score % 8}`);
       c.setLineDash([4 * scale, 4 * scale]);
       c.beginPath(); c.moveTo(0, y(mark.value)); c.lineTo(w, y(mark.value)); c.stroke();
     }
