@@ -27,7 +27,7 @@ def _quiet(stage: str, done: int, total: int) -> None:
 
 
 def load(where: str | Path, scheme: str | None = None, runtime: str = "auto") -> Model:
-    """The quantized model of a graph file (.ern), of a run folder, or of a model that comes along, by name ("vad").
+    """The quantized model of a graph file (.ern), of a run folder, or of a model that comes along, by its name.
 
     scheme: of a run folder's graphs, "int8x16" or "int8"; default: its recipe's. runtime: "c", "numpy" or another one that is
     installed; "auto": C where this machine has a compiler, else NumPy. A missing or damaged file is an EdgernnError.

@@ -113,6 +113,7 @@ def check_device(name: str) -> None:
 @one_at_a_time
 def quantize_model(folder: Path, scheme: str | None = None) -> dict[str, Any]:
     """Checkpoint to graph, calibrated on streams of training audio."""
+    refuse_to_write(folder)
     net = run_checkpoint(folder)
     task = find_task(net.recipe.task, str(folder))
     scheme, dataset = scheme or net.recipe.quantize.scheme, load_data(folder)

@@ -13,7 +13,7 @@ import pytest
 from fixture_runs import ROOT, fixture_run
 from needs import need_module
 
-from edgernn.signal.audio import write_wav
+from edgernn.signal.audio import read_audio, write_wav
 
 
 def call(*command: object, cwd: Path) -> str:
@@ -49,6 +49,21 @@ def test_core_without_torch_quantizes_simulates_exports_builds(bare: Path, tmp_p
     assert json.loads(call(bare, "build", run, "--board", "microbit", "--json", cwd=tmp_path))["flash_bytes"] > 5000
     write_wav(tmp_path / "quiet.wav", np.zeros(16000, np.int16))
     assert call(bare, "detect", "quiet.wav", "--graph", run, cwd=tmp_path) == ""
+
+
+def test_models_come_along_and_work_with_numpy_alone(bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One command each from the installed wheel, where no compiler is found either: detections, and cleaner sound."""
+    assert next(bare.parents[2].glob("*.whl")).stat().st_size < 4_000_000
+    monkeypatch.setenv("PATH", str(bare.parent))
+    for variable in ("CC", "EDGERNN_EXTENSIONS"):
+        monkeypatch.delenv(variable, raising=False)
+    noise = np.random.default_rng(0).normal(scale=800, size=32000).astype(np.int16)
+    write_wav(tmp_path / "noisy.wav", noise)
+    names = {card["name"] for card in json.loads(call(bare, "models", "--json", cwd=tmp_path))}
+    assert {"vad", "dn-small"} <= names
+    call(bare, "denoise", "noisy.wav", "clean.wav", cwd=tmp_path)
+    assert read_audio(tmp_path / "clean.wav")[8000:].std() < 0.3 * noise.std()
+    assert call(bare, "vad", "noisy.wav", cwd=tmp_path) == ""
 
 
 def test_training_without_torch_says_what_to_install(bare: Path, tmp_path: Path) -> None:

@@ -181,9 +181,11 @@ def pauses(mixtures: list[Mixture], runs: list[Path]) -> dict[str, Any]:
     judged |= {name: enhancer(make_runtime("c", graph_of(run, "int8x16"))) for name, run in shipped.items()}
     levels: dict[str, list[list[float]]] = {name: [] for name in judged}
     for m in mixtures:
+        if left_in_pauses(m.pair.clean, m.pair.clean) is None:
+            continue
         for name, enhance in judged.items():
-            left = left_in_pauses(m.pair.clean, enhance(m.pair.noisy) if enhance else m.pair.clean)
-            levels[name] += [left] if left else []
+            sound = enhance(m.pair.noisy) if enhance else m.pair.clean
+            levels[name] += [left for left in [left_in_pauses(m.pair.clean, sound)] if left]
     rows = {name: [round(float(x), 1) for x in np.mean(found, axis=0)] for name, found in levels.items()}
     return {"bands_hz": list(PAUSE_BANDS), "mixtures": len(next(iter(levels.values()))), "level_db": rows}
 

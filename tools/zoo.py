@@ -7,8 +7,8 @@
 `make` copies graph, checkpoint and recipe of RUN to edgernn/zoo/NAME and writes the figures of its card.toml below the line
 that says so; what stands above it (what the model is for, its data) is written by hand and stays. Without such a card one to be
 filled in is written, and nothing else. RUN's data, and the list of mixtures that the card names (in $EDGERNN_DATA), are what
-it is judged on. `work` measures the cores alone anew, after a change of kernels or compilers. `check` measures again what takes
-seconds: bits, sizes, instructions, and the quality of a sample.
+it is judged on; or its figures come from a bench that judged it (--figures). `work` measures the cores alone anew, after a
+change of kernels or compilers. `check` measures again what takes seconds: bits, sizes, instructions, the quality of a sample.
 """
 
 from __future__ import annotations
@@ -134,15 +134,21 @@ def recordings(name: str) -> Path:
     return Path(os.environ["EDGERNN_DATA"]) / name
 
 
-def quality(folder: Path, graph: NetGraph, data: Dataset, listed: str) -> dict[str, Any]:
-    """The figures of the whole list, and those of its sample."""
-    today = {"date": datetime.date.today().isoformat()}
-    if not listed:
-        found = judged(folder, graph, data, None)
-        return {**today, **found, "sample": found}
+def quality(folder: Path, graph: NetGraph, data: Dataset, listed: str, known: Path | None) -> dict[str, Any]:
+    """The figures of the whole list, or those that a bench has measured; and those of its sample where there is a list."""
+    if known:
+        values = json.loads(known.read_text(encoding="utf-8"))
+        found = {"date": values.get("date", ""), **dict(flat(values))}
+    else:
+        mixtures = recordings(listed) if listed else None
+        found = {"date": datetime.date.today().isoformat(), **judged(folder, graph, data, mixtures, mos=bool(listed))}
+    return {**found, "sample": sample(folder, graph, data, listed)} if listed else found
+
+
+def sample(folder: Path, graph: NetGraph, data: Dataset, listed: str) -> dict[str, Any]:
+    """The figures of some mixtures of the list."""
     with tempfile.TemporaryDirectory() as scratch:
-        whole = judged(folder, graph, data, recordings(listed), mos=True)
-        return {**today, **whole, "sample": judged(folder, graph, data, sample_of(recordings(listed), Path(scratch)))}
+        return judged(folder, graph, data, sample_of(recordings(listed), Path(scratch)))
 
 
 # Cards ---------------------------------------------------------------------------
@@ -170,7 +176,7 @@ def tables(figures: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def make(name: str, run: Path, command: str, date: str) -> None:
+def make(name: str, run: Path, command: str, date: str, known: Path | None) -> None:
     folder = OWN / name
     if not (folder / CARD).is_file():
         write_text(folder / CARD, EMPTY)
@@ -186,7 +192,7 @@ def make(name: str, run: Path, command: str, date: str) -> None:
     checkpoint = {"sha256": hashlib.sha256((folder / CHECKPOINT).read_bytes()).hexdigest(), "fingerprint": net.fingerprint}
     figures = {
         "made": made, "graph": of_graph(graph), "checkpoint": checkpoint, "work": [of_core(graph, b) for b in BOARDS],
-        "quality": quality(folder, graph, load_data(run), tomllib.loads(own)["list"]),
+        "quality": quality(folder, graph, load_data(run), tomllib.loads(own)["list"], known),
     }  # fmt: skip
     write_text(folder / CARD, own + tables(figures))
     print(f"wrote {folder}: {sum(f.stat().st_size for f in folder.iterdir()):,} bytes")
@@ -240,10 +246,9 @@ def wrong_work(card: Card) -> list[str]:
 
 def wrong_quality(card: Card, data: Dataset) -> list[str]:
     """Figures of the sample that are not what the card says: some float arithmetic is the host's own, hence a thousandth."""
-    listed, said = tomllib.loads((card.folder / CARD).read_text(encoding="utf-8"))["list"], card.quality["sample"]
-    with tempfile.TemporaryDirectory() as scratch:
-        mixtures = sample_of(recordings(listed), Path(scratch)) if listed else None
-        found = judged(card.folder, load_graph(card.file), data, mixtures)
+    said = card.quality.get("sample", {})
+    listed = tomllib.loads((card.folder / CARD).read_text(encoding="utf-8"))["list"]
+    found = sample(card.folder, load_graph(card.file), data, listed)
     return [
         f"{card.name}: {key} = {said.get(key)!r}, measured {value!r}"
         for key, value in found.items()
@@ -263,7 +268,7 @@ def check(names: list[str]) -> list[str]:
     wrong = []
     for card in map(read_card, chosen(names)):
         wrong += wrong_graph(card) + wrong_work(card)
-        if "EDGERNN_DATA" in os.environ:
+        if "EDGERNN_DATA" in os.environ and "sample" in card.quality:
             with tempfile.TemporaryDirectory() as scratch:
                 wrong += wrong_quality(card, its_data(card, Path(scratch) / "data"))
     return wrong
@@ -276,12 +281,13 @@ def main() -> int:
     maker.add_argument("name")
     maker.add_argument("run", type=Path)
     maker.add_argument("--command", required=True)
+    maker.add_argument("--figures", type=Path, help="JSON of a bench that judged this graph, instead of judging it now")
     maker.add_argument("--date", default=datetime.date.today().isoformat(), help="of the training")
     for verb in ("work", "check"):
         verbs.add_parser(verb).add_argument("names", nargs="*")
     given = parser.parse_args()
     if given.verb == "make":
-        make(given.name, given.run, given.command, given.date)
+        make(given.name, given.run, given.command, given.date, given.figures)
         return 0
     if given.verb == "work":
         measure_work(given.names)

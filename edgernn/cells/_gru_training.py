@@ -32,8 +32,9 @@ def serves(core: nn.Module, x: Tensor) -> bool:
 
 def gru_over_time(core: nn.GRU, x: Tensor) -> Tensor:
     """x [N, T, I] -> every state [N, T, H], from state 0."""
-    products = functional.linear(x, core.weight_ih_l0, core.bias_ih_l0)
-    states: Tensor = _Recurrence.apply(products, core.weight_hh_l0, core.bias_hh_l0)
+    from_input, from_state = ([core.get_parameter(f"{kind}_{side}_l0") for kind in ("weight", "bias")] for side in ("ih", "hh"))
+    recurrence: Any = _Recurrence.apply
+    states: Tensor = recurrence(functional.linear(x, *from_input), *from_state)
     return states
 
 
