@@ -152,7 +152,9 @@ def render_header(g: NetGraph, prefix: str = "", kernel: Kernel | None = None) -
 
 def c_sources(task: Task, kernel: Kernel | None = None) -> tuple[str, ...]:
     """The C files beside the header that a firmware compiles."""
-    return (*task.c.sources, *(kernel.compiled if kernel else ()))
+    if kernel is None:
+        return task.c.sources
+    return (*(kernel.instead.get(name, name) for name in task.c.sources), *kernel.compiled)
 
 
 def common_values(task: Task, g: NetGraph, prefix: str, kernel: Kernel | None = None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -31,6 +32,7 @@ class Kernel(ABC):
     cores: ClassVar[tuple[str, ...]]  #: of boards, by their `cpu`: which `auto` chooses it for
     sources: ClassVar[tuple[str, ...]]
     header: ClassVar[str]
+    instead: ClassVar[Mapping[str, str]] = {}  #: files of the plain runtime, and what is compiled in place of each
 
     @property
     def compiled(self) -> tuple[str, ...]:

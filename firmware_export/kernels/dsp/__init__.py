@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,8 +18,9 @@ class Dsp(BlockKernel):
 
     name = "dsp"
     cores = ("cortex-m4", "cortex-m7", "cortex-m33")
-    sources = ("ern_dsp.c", "ern_dsp_rows.S")
+    sources = ("ern_dsp.c", "ern_dsp_rows.S", "ern_dsp_fft.S", "ern_dsp_bins.S")
     header = "ern_dsp.h"
+    instead: ClassVar[Mapping[str, str]] = {"ern_frontend.c": "ern_dsp_frontend.c", "ern_stft.c": "ern_dsp_stft.c"}
     rows, columns = 4, 4
     shifts = (16, 32)
     in_words = True
