@@ -66,9 +66,9 @@ class BlockKernel(Kernel):
     """
 
     rows: ClassVar[int]
-    columns: ClassVar[int]  #: of a group; rows of x that are no multiple of it cannot follow one another
+    columns: ClassVar[int]  #: of a group
     shifts: ClassVar[tuple[int, int]]  #: least and greatest k at which the scale is a word
-    in_words: ClassVar[bool]  #: whether x must begin at a word
+    in_words: ClassVar[bool]  #: whether each row of x must begin at a word
     filler: ClassVar[int] = 0  #: the weight that makes nothing of whatever lies behind x
 
     @abstractmethod
@@ -77,14 +77,14 @@ class BlockKernel(Kernel):
 
     def takes(self, g: NetGraph, op: Op, aligned: bool) -> bool:
         """Where no shift is out of range and no widened sum either."""
-        if op.kind not in ("matvec", "conv"):
+        if op.kind not in ("matvec", "conv", "row_conv"):
             return False
         weight, wide = _constant(g, op, "weight"), _widening(g, op)
         shift = _constant(g, op, "shift") + wide
         largest = np.abs(weight).sum(1) * 128 * 256 + np.abs(_constant(g, op, "bias")) * 256
-        times = 1 if op.kind == "conv" else g.values[op.inputs[0]].shape[0]
-        placed = aligned or bool(wide) or not self.in_words
-        follow = times == 1 or weight.shape[1] % self.columns == 0
+        rows, step = g.values[op.inputs[0]].shape
+        placed = aligned or bool(wide) or op.kind == "row_conv" or not self.in_words
+        follow = rows == 1 or op.kind == "conv" or step % 2 == 0 or not self.in_words
         fits = not wide or int(largest.max()) < 1 << 31
         return bool(shift.min() >= self.shifts[0] and shift.max() <= self.shifts[1] and fits and placed and follow)
 

@@ -5,7 +5,7 @@ typedef uint32_t __attribute__((may_alias)) word_of_any;
 
 void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n)
 {
-    for (; n > 0u; n--, x += l->columns, y += l->rows) {
+    for (; n > 0u; n--, x += l->step, y += l->rows) {
         ern_dsp_rows(y, l->stream, x, &l->rows);
     }
 }

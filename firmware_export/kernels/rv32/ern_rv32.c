@@ -64,7 +64,7 @@ static void last_block(const uint32_t *stream, const int16_t *x, const ern_fast_
 
 void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n)
 {
-    for (; n > 0u; n--, x += l->columns, y += l->rows) {
+    for (; n > 0u; n--, x += l->step, y += l->rows) {
         const uint32_t *stream = l->stream;
         uint32_t row;
         for (row = 0; row + ROWS <= l->rows; row += ROWS) {
