@@ -206,6 +206,10 @@ class _Places:
         kept = {self._g.logits, self._g.posteriors, *(s.write for s in self._g.states)}
         return op.inputs[0] not in self._steps and op.output not in kept and bool(readers) and readers <= self._loops
 
+    def home(self, value: str) -> str:
+        """The value whose memory it is written to: a state's, where a loop writes it in place."""
+        return self._home.get(value, value)
+
     def place(self, value: str) -> tuple[str, int, int]:
         """(value that owns the memory, offset in entries, entries from row to row)."""
         root, offset = self._root.get(value, (value, 0))
@@ -320,12 +324,13 @@ def _loop(g: NetGraph, step: Step, at: _Places) -> list[str]:
     """
     made, pointers, body = {op.output for op in step.ops}, dict[tuple[str, int], str](), list[str]()
     rows, columns = g.values[step.ops[0].output].shape
+    written = {(at.home(v), columns): f"to_{c_name(v)}" for v in step.kept}
 
     def entry(value: str) -> str:
         if value in made:
             return c_name(value)
         root, offset, stride = at.place(value)
-        name = pointers.setdefault((root, stride), f"from{len(pointers)}_{c_name(root)}")
+        name = written.get((root, stride)) or pointers.setdefault((root, stride), f"from{len(pointers)}_{c_name(root)}")
         return f"{name}[i + {offset}u]" if offset else f"{name}[i]"
 
     for op in step.ops:

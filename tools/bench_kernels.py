@@ -130,7 +130,10 @@ def measure_whole() -> list[dict[str, Any]]:
     """Each recipe's step split into its parts, on the first board of each kernel."""
     rows = []
     for kernel in kernels().values():
-        board = next(b for b in map(load_board, list_boards()) if b.cpu in kernel.cores and usable_emulators(b, count=True))
+        boards = [b for b in map(load_board, list_boards()) if b.cpu in kernel.cores and usable_emulators(b, count=True)]
+        if not boards:
+            continue  # a host's
+        board = boards[0]
         for name in WHOLE:
             for chosen in (PLAIN, kernel.name):
                 with tempfile.TemporaryDirectory() as scratch:

@@ -32,6 +32,7 @@ class Kernel(ABC):
     cores: ClassVar[tuple[str, ...]]  #: of boards, by their `cpu`: which `auto` chooses it for
     sources: ClassVar[tuple[str, ...]]
     header: ClassVar[str]
+    flags: ClassVar[tuple[str, ...]] = ()  #: that its compiler needs beside the core's own
     instead: ClassVar[Mapping[str, str]] = {}  #: files of the plain runtime, and what is compiled in place of each
 
     @property

@@ -16,7 +16,8 @@ extern "C" {
 typedef struct {
     const uint32_t *stream;
     uint16_t rows, groups;     /* groups of four columns */
-    uint16_t relu, step;       /* entries of x from one row of it to the next */
+    uint16_t relu, columns;
+    uint16_t step;             /* entries of x from one row of it to the next */
 } ern_fast_linear;
 
 /* y[n][rows] from n rows of x; up to three entries after x are read, and do not count. */

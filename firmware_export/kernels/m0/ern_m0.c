@@ -3,7 +3,7 @@
 
 void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n)
 {
-    for (; n > 0u; n--, x += l->columns, y += l->rows) {
+    for (; n > 0u; n--, x += l->step, y += l->rows) {
         ern_m0_rows(y, l, x);
         if (l->relu != 0u) {
             ern_fast_floor(y, l->rows);
