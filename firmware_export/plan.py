@@ -314,13 +314,17 @@ def _fast_product(g: NetGraph, op: Op, at: _Places) -> list[str]:
         lines = [f"ern_fast_widen({begin}, {at[x]}, {count}u);" if narrow else f"ern_copy({begin}, {at[x]}, {2 * count}u);"]
     if margin:
         lines += [f"ern_fast_zero({place}, {margin}u);" for place in (operand, f"{operand} + {margin + count}")]
-    return [*lines, f"ern_fast_matvec({at[op.output]}, &@_{c_name(op.output)}, {operand}, {rows}u);"]
+    called = f"{at[op.output]}, &@_{c_name(op.output)}, {operand}, {rows}u"
+    if op.kind == "depthwise":
+        each = g.values[op.output].shape[1] // g.values[x].shape[1]
+        return [*lines, f"ern_fast_depthwise({called}, {each}u);"]
+    return [*lines, f"ern_fast_matvec({called});"]
 
 
 def _loop(g: NetGraph, step: Step, at: _Places) -> list[str]:
     """One loop over the entries of several operations; what nobody else reads lives in its variables.
 
-    Operands in one array share a pointer. Where only some columns of an array's rows are read, it is a loop over rows of a loop.
+    Operands in one array share a pointer. Where only some columns of an array's rows are read, a loop over rows is around it.
     """
     made, pointers, body = {op.output for op in step.ops}, dict[tuple[str, int], str](), list[str]()
     rows, columns = g.values[step.ops[0].output].shape

@@ -69,6 +69,7 @@ class BlockKernel(Kernel):
     rows: ClassVar[int]
     columns: ClassVar[int]  #: of a group
     shifts: ClassVar[tuple[int, int]]  #: least and greatest k at which the scale is a word
+    kinds: ClassVar[tuple[str, ...]] = ("matvec", "conv", "row_conv")  #: of products
     in_words: ClassVar[bool]  #: whether each row of x must begin at a word
     filler: ClassVar[int] = 0  #: the weight that makes nothing of whatever lies behind x
 
@@ -78,7 +79,7 @@ class BlockKernel(Kernel):
 
     def takes(self, g: NetGraph, op: Op, aligned: bool) -> bool:
         """Where no shift is out of range and no widened sum either."""
-        if op.kind not in ("matvec", "conv", "row_conv"):
+        if op.kind not in self.kinds:
             return False
         weight, wide = _constant(g, op, "weight"), _widening(g, op)
         shift = _constant(g, op, "shift") + wide
@@ -100,6 +101,21 @@ class BlockKernel(Kernel):
         begin = self.sums(self._a_row(_constant(g, op, "bias") << _widening(g, op), blocks))
         ends = [values.astype(np.int32).view(np.uint32) for values in (begin, self._a_row(scale, blocks))]
         return np.concatenate([ends[0], weights.reshape(blocks, -1).view("<u4"), ends[1]], axis=1).ravel()
+
+    def channel_pairs(self, g: NetGraph, op: Op) -> NDArray[np.uint32]:
+        """A depthwise product's constants: of the filters of each two channels two biases, two taps a word for each, two scales."""
+        weight, wide, channels = _constant(g, op, "weight"), _widening(g, op), g.values[op.inputs[0]].shape[1]
+        filters, taps = weight.shape[0] // channels, -(-weight.shape[1] // 2)
+        filled = np.zeros((len(weight), 2 * taps), "<i2")
+        filled[:, : weight.shape[1]] = weight
+        pairs = filled.reshape(channels // 2, 2, filters, taps, 2).transpose(0, 2, 3, 1, 4)
+        words = np.ascontiguousarray(pairs).view("<u4").reshape(channels // 2, filters, 2 * taps)
+        scale = self.scales(_constant(g, op, "multiplier"), _constant(g, op, "shift") + wide)
+        ends = [
+            values.astype(np.int32).view(np.uint32).reshape(channels // 2, 2, filters).transpose(0, 2, 1)
+            for values in (_constant(g, op, "bias") << wide, scale)
+        ]
+        return np.concatenate([ends[0], words, ends[1]], axis=2).ravel()
 
     def scales(self, multiplier: NDArray[np.int64], shift: NDArray[np.int64]) -> NDArray[np.int64]:
         """The word that holds each row's m and k."""

@@ -23,6 +23,9 @@ typedef struct {
 /* y[n][rows] from n rows of x; up to three entries after x are read, and do not count. */
 void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n);
 
+/* y[rows] from x[taps][step], `each` filters a channel; of the kernels that take depthwise products. */
+void ern_fast_depthwise(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t taps, uint32_t each);
+
 /* y[i] = 256 x[i]; x and y at words, n may be filled up to a multiple of four. */
 void ern_fast_widen(int16_t *y, const int8_t *x, uint32_t n);
 

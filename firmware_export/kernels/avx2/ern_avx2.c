@@ -32,19 +32,11 @@ static inline __m256i scaled(__m256i acc, __m256i scale)
     return _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA);
 }
 
-/* Sixteen rows of one row of x, to y, `left` of them if there are fewer; returns where the stream goes on. */
-static inline const int8_t *block(int16_t *y, const int8_t *w, const int16_t *x, uint32_t groups, int32_t left, __m256i least)
+/* Sixteen sums to y, `left` of them if there are fewer. */
+static inline void put(int16_t *y, __m256i low, __m256i high, const int8_t *scales, int32_t left, __m256i least)
 {
-    __m256i low = vector(w), high = vector(w + 32), rows;
-    for (w += 64; groups > 0u; groups--, x += 4, w += 128) {
-        const __m256i first = pair(x), second = pair(x + 2);
-        low = add_products(low, w, first);
-        high = add_products(high, w + 32, first);
-        low = add_products(low, w + 64, second);
-        high = add_products(high, w + 96, second);
-    }
-    rows = _mm256_packs_epi32(scaled(low, vector(w)), scaled(high, vector(w + 32)));
-    rows = _mm256_max_epi16(_mm256_permute4x64_epi64(rows, 0xD8), least);
+    const __m256i packed = _mm256_packs_epi32(scaled(low, vector(scales)), scaled(high, vector(scales + 32)));
+    const __m256i rows = _mm256_max_epi16(_mm256_permute4x64_epi64(packed, 0xD8), least);
     if (left >= ROWS) {
         _mm256_storeu_si256((__m256i *)(void *)y, rows);
     } else {
@@ -55,17 +47,41 @@ static inline const int8_t *block(int16_t *y, const int8_t *w, const int16_t *x,
             y[i] = last[i];
         }
     }
-    return w + 64;
+}
+
+/* Two blocks of a stream for one row of x, from w and v; v may be w where there is no other. Returns where w's weights end. */
+static inline const int8_t *sum_blocks(__m256i sum[4], const int8_t *w, const int8_t *v, const int16_t *x, uint32_t groups)
+{
+    __m256i a = vector(w), b = vector(w + 32), c = vector(v), d = vector(v + 32);
+    for (w += 64, v += 64; groups > 0u; groups--, x += 4, w += 128, v += 128) {
+        const __m256i first = pair(x), second = pair(x + 2);
+        a = add_products(add_products(a, w, first), w + 64, second);
+        b = add_products(add_products(b, w + 32, first), w + 96, second);
+        c = add_products(add_products(c, v, first), v + 64, second);
+        d = add_products(add_products(d, v + 32, first), v + 96, second);
+    }
+    sum[0] = a;
+    sum[1] = b;
+    sum[2] = c;
+    sum[3] = d;
+    return w;
 }
 
 void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n)
 {
     const __m256i least = _mm256_set1_epi16(l->relu != 0u ? 0 : -32768);
-    for (; n > 0u; n--, x += l->step, y += l->rows) {
+    const uint32_t block = 128u * (l->groups + 1u); /* bytes */
+    for (; n > 0u; n--, x += l->step) {
         const int8_t *w = (const int8_t *)(const void *)l->stream;
-        int32_t row;
-        for (row = 0; row < l->rows; row += ROWS) {
-            w = block(y + row, w, x, l->groups, l->rows - row, least);
+        int32_t left;
+        for (left = l->rows; left > 0; left -= 2 * ROWS, w += 2u * block) {
+            __m256i sum[4];
+            const int8_t *const end = sum_blocks(sum, w, left > ROWS ? w + block : w, x, l->groups);
+            put(y, sum[0], sum[1], end, left, least);
+            if (left > ROWS) {
+                put(y + ROWS, sum[2], sum[3], end + block, left - ROWS, least);
+            }
+            y += left < 2 * ROWS ? left : 2 * ROWS;
         }
     }
 }
