@@ -103,7 +103,7 @@ class BlockKernel(Kernel):
         return np.concatenate([ends[0], weights.reshape(blocks, -1).view("<u4"), ends[1]], axis=1).ravel()
 
     def channel_pairs(self, g: NetGraph, op: Op) -> NDArray[np.uint32]:
-        """A depthwise product's constants: of the filters of each two channels two biases, two taps a word for each, two scales."""
+        """A depthwise product: of each two channels' filters two biases, a word of two taps for each, and so on, two scales."""
         weight, wide, channels = _constant(g, op, "weight"), _widening(g, op), g.values[op.inputs[0]].shape[1]
         filters, taps = weight.shape[0] // channels, -(-weight.shape[1] // 2)
         filled = np.zeros((len(weight), 2 * taps), "<i2")
