@@ -48,6 +48,13 @@ def test_the_kernel_is_chosen_and_can_be_left_out() -> None:
         CRuntime(g, kernel="dsp")
 
 
+def test_the_processor_is_what_the_system_says_it_is() -> None:
+    about = Path("/proc/cpuinfo")
+    if not about.is_file():
+        pytest.skip("/proc/cpuinfo is missing")
+    assert (host_core() == "x86-64-v3") == ("avx2" in about.read_text().split())
+
+
 CHECK = r"""
 #include <stdio.h>
 #include <stdlib.h>

@@ -240,6 +240,13 @@ def test_columns_of_many_rows_are_read_where_they_lie_and_neighbours_are_a_produ
         assert any("ern_copy_columns" in line for line in make_plan(g).lines), "the plain C takes columns out"
 
 
+def test_depthwise_products_go_over_pairs_of_channels() -> None:
+    for scheme in SCHEMES:
+        g = graphs(scheme)["lstm"]
+        assert "depthwise0.y" in make_plan(g, kernels()["dsp"]).fast
+        assert "depthwise0.y" not in make_plan(g, kernels()["rv32"]).fast
+
+
 def rewired(g: NetGraph, early: bool) -> NetGraph:
     """The GRU with its head on the old state: before the loop, or after it."""
     (head,) = (op for op in g.ops if op.output == "logits")
