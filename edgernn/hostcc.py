@@ -7,6 +7,7 @@ import ctypes
 import functools
 import hashlib
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -71,6 +72,13 @@ def _cache_places() -> list[Path]:
         return [Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgernn"]
     except RuntimeError:  # nobody's home
         return []
+
+
+@functools.cache
+def host_core() -> str:
+    """What this machine's processor is called among the cores of kernels: x86-64-v3 where it has AVX2, else its plain name."""
+    source = Path(__file__).with_name("hostcpu.c")
+    return "x86-64-v3" if shared_library([source], [], ("-O1",)).ern_host_has_avx2() else platform.machine()
 
 
 def shared_library(sources: Sequence[Path], include: Sequence[Path], flags: Sequence[str] = ("-O3",)) -> ctypes.CDLL:

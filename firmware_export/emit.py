@@ -68,6 +68,7 @@ class _Linear:
     columns: int
     floor: int
     fast: bool
+    step: int  #: from one row of the operand to the next, in entries
 
 
 def wrapped(words: Iterable[str], width: int = 116) -> str:
@@ -102,7 +103,8 @@ def _weights(g: NetGraph, op: Op, kernel: Kernel | None) -> list[Array]:
 
 def _linear(g: NetGraph, op: Op, fast: bool) -> _Linear:
     rows, columns = g.constants[f"{op.output}.weight"].shape
-    return _Linear(c_name(op.output), rows, columns, 0 if op.attrs["relu"] else -32768, fast)
+    step = g.values[op.inputs[0]].shape[1]
+    return _Linear(c_name(op.output), rows, columns, 0 if op.attrs["relu"] else -32768, fast, step)
 
 
 def constants_crc32(constants: Iterable[Array]) -> int:
@@ -152,7 +154,9 @@ def render_header(g: NetGraph, prefix: str = "", kernel: Kernel | None = None) -
 
 def c_sources(task: Task, kernel: Kernel | None = None) -> tuple[str, ...]:
     """The C files beside the header that a firmware compiles."""
-    return (*task.c.sources, *(kernel.compiled if kernel else ()))
+    if kernel is None:
+        return task.c.sources
+    return (*(kernel.instead.get(name, name) for name in task.c.sources), *kernel.compiled)
 
 
 def common_values(task: Task, g: NetGraph, prefix: str, kernel: Kernel | None = None) -> dict[str, Any]:

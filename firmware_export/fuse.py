@@ -1,6 +1,6 @@
 """Which operations share one loop: runs of entry-by-entry ones, so that what lies between them needs no buffer.
 
-A run goes over the same number of entries in every operation. Values that nobody else reads live in the loop's variables.
+A run goes over the same rows and columns in every operation. Values that nobody else reads live in the loop's variables.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def fused_steps(g: NetGraph) -> list[Step]:
     steps: list[Step] = []
     run: list[Op] = []
     for op in g.ops:
-        if op.kind in ENTRYWISE and (not run or _count(g, op) == _count(g, run[0])):
+        if op.kind in ENTRYWISE and (not run or g.values[op.output].shape == g.values[run[0].output].shape):
             run.append(op)
         elif op.kind in VIEWS and run and op.inputs[0] not in {x.output for x in run}:
             steps.append(Step((op,), kept=(op.output,)))
@@ -55,8 +55,3 @@ def _closed(g: NetGraph, run: Sequence[Op]) -> list[Step]:
     outside = {x for op in g.ops if id(op) not in inside for x in op.inputs} | {s.write for s in g.states}
     outside |= {g.logits, g.posteriors}
     return [Step(tuple(run), True, tuple(op.output for op in run if op.output in outside))]
-
-
-def _count(g: NetGraph, op: Op) -> int:
-    rows, columns = g.values[op.output].shape
-    return rows * columns

@@ -150,16 +150,21 @@ def _aligned(size: int, to: int) -> int:
 class _Places:
     """C expressions for values: slices point into their parent, everything else has a place in the arena.
 
-    direct: states that a loop writes in place. A kernel's product of int8 operands has a place for them widened, too.
+    direct: states that a loop writes in place. A kernel's product of int8 operands has a place for them widened, too, and one
+    over neighbouring rows has one with zeros around them.
     """
 
     def __init__(self, g: NetGraph, steps: Sequence[Step], kernel: Kernel | None) -> None:
         self._g, self.steps = g, steps
         self._root: dict[str, tuple[str, int]] = {}
         self._offset: dict[str, int] = {}
+        self._loops = {op.output for step in steps if kernel and step.fused for op in step.ops}
         self.arena_bytes = 2
+        self._steps: dict[str, int] = {}
         for op in g.ops:
             self._root[op.output] = self._alias(op)
+            if op.kind == "slice_columns" and self.is_alias(op.output):
+                self._steps[op.output] = g.values[op.inputs[0]].shape[1]
         self.fast = frozenset(op.output for op in g.ops if kernel and kernel.takes(g, op, self._at_word(op)))
         self.wide = frozenset(x.output for x in g.ops if x.kind == "narrow" and self._only_fast(x.output))
         last = self._last_uses()
@@ -191,9 +196,24 @@ class _Places:
             return root, offset + op.attrs["begin"] * columns
         if op.kind == "reshape":
             return root, offset
-        if op.kind == "slice_columns" and rows == 1:
+        if op.kind == "slice_columns" and (rows == 1 or self._only_in_loops(op)):
             return root, offset + op.attrs["begin"]
         return op.output, 0
+
+    def _only_in_loops(self, op: Op) -> bool:
+        """Whether all that reads columns of many rows are loops, which can step over the others."""
+        readers = {x.output for x in self._g.ops if op.output in x.inputs}
+        kept = {self._g.logits, self._g.posteriors, *(s.write for s in self._g.states)}
+        return op.inputs[0] not in self._steps and op.output not in kept and bool(readers) and readers <= self._loops
+
+    def home(self, value: str) -> str:
+        """The value whose memory it is written to: a state's, where a loop writes it in place."""
+        return self._home.get(value, value)
+
+    def place(self, value: str) -> tuple[str, int, int]:
+        """(value that owns the memory, offset in entries, entries from row to row)."""
+        root, offset = self._root.get(value, (value, 0))
+        return root, offset, self._steps.get(value, self._g.values[value].shape[1])
 
     def is_alias(self, value: str) -> bool:
         """True when the value needs no code: it lies inside another."""
@@ -226,8 +246,8 @@ class _Places:
         """Values that need a place from this step on: name, bytes, last step."""
         g = self._g
         for op in step.ops:
-            if op.output in self.fast and g.values[op.inputs[0]].dtype == "int8" and op.inputs[0] not in self.wide:
-                yield _wide(op), 2 * _aligned(_count(g, op.inputs[0]), _ALIGN), i
+            if op.output in self.fast and (op.kind == "row_conv" or self.ctype(op.inputs[0]) == "int8_t"):
+                yield _operand(op), 2 * (2 * _margin(g, op) + _aligned(_count(g, op.inputs[0]), _ALIGN) + _ALIGN), i
             elsewhere = (g.logits, g.posteriors, *self._home)
             if op.output in step.kept and not self.is_alias(op.output) and op.output not in elsewhere:
                 yield op.output, _bytes(g, op.output) * (2 if op.output in self.wide else 1), last[op.output]
@@ -272,44 +292,71 @@ def _suffix(g: NetGraph, value: str) -> str:
     return "s8" if g.values[value].dtype == "int8" else "s16"
 
 
-def _wide(op: Op) -> str:
+def _operand(op: Op) -> str:
     """Name of a product's operand as the kernel wants it."""
-    return f"{op.output}.wide"
+    return f"{op.output}.operand"
+
+
+def _margin(g: NetGraph, op: Op) -> int:
+    """Zeros before and after the operand of a product over neighbouring rows, in entries."""
+    channels = g.values[op.inputs[0]].shape[1]
+    return g.constants[f"{op.output}.weight"].shape[1] // channels // 2 * channels if op.kind == "row_conv" else 0
 
 
 def _fast_product(g: NetGraph, op: Op, at: _Places) -> list[str]:
-    x = op.inputs[0]
+    x, count, margin = op.inputs[0], _count(g, op.inputs[0]), _margin(g, op)
     rows = 1 if op.kind == "conv" else g.values[x].shape[0]
     lines, operand = [], at[x]
-    if at.ctype(x) == "int8_t":
-        operand = at[_wide(op)]
-        lines = [f"ern_fast_widen({operand}, {at[x]}, {_count(g, x)}u);"]
-    return [*lines, f"ern_fast_matvec({at[op.output]}, &@_{c_name(op.output)}, {operand}, {rows}u);"]
+    if at.ctype(x) == "int8_t" or margin:
+        operand = at[_operand(op)]
+        begin = f"{operand} + {margin}" if margin else operand
+        narrow = at.ctype(x) == "int8_t"
+        lines = [f"ern_fast_widen({begin}, {at[x]}, {count}u);" if narrow else f"ern_copy({begin}, {at[x]}, {2 * count}u);"]
+    if margin:
+        lines += [f"ern_fast_zero({place}, {margin}u);" for place in (operand, f"{operand} + {margin + count}")]
+    called = f"{at[op.output]}, &@_{c_name(op.output)}, {operand}, {rows}u"
+    if op.kind == "depthwise":
+        each = g.values[op.output].shape[1] // g.values[x].shape[1]
+        return [*lines, f"ern_fast_depthwise({called}, {each}u);"]
+    return [*lines, f"ern_fast_matvec({called});"]
 
 
 def _loop(g: NetGraph, step: Step, at: _Places) -> list[str]:
-    """One loop over the entries of several operations; what nobody else reads lives in its variables."""
-    made, given, body = {op.output for op in step.ops}, dict[str, str](), list[str]()
+    """One loop over the entries of several operations; what nobody else reads lives in its variables.
+
+    Operands in one array share a pointer. Where only some columns of an array's rows are read, a loop over rows is around it.
+    """
+    made, pointers, body = {op.output for op in step.ops}, dict[tuple[str, int], str](), list[str]()
+    rows, columns = g.values[step.ops[0].output].shape
+    written = {(at.home(v), columns): f"to_{c_name(v)}" for v in step.kept}
 
     def entry(value: str) -> str:
         if value in made:
             return c_name(value)
-        given.setdefault(value, f"from_{c_name(value)}")
-        return f"{given[value]}[i]"
+        root, offset, stride = at.place(value)
+        name = written.get((root, stride)) or pointers.setdefault((root, stride), f"from{len(pointers)}_{c_name(root)}")
+        return f"{name}[i + {offset}u]" if offset else f"{name}[i]"
 
     for op in step.ops:
         attribute = ENTRYWISE[op.kind]
         arguments = [*map(entry, op.inputs), *([str(op.attrs[attribute])] if attribute else [])]
-        body.append(f"        const int32_t {c_name(op.output)} = ern_fast_{op.kind}({', '.join(arguments)});")
+        body.append(f"const int32_t {c_name(op.output)} = ern_fast_{op.kind}({', '.join(arguments)});")
         if op.output in step.kept:
             wide = " * 256" if op.output in at.wide else ""
-            body.append(f"        to_{c_name(op.output)}[i] = ({at.ctype(op.output)})({c_name(op.output)}{wide});")
-    return [
-        "{",
-        *(f"    const {g.values[v].dtype}_t *const {name} = {at[v]};" for v, name in given.items()),
-        *(f"    {at.ctype(v)} *const to_{c_name(v)} = {at[v]};" for v in step.kept),
-        "    uint32_t i;", f"    for (i = 0; i < {_count(g, step.ops[0].output)}u; i++) {{", *body, "    }", "}",
-    ]  # fmt: skip
+            body.append(f"to_{c_name(op.output)}[i] = ({at.ctype(op.output)})({c_name(op.output)}{wide});")
+    strides = {name: stride for (_, stride), name in pointers.items()} | {f"to_{c_name(v)}": columns for v in step.kept}
+    flat = set(strides.values()) == {columns}
+    declared = [f"const {g.values[root].dtype}_t *{name} = {at[root]};" for (root, _), name in pointers.items()]
+    declared += [f"{at.ctype(v)} *to_{c_name(v)} = {at[v]};" for v in step.kept]
+    loop = [f"for (i = 0; i < {rows * columns if flat else columns}u; i++) {{", *_indented(body), "}"]
+    if not flat:
+        moved = [f"{name} += {stride};" for name, stride in strides.items()]
+        loop = [f"for (row = 0; row < {rows}u; row++) {{", *_indented([*loop, *moved]), "}"]
+    return ["{", *_indented([*declared, "uint32_t i;" if flat else "uint32_t row, i;", *loop]), "}"]
+
+
+def _indented(lines: Sequence[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
 
 
 Emit = Callable[[NetGraph, Op, _Places], list[str]]

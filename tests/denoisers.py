@@ -53,7 +53,11 @@ def noisy_sound(samples: int, seed: int = 0) -> Int16:
 
 def random_denoiser(net: str = "rows", seed: int = 0, **sections: Any) -> DenoiseNet:
     """Random weights; statistics of `noisy_sound`."""
-    r = recipe(net, **sections)
+    return denoiser_of(recipe(net, **sections), seed)
+
+
+def denoiser_of(r: DenoiseRecipe, seed: int = 0) -> DenoiseNet:
+    """A recipe's net with random weights, likewise."""
     rng = np.random.default_rng(seed)
     weights = {
         f"{layer.name}.{key}": random_weight(rng, layer.cell.name, key.split(".")[-1], shape)

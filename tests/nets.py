@@ -37,9 +37,13 @@ def recurrent_cells() -> list[str]:
 
 def random_net(cell: str, units: int = 32, front: str = "bare", bands: int = 40, seed: int = 0, stack: int = 1) -> SpotNet:
     """Random weights with non-zero biases; recurrent matrices scaled so that the net neither dies nor saturates."""
-    rng = np.random.default_rng(seed)
     layers = [*FRONTS[front], *({"cell": cell, "units": units} for _ in range(stack))]
-    recipe = make_recipe({"name": f"{cell}-{front}", "layers": layers, "frontend": {"bands": bands}})
+    return net_of(make_recipe({"name": f"{cell}-{front}", "layers": layers, "frontend": {"bands": bands}}), seed)
+
+
+def net_of(recipe: SpotRecipe, seed: int = 0) -> SpotNet:
+    """A recipe's net with random weights, for five labels."""
+    rng, bands = np.random.default_rng(seed), recipe.frontend.bands
     weights = {
         f"{layer.name}.{key}": _random(rng, layer.cell.name, key, shape)
         for layer in make_layers(recipe.layers, bands, len(LABELS))

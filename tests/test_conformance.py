@@ -176,7 +176,7 @@ C_FAULTS = {
     "front-end history": ("ern_frontend.c", "pcm[f->hop - past + i]", "pcm[i]"),
     "affine rounding": ("ern_log.h", "((int32_t)1 << (shift - 1))", "0"),
     "log table entry": ("ern_log.h", "15055", "15155"),
-    "mel weight": ("ern_frontend.c", "whole * MEL_ONE - upper", "whole * (MEL_ONE - 1u) - upper"),
+    "mel weight": ("ern_frontend.c", "s.whole * MEL_ONE - s.upper", "s.whole * (MEL_ONE - 1u) - s.upper"),
 }
 
 

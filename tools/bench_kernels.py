@@ -9,8 +9,10 @@ five outputs; what is counted is everything but the front end, divided by the mu
 from __future__ import annotations
 
 import datetime
+import re
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from nets import quantized, random_net
+from denoisers import denoiser_of, quantized_denoiser
+from nets import net_of, quantized, random_net
 
 from edgernn.artifacts import write_json, write_text
 from edgernn.core.graph import NetGraph
 from edgernn.core.primitives import SCHEMES
 from edgernn.firmware import count_instructions
+from edgernn.runs import find_recipe
 from edgernn.tasks import task_of
 from firmware_export.emit import BOARD_DRIVER, c_sources, export_c
 from firmware_export.golden import golden_signal
@@ -34,26 +38,71 @@ ROOT = Path(__file__).resolve().parents[1]
 OUT, PAGE = ROOT / "docs" / "results" / "kernels.json", ROOT / "docs" / "kernels.md"
 CELLS = ("gru", "lstm", "rnn_tanh")
 STEPS = 50
-_CALL = "const int told = model_process(s, pcm, &event);"
+#: recipes whose whole step is split into its parts, with random weights, in int8x16
+WHOLE = ("demo", "dn-small", "dn-standard")
+PARTS = ("front end", "products", "between products", "rest")
+_PRODUCT = re.compile(r" *ern_\w*(matvec|widen|depthwise|row_conv)")
+_FUNCTION = r"(?m)(^void model_%s\([^)]*\)\n\{\n)((?:.*\n)*?)(\}\n)"
+
+
+def counted(g: NetGraph, board: Board, kernel: str, folder: Path, change: Callable[[str], str], optimize: str = "-O2") -> float:
+    """Instructions of one step, mean over 50, with the generated header changed by `change`."""
+    task, chosen = task_of(g), find_kernel(kernel, board.cpu)
+    export_c(g, folder / "src", "model", chosen)
+    header = folder / "src" / "model.h"
+    header.write_text(change(header.read_text(encoding="utf-8")), encoding="utf-8")
+    firmware = build(
+        [task.harness(), *(folder / "src" / name for name in c_sources(task, chosen))], board, folder / "x.elf",
+        include_dirs=[folder / "src", BOARD_DRIVER], toolchain=find_toolchain(board, "gcc"), optimize=optimize,
+    )  # fmt: skip
+    found, _ = count_instructions(g, firmware, board, golden_signal(g.step_samples, STEPS))
+    return float(np.mean(found))
+
+
+def emptied(function: str, unused: str) -> Callable[[str], str]:
+    """The change that leaves nothing of a function's body."""
+
+    def change(header: str) -> str:
+        text, n = re.subn(_FUNCTION % function, rf"\1    {unused}\n\3", header)
+        assert n == 1, function
+        return text
+
+    return change
+
+
+def only_products(header: str) -> str:
+    """The change that leaves of the net's step its matrix products alone."""
+
+    def kept(found: re.Match[str]) -> str:
+        return found[1] + "".join(x for x in found[2].splitlines(True) if _PRODUCT.match(x)) + found[3]
+
+    text, n = re.subn(_FUNCTION % "net_step", kept, header)
+    assert n == 1
+    return text
 
 
 def net_instructions(g: NetGraph, board: Board, kernel: str, folder: Path, optimize: str = "-O2") -> float:
-    """Instructions of one step of the net: those of a step, less those of its features."""
-    task, chosen = task_of(g), find_kernel(kernel, board.cpu)
-    export_c(g, folder / "src", "model", chosen)
-    harness, counts = task.harness().read_text(encoding="utf-8"), []
-    assert _CALL in harness
-    for calls in ("model_features(s, pcm);", "model_features(s, pcm); model_net_step(s);"):
-        event = "const int told = 0; event.label = -1; event.score = 0; event.step = 0;"
-        (folder / "harness.c").write_text(harness.replace(_CALL, f"{calls} {event}"), encoding="utf-8")
-        sources = [folder / "harness.c", *(folder / "src" / name for name in c_sources(task, chosen))]
-        firmware = build(
-            sources, board, folder / "x.elf", include_dirs=[folder / "src", BOARD_DRIVER],
-            toolchain=find_toolchain(board, "gcc"), optimize=optimize,
-        )  # fmt: skip
-        found, _ = count_instructions(g, firmware, board, golden_signal(g.step_samples, STEPS))
-        counts.append(float(np.mean(found)))
-    return counts[1] - counts[0]
+    """Instructions of one step of the net: those of a step, less those of one without it."""
+    whole = counted(g, board, kernel, folder, str, optimize)
+    return whole - counted(g, board, kernel, folder, emptied("net_step", "(void)s;"), optimize)
+
+
+def split(g: NetGraph, board: Board, kernel: str, folder: Path) -> dict[str, float]:
+    """Instructions of one step by PARTS; the rest is what follows the net: a decision, or the way back to sound."""
+    whole, deaf, still, bare = (
+        counted(g, board, kernel, folder, change)
+        for change in (str, emptied("features", "(void)s; (void)pcm;"), emptied("net_step", "(void)s;"), only_products)
+    )
+    parts = (whole - deaf, bare - still, whole - bare, deaf - (whole - still))
+    return dict(zip(PARTS, parts, strict=True))
+
+
+def whole_graph(name: str) -> NetGraph:
+    """The recipe's net with random weights."""
+    recipe: Any = find_recipe(name)
+    if recipe.task == "denoise":
+        return quantized_denoiser(denoiser_of(recipe), "int8x16")
+    return quantized(net_of(recipe), "int8x16")
 
 
 def per_mac(cell: str, scheme: str, board: Board, kernel: str) -> float:
@@ -77,17 +126,49 @@ def measure() -> list[dict[str, Any]]:
     return rows
 
 
+def measure_whole() -> list[dict[str, Any]]:
+    """Each recipe's step split into its parts, on the first board of each kernel."""
+    rows = []
+    for kernel in kernels().values():
+        boards = [b for b in map(load_board, list_boards()) if b.cpu in kernel.cores and usable_emulators(b, count=True)]
+        if not boards:
+            continue  # a host's
+        board = boards[0]
+        for name in WHOLE:
+            for chosen in (PLAIN, kernel.name):
+                with tempfile.TemporaryDirectory() as scratch:
+                    parts = split(whole_graph(name), board, chosen, Path(scratch))
+                row = {"board": board.name, "core": board.cpu, "recipe": name, "kernel": chosen}
+                rows.append({**row, "parts": {part: round(n) for part, n in parts.items()}})
+                print(rows[-1], flush=True)
+    return rows
+
+
 def table(found: dict[str, Any]) -> str:
+    """What stands in the page."""
     lines = ["| core | cell | scheme | plain C | with its kernel |", "|---|---|---|---|---|"]
     lines += [
         f"| {r['core']} ({r['board']}) | {r['cell']} | {r['scheme']} | {r['plain']:.2f} | **{r['auto']:.2f}** |"
         for r in found["rows"]
     ]
-    return f"Instructions a multiply-accumulate, {found['date']}, `python tools/bench_kernels.py`:\n\n" + "\n".join(lines)
+    whole = [f"| core | recipe | kernel | {' | '.join(PARTS)} | whole step |", "|---|---|---|" + "---|" * (len(PARTS) + 1)]
+    for r in found["whole"]:
+        numbers = [f"{r['parts'][part]:,}" for part in PARTS]
+        whole.append(
+            f"| {r['core']} | {r['recipe']} | {r['kernel']} | {' | '.join(numbers)} | **{sum(r['parts'].values()):,}** |"
+        )
+    said = f"Instructions a multiply-accumulate, {found['date']}, `python tools/bench_kernels.py`:\n\n" + "\n".join(lines)
+    return f"{said}\n\n{_WHOLE_SAYS}\n\n" + "\n".join(whole)
+
+
+_WHOLE_SAYS = """\
+Instructions of whole steps, from samples to the event or to sound: `demo` takes two frames of 320 samples a step, the
+denoisers one of 256. Between products are gates, activations, states and copies; the rest is the decision, or the way back to
+sound. Random weights, int8x16:"""
 
 
 def main() -> int:
-    found = {"date": datetime.date.today().isoformat(), "rows": measure()}
+    found = {"date": datetime.date.today().isoformat(), "rows": measure(), "whole": measure_whole()}
     write_json(OUT, found)
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition("<!-- table -->\n")

@@ -1,5 +1,7 @@
 """The exported C, compiled for this host and called from Python: the firmware's own code at the speed of the host.
 
+Where there is a kernel for the host's processor it is taken, with the same bits.
+
 The C side of one stream is one block of memory. NumPy arrays are laid over its buffers once, so a single step costs one
 foreign call with one argument and no conversion (`Stepper`).
 """
@@ -15,10 +17,11 @@ from numpy.typing import NDArray
 
 from edgernn.core.graph import NetGraph
 from edgernn.core.trace import Trace
-from edgernn.hostcc import cache_dir, shared_library
+from edgernn.hostcc import cache_dir, host_core, shared_library
 from edgernn.runtimes._base import Int16, Runtime
 from edgernn.tasks import task_of
-from firmware_export.emit import HOST_DRIVER, export_c
+from firmware_export.emit import HOST_DRIVER, c_sources, export_c
+from firmware_export.kernels import PLAIN, Kernel, find_kernel
 from firmware_export.plan import net_bytes, split_states
 
 PREFIX = "model"  #: of the C names that the harnesses expect
@@ -49,13 +52,16 @@ class Stepper:
 
 
 class CRuntime(Runtime[NetGraph]):
-    """The header of the graph's task and the runtime as a shared library; one stream an object."""
+    """The header of the graph's task and the runtime as a shared library; one stream an object.
+
+    kernel: a name, "plain", or "auto": the one for this host's processor, where there is one.
+    """
 
     name = "c"
 
-    def __init__(self, graph: NetGraph, flags: tuple[str, ...] = ("-O3",)) -> None:
+    def __init__(self, graph: NetGraph, flags: tuple[str, ...] = ("-O3",), kernel: str = "auto") -> None:
         super().__init__(graph)
-        self._library = _compile(graph, flags)
+        self._library = _compile(graph, flags, find_kernel(kernel, host_core()))
         size = self._library.sim_bytes()
         # memory aligned for whatever the state of a task holds
         self._memory = np.zeros(-(-size // 8), np.int64).view(np.uint8)
@@ -121,12 +127,13 @@ class CRuntime(Runtime[NetGraph]):
         return np.zeros(scores, np.int16), np.zeros(scores, np.int16), np.zeros((steps, net_bytes(self.graph)), np.uint8)
 
 
-def _compile(graph: NetGraph, flags: tuple[str, ...]) -> ctypes.CDLL:
-    """The graph's C with its task's harness as a library, under the graph's id in the cache."""
+def _compile(graph: NetGraph, flags: tuple[str, ...], kernel: Kernel | None) -> ctypes.CDLL:
+    """The graph's C with its task's harness as a library, under the graph's id and the kernel's name in the cache."""
     task = task_of(graph)
-    folder = cache_dir() / f"graph-{graph.id[:24]}"
-    export_c(graph, folder, PREFIX)
-    library = shared_library([task.harness(), *(folder / name for name in task.c.sources)], [folder, HOST_DRIVER], flags)
+    folder = cache_dir() / f"graph-{graph.id[:24]}-{kernel.name if kernel else PLAIN}"
+    export_c(graph, folder, PREFIX, kernel)
+    sources = [task.harness(), *(folder / name for name in c_sources(task, kernel))]
+    library = shared_library(sources, [folder, HOST_DRIVER], (*flags, *(kernel.flags if kernel else ())))
     library.sim_bytes.restype = library.sim_offset.restype = ctypes.c_size_t
     library.sim_step.restype = library.sim_net_step.restype = None
     return library

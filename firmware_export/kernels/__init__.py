@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -31,6 +32,8 @@ class Kernel(ABC):
     cores: ClassVar[tuple[str, ...]]  #: of boards, by their `cpu`: which `auto` chooses it for
     sources: ClassVar[tuple[str, ...]]
     header: ClassVar[str]
+    flags: ClassVar[tuple[str, ...]] = ()  #: that its compiler needs beside the core's own
+    instead: ClassVar[Mapping[str, str]] = {}  #: files of the plain runtime, and what is compiled in place of each
 
     @property
     def compiled(self) -> tuple[str, ...]:
@@ -64,9 +67,10 @@ class BlockKernel(Kernel):
     """
 
     rows: ClassVar[int]
-    columns: ClassVar[int]  #: of a group; rows of x that are no multiple of it cannot follow one another
+    columns: ClassVar[int]  #: of a group
     shifts: ClassVar[tuple[int, int]]  #: least and greatest k at which the scale is a word
-    in_words: ClassVar[bool]  #: whether x must begin at a word
+    kinds: ClassVar[tuple[str, ...]] = ("matvec", "conv", "row_conv")  #: of products
+    in_words: ClassVar[bool]  #: whether each row of x must begin at a word
     filler: ClassVar[int] = 0  #: the weight that makes nothing of whatever lies behind x
 
     @abstractmethod
@@ -75,14 +79,14 @@ class BlockKernel(Kernel):
 
     def takes(self, g: NetGraph, op: Op, aligned: bool) -> bool:
         """Where no shift is out of range and no widened sum either."""
-        if op.kind not in ("matvec", "conv"):
+        if op.kind not in self.kinds:
             return False
         weight, wide = _constant(g, op, "weight"), _widening(g, op)
         shift = _constant(g, op, "shift") + wide
         largest = np.abs(weight).sum(1) * 128 * 256 + np.abs(_constant(g, op, "bias")) * 256
-        times = 1 if op.kind == "conv" else g.values[op.inputs[0]].shape[0]
-        placed = aligned or bool(wide) or not self.in_words
-        follow = times == 1 or weight.shape[1] % self.columns == 0
+        rows, step = g.values[op.inputs[0]].shape
+        placed = aligned or bool(wide) or op.kind == "row_conv" or not self.in_words
+        follow = rows == 1 or op.kind == "conv" or step % 2 == 0 or not self.in_words
         fits = not wide or int(largest.max()) < 1 << 31
         return bool(shift.min() >= self.shifts[0] and shift.max() <= self.shifts[1] and fits and placed and follow)
 
@@ -97,6 +101,21 @@ class BlockKernel(Kernel):
         begin = self.sums(self._a_row(_constant(g, op, "bias") << _widening(g, op), blocks))
         ends = [values.astype(np.int32).view(np.uint32) for values in (begin, self._a_row(scale, blocks))]
         return np.concatenate([ends[0], weights.reshape(blocks, -1).view("<u4"), ends[1]], axis=1).ravel()
+
+    def channel_pairs(self, g: NetGraph, op: Op) -> NDArray[np.uint32]:
+        """A depthwise product: of each two channels' filters two biases, a word of two taps for each, and so on, two scales."""
+        weight, wide, channels = _constant(g, op, "weight"), _widening(g, op), g.values[op.inputs[0]].shape[1]
+        filters, taps = weight.shape[0] // channels, -(-weight.shape[1] // 2)
+        filled = np.zeros((len(weight), 2 * taps), "<i2")
+        filled[:, : weight.shape[1]] = weight
+        pairs = filled.reshape(channels // 2, 2, filters, taps, 2).transpose(0, 2, 3, 1, 4)
+        words = np.ascontiguousarray(pairs).view("<u4").reshape(channels // 2, filters, 2 * taps)
+        scale = self.scales(_constant(g, op, "multiplier"), _constant(g, op, "shift") + wide)
+        ends = [
+            values.astype(np.int32).view(np.uint32).reshape(channels // 2, 2, filters).transpose(0, 2, 1)
+            for values in (_constant(g, op, "bias") << wide, scale)
+        ]
+        return np.concatenate([ends[0], words, ends[1]], axis=2).ravel()
 
     def scales(self, multiplier: NDArray[np.int64], shift: NDArray[np.int64]) -> NDArray[np.int64]:
         """The word that holds each row's m and k."""

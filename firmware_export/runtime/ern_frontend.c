@@ -8,6 +8,11 @@
 
 #define MEL_ONE 4096u
 
+/* A kernel's front end is this file with functions of ERN_OWN in place of some here. */
+#ifdef ERN_OWN
+#include ERN_OWN
+#endif
+
 static void put_feature(const ern_frontend *f, void *out, uint32_t band, int16_t log_mel)
 {
     const int16_t value = ern_normalize(log_mel, f->offset[band], f->gain[band], f->shift, f->bits);
@@ -18,6 +23,7 @@ static void put_feature(const ern_frontend *f, void *out, uint32_t band, int16_t
     }
 }
 
+#ifndef ERN_OWN_LOADING
 /* n samples times window into every second place of work, fft/2 complex numbers (even, odd) in bit-reversed order; the next
  * sample's number goes in and out. */
 static uint32_t put_samples(const ern_frontend *f, int32_t *work, const int16_t *x, uint32_t n, uint32_t first, uint32_t *at)
@@ -56,7 +62,9 @@ static void keep_history(const ern_frontend *f, int16_t *history, const int16_t 
         history[i] = pcm[f->hop - past + i];
     }
 }
+#endif
 
+#ifndef ERN_OWN_SLOPES
 /* Power of bin k of the real signal whose even and odd samples were transformed together. */
 static uint64_t bin_power(const ern_frontend *f, const int32_t *z, uint32_t k)
 {
@@ -66,10 +74,38 @@ static uint64_t bin_power(const ern_frontend *f, const int32_t *z, uint32_t k)
     return ern_bin_power(x);
 }
 
+/* The slopes of the mel bands, one after another: the next bin, what it gives of 4096 parts to the upper band, and the sums. */
+typedef struct {
+    const int32_t *z;
+    const uint16_t *rise;
+    uint32_t bin;
+    uint64_t whole, upper;
+} slopes;
+
+static void first_slope(const ern_frontend *f, slopes *s, const int32_t *z)
+{
+    s->z = z;
+    s->rise = f->mel_rise;
+    s->bin = f->mel_start[0];
+    s->whole = 0;
+    s->upper = 0;
+}
+
+/* Adds the power of the bins before `end` to the whole, and what the upper band gets of it. */
+static void sum_slope(const ern_frontend *f, slopes *s, uint32_t end)
+{
+    for (; s->bin < end; s->bin++) {
+        const uint64_t power = bin_power(f, s->z, s->bin);
+        s->whole += power;
+        s->upper += power * *s->rise++;
+    }
+}
+#endif
+
 /* One band's feature, or with affine 0 its log2 energy in Q9, to its place in out. */
 static void put_band(const ern_frontend *f, void *out, uint32_t band, uint64_t energy, int affine)
 {
-    const int16_t value = ern_log2_q9(energy + ((uint64_t)1 << f->floor_log2));
+    const int16_t value = ern_log2_q9(energy);
     if (affine) {
         put_feature(f, out, band, value);
     } else {
@@ -81,27 +117,28 @@ static void put_band(const ern_frontend *f, void *out, uint32_t band, uint64_t e
  * rest to the lower one. */
 static void mel_bands(const ern_frontend *f, void *out, const int32_t *z, int affine)
 {
-    const uint16_t *rise = f->mel_rise;
+    const uint64_t least = (uint64_t)1 << f->floor_log2;
     uint64_t lower = 0;
-    uint32_t slope, k;
+    uint32_t slope;
+    slopes s;
+    first_slope(f, &s, z);
     for (slope = 0; slope <= f->bands; slope++) {
-        uint64_t whole = 0, upper = 0;
-        for (k = f->mel_start[slope]; k < f->mel_start[slope + 1u]; k++) {
-            const uint64_t power = bin_power(f, z, k);
-            whole += power;
-            upper += power * *rise++;
-        }
+        sum_slope(f, &s, f->mel_start[slope + 1u]);
         if (slope > 0u) {
-            put_band(f, out, slope - 1u, lower + whole * MEL_ONE - upper, affine);
+            put_band(f, out, slope - 1u, lower + s.whole * MEL_ONE - s.upper, affine);
         }
-        lower = upper;
+        lower = s.upper + least;
+        s.whole = 0;
+        s.upper = 0;
     }
 }
 
+#ifndef ERN_OWN_TRANSFORM
 static ERN_ALONE void fft(int32_t *z, const int16_t *cosine, uint32_t half)
 {
     ern_fft_forward(z, cosine, half);
 }
+#endif
 
 static void transform(const ern_frontend *f, int16_t *history, const int16_t *pcm, int32_t *work)
 {

@@ -17,20 +17,34 @@ static const uint16_t ern_log2_table[33] = {
     24736, 25604, 26455, 27292, 28114, 28922, 29717, 30498, 31267, 32024, 32768,
 };
 
-/* log2 in Q9 of a positive integer below 2^62. */
-static inline int16_t ern_log2_q9(uint64_t energy)
+/* The 32 bits from the highest one of a positive integer below 2^62 on, and that one's number. */
+static inline uint32_t ern_highest(uint64_t energy, uint32_t *exponent)
 {
-    uint32_t exponent = 62, step, index, fraction, value;
+#ifdef ERN_LEADING_ZEROS /* of a word that is not 0, where the core has an instruction for it */
+    const uint32_t upper = (uint32_t)(energy >> 32), lower = (uint32_t)energy;
+    const uint32_t zeros = ERN_LEADING_ZEROS(upper != 0u ? upper : lower);
+    *exponent = (upper != 0u ? 63u : 31u) - zeros;
+    return upper != 0u ? (upper << zeros) | (lower >> (32u - zeros)) : lower << zeros;
+#else
+    uint32_t step;
+    *exponent = 62;
     for (step = 32; step > 0u; step /= 2u) {
         if (energy >> (63u - step) == 0u) { /* the highest bit comes to 62 in six strides */
             energy <<= step;
-            exponent -= step;
+            *exponent -= step;
         }
     }
-    index = (uint32_t)(energy >> 57) & 31u;
-    fraction = (uint32_t)(energy >> 49) & 255u;
-    value = ern_log2_table[index]
-            + (((uint32_t)(ern_log2_table[index + 1u] - ern_log2_table[index]) * fraction) >> 8);
+    return (uint32_t)(energy >> 31);
+#endif
+}
+
+/* log2 in Q9 of a positive integer below 2^62. */
+static inline int16_t ern_log2_q9(uint64_t energy)
+{
+    uint32_t exponent;
+    const uint32_t bits = ern_highest(energy, &exponent), index = (bits >> 26) & 31u, fraction = (bits >> 18) & 255u;
+    const uint32_t slope = (uint32_t)(ern_log2_table[index + 1u] - ern_log2_table[index]);
+    const uint32_t value = ern_log2_table[index] + ((slope * fraction) >> 8);
     return (int16_t)((exponent << 9) + ((value + 32u) >> 6));
 }
 

@@ -114,6 +114,14 @@ void ern_copy(void *to, const void *from, uint32_t bytes)
 {
     unsigned char *t = (unsigned char *)to;
     const unsigned char *f = (const unsigned char *)from;
+#if defined(__GNUC__)
+    typedef uint32_t __attribute__((may_alias)) any_word;
+    if ((((uintptr_t)t | (uintptr_t)f) & 3u) == 0u) {
+        for (; bytes >= 4u; bytes -= 4u, t += 4, f += 4) {
+            *(any_word *)(void *)t = *(const any_word *)(const void *)f;
+        }
+    }
+#endif
     for (; bytes > 0u; bytes--) {
         *t++ = *f++;
     }

@@ -9,6 +9,12 @@
 #define GAIN_SHIFT 5                     /* bits the spectrum gives up so that the inverse transform cannot overflow */
 #define OUTPUT_SHIFT (15 - GAIN_SHIFT - 1)
 
+/* A kernel's signal path is this file with functions of ERN_OWN in place of some here. */
+#ifdef ERN_OWN
+#include ERN_OWN
+#endif
+
+#ifndef ERN_OWN_TRANSFORM
 static ERN_ALONE void fft_forward(int32_t *z, const int32_t *cosine, uint32_t half)
 {
     ern_fft_forward(z, cosine, half);
@@ -19,6 +25,22 @@ static ERN_ALONE void fft_inverse(int32_t *z, const int32_t *cosine, uint32_t ha
     ern_fft_inverse(z, cosine, half);
 }
 
+static void reverse_order(int32_t *z, uint32_t n)
+{
+    uint32_t i, j = 0;
+    for (i = 0; i < n; i++, j = ern_next_reversed(j, n)) {
+        if (j > i) {
+            const int32_t re = z[2u * i], im = z[2u * i + 1u];
+            z[2u * i] = z[2u * j];
+            z[2u * i + 1u] = z[2u * j + 1u];
+            z[2u * j] = re;
+            z[2u * j + 1u] = im;
+        }
+    }
+}
+#endif
+
+#ifndef ERN_OWN_LOADING
 /* History and new samples, tapered, into z as window / 2 complex numbers (even, odd), in bit-reversed order. */
 static void load_window(const ern_stft *f, int32_t *z, int16_t *history, const int16_t *pcm)
 {
@@ -36,15 +58,14 @@ static void load_window(const ern_stft *f, int32_t *z, int16_t *history, const i
     }
 }
 
-void ern_stft_analyze(const ern_stft *f, int32_t *spectrum, int16_t *history, const int16_t *pcm)
+#endif
+
+#ifndef ERN_OWN_BINS
+/* The packed transform's bins into the signal's, in place. */
+static void split_real(const ern_stft *f, int32_t *spectrum)
 {
     const uint32_t half = f->window / 2u;
-    int32_t *const top = spectrum + 2u * half;
     uint32_t k;
-    load_window(f, spectrum, history, pcm);
-    fft_forward(spectrum, f->cosine, half);
-    top[0] = ERN_PROVE32((ern_wide)(spectrum[0] >> 1) - (spectrum[1] >> 1));
-    top[1] = 0;
     for (k = 0; k <= half / 2u; k++) {
         int32_t *const low = spectrum + 2u * k, *const high = spectrum + 2u * ((half - k) & (half - 1u));
         const int32_t z[2] = { low[0], low[1] }, y[2] = { high[0], high[1] };
@@ -53,6 +74,33 @@ void ern_stft_analyze(const ern_stft *f, int32_t *spectrum, int16_t *history, co
             ern_split_bin(high, y, z, f->cosine[half - k], f->cosine[half - k + half / 2u]);
         }
     }
+}
+
+/* Bins into the packed transform's, in place. */
+static void join_real(const ern_stft *f, int32_t *spectrum)
+{
+    const uint32_t half = f->window / 2u;
+    uint32_t k;
+    for (k = 0; k <= half / 2u; k++) {
+        int32_t *const low = spectrum + 2u * k, *const high = spectrum + 2u * (half - k);
+        const int32_t a[2] = { low[0], low[1] }, b[2] = { high[0], high[1] };
+        ern_join_bin(low, a, b, f->cosine[k], f->cosine[k + half / 2u]);
+        if (k > 0u && k < half / 2u) {
+            ern_join_bin(high, b, a, f->cosine[half - k], f->cosine[half - k + half / 2u]);
+        }
+    }
+}
+#endif
+
+void ern_stft_analyze(const ern_stft *f, int32_t *spectrum, int16_t *history, const int16_t *pcm)
+{
+    const uint32_t half = f->window / 2u;
+    int32_t *const top = spectrum + 2u * half;
+    load_window(f, spectrum, history, pcm);
+    fft_forward(spectrum, f->cosine, half);
+    top[0] = ERN_PROVE32((ern_wide)(spectrum[0] >> 1) - (spectrum[1] >> 1));
+    top[1] = 0;
+    split_real(f, spectrum);
 }
 
 void ern_stft_log_bands(const ern_stft *f, int16_t *out, const int32_t *spectrum)
@@ -94,35 +142,6 @@ static void apply_gains(const ern_stft *f, int32_t *spectrum, const int16_t *gai
         const uint32_t bins = (band < f->single ? 1u : f->wide) + (band + 1u == f->bands ? 1u : 0u);
         scale_bins(spectrum, bins, gain);
         spectrum += 2u * bins;
-    }
-}
-
-/* Bins into the packed transform's, in place. */
-static void join_real(const ern_stft *f, int32_t *spectrum)
-{
-    const uint32_t half = f->window / 2u;
-    uint32_t k;
-    for (k = 0; k <= half / 2u; k++) {
-        int32_t *const low = spectrum + 2u * k, *const high = spectrum + 2u * (half - k);
-        const int32_t a[2] = { low[0], low[1] }, b[2] = { high[0], high[1] };
-        ern_join_bin(low, a, b, f->cosine[k], f->cosine[k + half / 2u]);
-        if (k > 0u && k < half / 2u) {
-            ern_join_bin(high, b, a, f->cosine[half - k], f->cosine[half - k + half / 2u]);
-        }
-    }
-}
-
-static void reverse_order(int32_t *z, uint32_t n)
-{
-    uint32_t i, j = 0;
-    for (i = 0; i < n; i++, j = ern_next_reversed(j, n)) {
-        if (j > i) {
-            const int32_t re = z[2u * i], im = z[2u * i + 1u];
-            z[2u * i] = z[2u * j];
-            z[2u * i + 1u] = z[2u * j + 1u];
-            z[2u * j] = re;
-            z[2u * j + 1u] = im;
-        }
     }
 }
 

@@ -17,16 +17,23 @@ typedef struct {
     const uint32_t *stream;
     uint16_t rows, groups;     /* groups of four columns */
     uint16_t relu, columns;
+    uint16_t step;             /* entries of x from one row of it to the next */
 } ern_fast_linear;
 
-/* y[n][rows] from x[n][columns]; up to three entries after x are read, and do not count. */
+/* y[n][rows] from n rows of x; up to three entries after x are read, and do not count. */
 void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n);
+
+/* y[rows] from x[taps][step], `each` filters a channel; of the kernels that take depthwise products. */
+void ern_fast_depthwise(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t taps, uint32_t each);
 
 /* y[i] = 256 x[i]; x and y at words, n may be filled up to a multiple of four. */
 void ern_fast_widen(int16_t *y, const int8_t *x, uint32_t n);
 
 /* y[i] = max(y[i], 0) */
 void ern_fast_floor(int16_t *y, uint32_t n);
+
+/* y[i] = 0 */
+void ern_fast_zero(int16_t *y, uint32_t n);
 
 /* base | slope << 16 of each step of the sigmoid table */
 extern const uint32_t ern_fast_curve[256];

@@ -1,0 +1,5 @@
+/* The front end of cores with the DSP extension: ern_frontend.c with the functions of ern_dsp_frontend.h in place of its own.
+ * Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0 */
+#define ERN_LEADING_ZEROS(x) ((uint32_t)__builtin_clz(x))
+#define ERN_OWN "ern_dsp_frontend.h"
+#include "ern_frontend.c"
