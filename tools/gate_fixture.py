@@ -1,8 +1,8 @@
 """The exact gate of this project's own CI: a committed checkpoint, quantized, exported, emulated, counted, compared.
 
     python tools/gate_fixture.py            check against tests/fixtures/gate/baseline.json; exit 0, 1 or 2 as `edgernn check`
-    python tools/gate_fixture.py --baseline write the baseline of the committed checkpoint, when sizes changed on purpose
-    python tools/gate_fixture.py --update   train the checkpoint anew and write the baseline
+    python tools/gate_fixture.py --baseline WHY   write the baseline of the committed checkpoint, when sizes changed on purpose
+    python tools/gate_fixture.py --update WHY     train the checkpoint anew and write the baseline
 
 The corpus is whistled: three words are melodies of an integer oscillator in integer noise, so that every machine makes
 the same samples and the dataset's id (part of the baseline) names them. It is not speech and proves no accuracy; it proves
@@ -116,7 +116,8 @@ def main() -> int:
     shutil.copy(FIXTURE / "model.safetensors", folder / "model.safetensors")
     measure(folder)
     if {"--update", "--baseline"} & set(sys.argv):
-        print(f"wrote {gate.write_baseline(folder, FIXTURE / 'baseline.json')}")
+        why = " ".join(x for x in sys.argv[1:] if not x.startswith("--"))
+        print(f"wrote {gate.write_baseline(folder, FIXTURE / 'baseline.json', why)}")
         return 0
     try:
         rows = gate.check(folder, FIXTURE / "baseline.json")["rows"]
