@@ -345,7 +345,7 @@ def _loop(g: NetGraph, step: Step, at: _Places) -> list[str]:
             wide = " * 256" if op.output in at.wide else ""
             body.append(f"to_{c_name(op.output)}[i] = ({at.ctype(op.output)})({c_name(op.output)}{wide});")
     strides = {name: stride for (_, stride), name in pointers.items()} | {f"to_{c_name(v)}": columns for v in step.kept}
-    flat = set(strides.values()) == {columns}
+    flat = rows == 1 or set(strides.values()) == {columns}
     declared = [f"const {g.values[root].dtype}_t *{name} = {at[root]};" for (root, _), name in pointers.items()]
     declared += [f"{at.ctype(v)} *to_{c_name(v)} = {at[v]};" for v in step.kept]
     loop = [f"for (i = 0; i < {rows * columns if flat else columns}u; i++) {{", *_indented(body), "}"]

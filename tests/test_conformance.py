@@ -19,6 +19,7 @@ from edgernn.core import definition, qmath
 from edgernn.core.primitives import PRIMITIVES, SCHEMES
 from edgernn.runtimes import Trace, make_runtime
 from edgernn.tasks.spot.graph import SpotGraph
+from firmware_export.kernels import Kernel
 from firmware_export.plan import EMIT
 
 STEPS = 10_000
@@ -201,8 +202,8 @@ def test_battery_catches_a_fault_in_the_runtime(fault: str, tmp_path: Path, monk
     name, old, new = C_FAULTS[fault]
     real = c.export_c
 
-    def faulty(g: SpotGraph, folder: Path, prefix: str = "kws") -> list[Path]:
-        written = real(g, folder, prefix)
+    def faulty(g: SpotGraph, folder: Path, prefix: str, kernel: Kernel | None) -> list[Path]:
+        written = real(g, folder, prefix, kernel)
         text = (folder / name).read_text()
         assert old in text, f"{name} no longer contains {old!r}: mend this test"
         (folder / name).write_text(text.replace(old, new))

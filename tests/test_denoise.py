@@ -109,7 +109,7 @@ def test_nothing_overflows_on_hostile_sound(scheme: str, signal: str) -> None:
 
     g = quantized_denoiser(random_denoiser(), scheme)
     x = np.asarray(HOSTILE[signal](16000 * 2)).astype(np.int16)
-    checked = CRuntime(g, ("-O1", "-DERN_CHECKED", "-fsanitize=undefined", "-fno-sanitize-recover=all"), "plain")
+    checked = CRuntime(g, ("-O1", "-DERN_CHECKED", "-fsanitize=undefined", "-fno-sanitize-recover=all"))
     found = denoiser(checked)(x)
     assert np.array_equal(found, denoiser(make_runtime("numpy", g))(x))
     if signal == "silence":

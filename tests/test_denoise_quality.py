@@ -130,5 +130,5 @@ def test_nothing_overflows_in_a_trained_net(signal: str, trained: Trained) -> No
         "clipped speech": np.clip(trained.mixtures[0].pair.noisy[:n].astype(int) * 50, -32768, 32767),
     }
     x = sounds[signal].astype(np.int16)
-    checked = CRuntime(graph, ("-O1", "-DERN_CHECKED", "-fsanitize=undefined", "-fno-sanitize-recover=all"), "plain")
+    checked = CRuntime(graph, ("-O1", "-DERN_CHECKED", "-fsanitize=undefined", "-fno-sanitize-recover=all"))
     assert np.array_equal(checked.process(x), make_runtime("c", graph).process(x))

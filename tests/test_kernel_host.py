@@ -34,16 +34,20 @@ def need_kernel() -> str:
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_hosts_kernel_has_the_bits_of_the_definition(kind: str, scheme: str) -> None:
-    need_kernel()
-    g = graphs(scheme)[kind]
-    fast, pcm = CRuntime(g), sound(150 * g.step_samples)
+    name, g = need_kernel(), graphs(scheme)[kind]
+    fast, pcm = CRuntime(g, kernel=name), sound(150 * g.step_samples)
     assert fast.self_test() == 0
     assert sum(make_runtime("numpy", g).run(pcm).differing(fast.run(pcm)).values()) == 0
 
 
-def test_the_kernel_is_chosen_and_can_be_left_out() -> None:
-    g = graphs("int8")["gru"]
-    assert CRuntime(g, kernel="plain").self_test() == 0
+def test_the_kernel_is_chosen_and_can_be_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    g, name = graphs("int8")["gru"], need_kernel()
+    monkeypatch.setenv("EDGERNN_CACHE", str(tmp_path))
+    for wanted, found in (("plain", "plain"), ("", name)):
+        monkeypatch.setenv("EDGERNN_KERNEL", wanted)
+        assert CRuntime(g).self_test() == 0
+        assert [p.name for p in tmp_path.glob(f"graph-{g.id[:24]}-{found}")]
+    assert len(list(tmp_path.glob("graph-*"))) == 2
     with pytest.raises(EdgernnError, match="kernel dsp is for cortex-m4"):
         CRuntime(g, kernel="dsp")
 

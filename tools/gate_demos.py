@@ -19,7 +19,8 @@ FIXTURES = Path(__file__).resolve().parent.parent / "tests" / "fixtures" / "gate
 #: of what every training anew moves
 _COMMON = {
     "tensor_snr_db": 8.0, "logit_snr_db": 8.0, "stream_snr_db": 8.0, "stream_worst_minute_snr_db": 8.0,
-    "stream_state_snr_db": 8.0, "stream_saturated": 0.02, "flash_bytes": 0.05, "graph_bytes": 0.05, "instructions_per_step": 0.05,
+    "stream_state_snr_db": 8.0, "stream_saturated": 0.02, "flash_bytes": 0.05, "graph_bytes": 0.05,
+    "instructions_per_step": 0.05,
 }  # fmt: skip
 TOLERANCES: dict[str, dict[str, float]] = {
     "demo": {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 from typing import Any
 
 import numpy as np
@@ -54,14 +55,15 @@ class Stepper:
 class CRuntime(Runtime[NetGraph]):
     """The header of the graph's task and the runtime as a shared library; one stream an object.
 
-    kernel: a name, "plain", or "auto": the one for this host's processor, where there is one.
+    kernel: a name, "plain", or "auto", the one for this processor where there is one; without it $EDGERNN_KERNEL, or auto.
     """
 
     name = "c"
 
-    def __init__(self, graph: NetGraph, flags: tuple[str, ...] = ("-O3",), kernel: str = "auto") -> None:
+    def __init__(self, graph: NetGraph, flags: tuple[str, ...] = ("-O3",), kernel: str = "") -> None:
         super().__init__(graph)
-        self._library = _compile(graph, flags, find_kernel(kernel, host_core()))
+        wanted = kernel or os.environ.get("EDGERNN_KERNEL") or "auto"
+        self._library = _compile(graph, flags, find_kernel(wanted, host_core()))
         size = self._library.sim_bytes()
         # memory aligned for whatever the state of a task holds
         self._memory = np.zeros(-(-size // 8), np.int64).view(np.uint8)
