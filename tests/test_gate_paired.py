@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from test_gate import GRAPH, write
 
 from edgernn import gate
 from edgernn.errors import EdgernnError
-from edgernn.gate import paired
+from edgernn.gate import judging, paired
 from edgernn.gate.paired import OtherItemsError, compare, mcnemar
 from edgernn.outcomes import Events, Heights, Marks, Outcome, Values, outcome_dict, read_outcome, unique
+from edgernn.tasks.base import Figure
 
 # Accuracy on 1,046 clips ---------------------------------------------------------------------------
 
@@ -71,6 +73,10 @@ def test_a_loss_counts_when_it_is_larger_than_the_tolerance_and_than_chance(
 def test_with_level_1_the_tolerance_alone_decides(tmp_path: Path) -> None:
     assert verdict(tmp_path, 30, 24, level=1)["verdict"] == "worse"
     assert verdict(tmp_path, 28, 24, level=1)["verdict"] == "ok", "0.4 points"
+    certain = paired.Pair(0.9, 0.8, 1.0, "one of many classes, whose chance was raised to 1")
+    rule = judging._Rule(Figure(+1, 0.05), 0.05, 0.05, 1.0)
+    assert rule.verdict(0.9, 0.8, certain) == "worse"
+    assert replace(rule, level=0.99).verdict(0.9, 0.8, certain) == "unclear"
 
 
 def test_a_stricter_level_needs_more(tmp_path: Path) -> None:
@@ -214,6 +220,7 @@ def test_events_meet_one_partner_each() -> None:
         {"stop at 20 s": "new", "stop at 21.5 s": "new"}, ["stop at 1.5 s", "stop at 9 s"]
     )  # fmt: skip
     assert (pair["stop"].before, pair["stop"].now, pair["go"].now) == (1.5, 1.5, 0.0)
+    assert not compare(events(1.0, 5.0), events(0.2, 5.9), -1)["stop"].lost, "a little earlier or later is the same event"
     with pytest.raises(OtherItemsError, match="2 hours in the one, 3 in the other"):
         compare(events(1.0), events(1.0, hours=3.0), -1)
 

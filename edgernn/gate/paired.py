@@ -17,6 +17,7 @@ from edgernn.outcomes import Events, Heights, Marks, Outcome, Values
 
 RESAMPLES = 9999
 SAME_S = 1.0  #: two events of one group are the same one when they lie so near, in seconds
+SAME_WEIGHT = 0.05  #: of its value; sound that is made anew may differ in where it is told to begin
 NUMBERS_SHOWN = 1e-3  #: a number counts as changed from here on, in its own unit
 
 
@@ -138,7 +139,7 @@ def _values(before: Values, now: Values, better: int) -> dict[str, Pair]:
         raise OtherItemsError(f"{len(before.items)} items in the one, {len(names)} in the other, or others")
     old, new = (np.array([outcome.items[name][0] for name in names], float) for outcome in (before, now))
     weights = np.array([now.items[name][1] for name in names], float)
-    if not np.array_equal(weights, [before.items[name][1] for name in names]):
+    if not np.allclose(weights, [before.items[name][1] for name in names], rtol=SAME_WEIGHT):
         raise OtherItemsError("items of other weights")
     gain = better * (new - old)
     worse = np.argsort(gain)
