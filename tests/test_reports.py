@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+import sys
 import time
 import wave
 from collections.abc import Callable
@@ -504,6 +505,12 @@ def test_own_faults_of_a_section_are_not_swallowed() -> None:
     assert isinstance(caught.value.__cause__, KeyError)
     with pytest.raises(ZeroDivisionError), readable(facts):
         1 / 0  # noqa: B018
+
+
+def test_without_matplotlib_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(EdgernnError, match=r"edgernn\[report\]"):
+        charts.plots()
 
 
 def test_markdown_goes_to_its_own_file(spotter: Path) -> None:
