@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+import sys
 import time
 import wave
 from collections.abc import Callable
@@ -320,6 +321,22 @@ def test_the_worst_mistakes_are_the_ones_that_are_most_wrong(
     assert np.array_equal(sound.pcm[: row.length], dataset.pcm(row)[: len(sound.pcm)])
 
 
+def test_mistakes_of_a_net_trained_on_streams_are_weighed_by_its_thresholds(
+    made: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the rule that heard them: every mistake has a margin above 0, also where a word was missed altogether."""
+    run = read_facts(made("spot"), None, "x")
+    net: Any = run.checkpoint()
+    graph: Any = run.graph
+    graph = replace(graph, decision=replace(graph.decision, smoothing=3, thresholds=(9000, 32700, 20000)))
+    recipe = replace(net.recipe, train=replace(net.recipe.train, kind="streams"))
+    monkeypatch.setattr(Facts, "checkpoint", lambda self: replace(net, recipe=recipe))
+    (table,) = (p for p in spot_pages.mistakes(replace(run, graph=graph)).parts if isinstance(p, Table))
+    margins = [float(row[3]) for row in table.rows]
+    assert margins == sorted(margins, reverse=True) and margins[-1] >= 0 and margins[0] > 0
+    assert graph.labels[1] in {row[0] for row in table.rows}, "with such a threshold it is missed"
+
+
 def test_curves_carry_the_chosen_threshold() -> None:
     figures = {"curve": [0.5, 0.25], "misses": 0.3, "misses_at_target": 0.4, "per_hour": 0.0}
     other = {**figures, "misses": 0.1, "per_hour": 8.0}
@@ -488,6 +505,12 @@ def test_own_faults_of_a_section_are_not_swallowed() -> None:
     assert isinstance(caught.value.__cause__, KeyError)
     with pytest.raises(ZeroDivisionError), readable(facts):
         1 / 0  # noqa: B018
+
+
+def test_without_matplotlib_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(EdgernnError, match=r"edgernn\[report\]"):
+        charts.plots()
 
 
 def test_markdown_goes_to_its_own_file(spotter: Path) -> None:

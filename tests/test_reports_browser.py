@@ -170,6 +170,9 @@ def test_a_dropped_file_gives_the_simulators_bits(
     run, path = pages(task)
     g = load_graph(next(run.glob("graph-*.ern")))
     pcm = sound_of(run, 12.345)
+    if task == "vad":  # speech that lasts when the sound ends, ends there
+        active = np.flatnonzero(make_runtime("numpy", g).process(pcm)[:, 0])
+        pcm = pcm[: (int(active[-1]) + 1) * g.step_samples + 7]
     write_wav(tmp_path / "sound.wav", pcm)
     with Opened(chromium, path) as opened:
         opened.ready()

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgernn.core.qmath import PREACT_SCALE
+from edgernn.core.qmath import PREACT_SCALE, sigmoid
 from edgernn.data.corpus import Dataset, Row
 from edgernn.reports import charts
 from edgernn.reports.charts import Axis, Line
@@ -18,6 +19,8 @@ from edgernn.runtimes import fast_runtime, make_runtime
 from edgernn.show import Table
 from edgernn.signal.audio import SAMPLE_RATE
 from edgernn.tasks.spot.clips import clip_pcm, fitted, label_indices
+from edgernn.tasks.spot.det import smoothed
+from edgernn.tasks.spot.graph import SpotGraph
 from edgernn.tasks.spot.judge import clip_score, integer_clip_logits, judged_clips
 from edgernn.tasks.spot.recipe import SpotNet
 from edgernn.tasks.spot.show import simulated
@@ -110,12 +113,12 @@ def _sound(dataset: Dataset, row: Row) -> Sound:
 
 
 def _worst(run: Facts, net: SpotNet, dataset: Dataset, rows: list[Row]) -> list[tuple[Row, dict[str, Any]]]:
-    """Wrong clips, the surest first: margin is that of what was heard over what was said, in mean logits."""
+    """Wrong clips, the surest first: margin is that of what was heard over what was said, see `_scores`."""
     g: Any = run.graph
     pcm = judged_clips(net, clip_pcm(dataset, rows, g.sample_rate))
     logits, truth = integer_clip_logits(make_runtime(fast_runtime(), g), pcm), label_indices(dataset, rows)
     heard = clip_score(net, g, logits, truth).predicted
-    scores = logits[:, -g.decision.clip_steps :].astype(np.float64).mean(1) * PREACT_SCALE
+    scores = _scores(net, g, logits)
     wrong = np.flatnonzero(heard != truth)
     margins = scores[wrong, heard[wrong]] - scores[wrong, truth[wrong]]
     count = min(SHOWN, int(run.sound_seconds * SAMPLE_RATE / dataset.clip_samples))
@@ -123,3 +126,17 @@ def _worst(run: Facts, net: SpotNet, dataset: Dataset, rows: list[Row]) -> list[
         (rows[i], {"said": g.labels[truth[i]], "heard": g.labels[heard[i]], "margin": float(m)})
         for i, m in sorted(zip(wrong.tolist(), margins.tolist(), strict=True), key=lambda x: -x[1])[:count]
     ]
+
+
+def _scores(net: SpotNet, g: SpotGraph, logits: NDArray[np.int16]) -> NDArray[np.float64]:
+    """What each clip was judged by, [N, labels] of int16 logits [N, steps, labels]: the mean logits of its last steps.
+
+    Of a net trained on streams: how far a keyword's mean posterior rose over its threshold; 0 for what is no keyword.
+    """
+    if net.recipe.train.kind != "streams":
+        return np.asarray(logits[:, -g.decision.clip_steps :].astype(np.float64).mean(1) * PREACT_SCALE)
+    posteriors, d = sigmoid(logits.astype(np.int64)).astype(np.int16), g.decision
+    sums = np.stack([smoothed(p[:, : len(d.thresholds)], d.smoothing).max(0) for p in posteriors])
+    out = np.zeros((len(logits), len(g.labels)))
+    out[:, : len(d.thresholds)] = (sums / d.smoothing - np.array(d.thresholds)) / 32768
+    return out

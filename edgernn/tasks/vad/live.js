@@ -15,8 +15,8 @@
       }
       total += posterior;
     },
-    end({ posteriors }) {
-      if (begin >= 0) over(posteriors.length);
+    end({ steps }) {
+      if (begin >= 0) over(steps);
     },
   };
 }
