@@ -6,8 +6,9 @@ import functools
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from edgernn import cli, pipeline
 from edgernn.core import qmath
 from edgernn.core.graph import NetGraph
 from edgernn.core.primitives import SCHEMES
+from edgernn.core.structure import Op, Value
 from edgernn.errors import EdgernnError
 from edgernn.firmware import build_firmware, emulated_trace
 from edgernn.runtimes import make_runtime
@@ -51,7 +53,7 @@ HOSTS = {"avx2"}  #: kernels of hosts: tests/test_kernel_host.py
 
 
 def test_every_kernel_is_found_and_can_be_run() -> None:
-    assert {"dsp", "rv32"} <= set(kernels()) and len(PAIRS) >= 3
+    assert {"dsp", "m0", "m3", "rv32"} <= set(kernels()) and len(PAIRS) >= 7
     for name, kernel in kernels().items():
         assert kernel.name == name and kernel.folder.is_dir() and bool(boards_of(kernel)) != (name in HOSTS)
         assert {kernel.header, *kernel.sources} <= {p.name for p in kernel.folder.iterdir()}
@@ -61,7 +63,7 @@ def test_every_kernel_is_found_and_can_be_run() -> None:
 def test_kernels_are_chosen_by_core_and_refused_elsewhere() -> None:
     assert find_kernel("plain", "cortex-m4") is None and find_kernel("auto", "an-unknown-core") is None
     assert find_kernel("auto", "cortex-m4") is find_kernel("dsp", "cortex-m4") is find_kernel("dsp")
-    with pytest.raises(EdgernnError, match=r"unknown kernel 'neon9'; known: auto, plain, avx2, dsp, m0, rv32"):
+    with pytest.raises(EdgernnError, match=r"unknown kernel 'neon9'; known: auto, plain, avx2, dsp, m0, m3, rv32"):
         find_kernel("neon9")
     with pytest.raises(EdgernnError, match=r"kernel dsp is for cortex-m4, .*not for cortex-m0; take auto or plain"):
         find_kernel("dsp", "cortex-m0")
@@ -202,6 +204,135 @@ def _pairs() -> Any:
     return out
 
 
+PRODUCTS = r"""
+#include "board.h"
+#include "KERNEL.h"
+
+CONSTANTS
+
+static int32_t memory[900];
+
+int main(void)
+{
+    const int fd = board_open("out", 1);
+    uint32_t i, k;
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const ern_fast_linear *l = &cases[i].l;
+        const uint32_t entries = cases[i].n * l->columns;
+        int16_t *const x = (int16_t *)memory + cases[i].odd, *const y = x + (entries + 1u) / 2u * 2u;
+        for (k = 0; k < 2u * sizeof memory / sizeof *memory; k++) {
+            ((int16_t *)memory)[k] = 32767;
+        }
+        for (k = 0; k < entries; k++) {
+            x[k] = cases[i].x[k];
+        }
+        ern_fast_matvec(y, l, x, cases[i].n);
+        (void)board_write(fd, y, 2u * l->rows * cases[i].n);
+    }
+    return 0;
+}
+"""
+
+
+@dataclass(frozen=True)
+class Product:
+    """One matrix product: constants as a graph has them, operands int16 [n, columns] as the kernel gets them."""
+
+    constants: dict[str, Any]
+    x: Any
+    dtype: str
+    relu: bool
+
+    @property
+    def graph(self) -> tuple[Any, Op]:
+        """As much of a graph as a kernel looks at, and the operation."""
+        values = {"x": Value((len(self.x), self.x.shape[1]), self.dtype, 0)}
+        named = {f"y.{key}": array for key, array in self.constants.items()}
+        return SimpleNamespace(values=values, constants=named), Op("matvec", "y", ("x",), {"relu": int(self.relu)})
+
+    def wanted(self) -> Any:
+        """By the definition, int64 [n, rows]."""
+        c, narrow = self.constants, 8 if self.dtype == "int8" else 0
+        acc = (self.x.astype(np.int64) >> narrow) @ c["weight"].T.astype(np.int64) + c["bias"]
+        y = qmath.requantize(acc, c["multiplier"].astype(np.int64), c["shift"].astype(np.int64))
+        return np.maximum(y, 0) if self.relu else y
+
+
+def product(rng: np.random.Generator, kernel: Kernel, size: tuple[int, int, int], kind: str, dtype: str) -> Product:
+    """Rows with every shift the kernel takes in turn; kind: "random", "extreme" operands, or "ties" of the rounding."""
+    n, columns, rows = size
+    wide, (least, most) = (8 if dtype == "int8" else 0), kernel.shifts  # type: ignore[attr-defined]
+    shift = np.arange(rows) % (most - max(least, 8 + wide) + 1) + max(least, 8 + wide) - wide
+    m = rng.integers(16384, 32768, rows)
+    weight, x = rng.integers(-127, 128, (rows, columns)), rng.integers(-32768, 32768, (n, columns))
+    if kind == "extreme":
+        weight, x = rng.choice([-127, 127], (rows, columns)), np.where(rng.random((n, columns)) < 0.9, -32768, 32767)
+        weight[0] = 127
+    room = 2**31 - 1 - np.abs(weight).sum(1) * 32768
+    bias = np.trunc(np.minimum(2 ** rng.uniform(0, 31, rows), room)).astype(np.int64) * rng.choice([-1, 1], rows)
+    if kind == "ties":
+        weight, m = np.zeros_like(weight), np.full(rows, 16384)
+        bias = rng.choice([-3, -1, 1, 3], rows) * (1 << np.clip(shift + wide - 15, 0, 29)) + rng.integers(-1, 2, rows)
+    constants = {"weight": weight, "bias": bias >> wide, "multiplier": m, "shift": shift}
+    return Product(constants, (x >> wide << wide).astype(np.int16), dtype, kind == "random" and rows % 2 == 1)
+
+
+SIZES = ((1, 1, 1), (1, 3, 2), (2, 4, 3), (1, 5, 7), (3, 8, 8), (1, 9, 9), (1, 13, 17), (2, 64, 5), (1, 131, 12), (1, 512, 11))
+
+
+@pytest.mark.parametrize(("name", "board"), PAIRS)
+def test_products_are_exact_whatever_their_size_scale_and_operands(name: str, board: str, tmp_path: Path) -> None:
+    """Sizes of 1, odd, prime and 512; every shift in range; what lies behind x does not count, be it y; x at any half word."""
+    need(board, "gcc", "qemu")
+    kernel, rng, b = kernels()[name], np.random.default_rng(5), load_board(board)
+    asked = [(s, k) for s in SIZES for k in ("random", "extreme")] + [((1, 4, 41), "ties")]
+    cases = [product(rng, kernel, *x, dtype) for x in asked for dtype in ("int16", "int8")]
+    assert all(kernel.takes(*case.graph, True) for case in cases)
+    (tmp_path / "t.c").write_text(
+        PRODUCTS.replace("KERNEL.h", kernel.header).replace("CONSTANTS", products_in_c(kernel, cases))
+    )
+    for file, data in kernel.files().items():
+        (tmp_path / file).write_bytes(data)
+    sources = [tmp_path / "t.c", *(tmp_path / x for x in kernel.compiled)]
+    firmware = build(sources, b, tmp_path / "x.elf", include_dirs=[tmp_path], toolchain=find_toolchain(b, "gcc"))
+    assert run(firmware, b, args=("x",), workdir=tmp_path, emulator="qemu", timeout_s=120).exit_code == 0
+    found, begin = np.fromfile(tmp_path / "out", "<i2"), 0
+    for case in cases:
+        wanted = case.wanted()
+        own = found[begin : begin + wanted.size].reshape(wanted.shape)
+        assert np.array_equal(own, wanted), (case.x.shape, case.dtype, np.argwhere(own != wanted)[:4])
+        begin += wanted.size
+    assert begin == len(found)
+
+
+def products_in_c(kernel: Kernel, cases: list[Product]) -> str:
+    """Streams and operands of the cases, and a table of them."""
+    text, rows = [], []
+    for i, case in enumerate(cases):
+        (n, columns), odd = case.x.shape, 0 if kernel.in_words else i % 2  # type: ignore[attr-defined]
+        sizes = f"{len(case.constants['bias'])}, {(columns + 3) // 4}, {int(case.relu)}, {columns}, {columns}"
+        text += [c_array("uint32_t", f"s{i}", kernel.packed(*case.graph)), c_array("int16_t", f"x{i}", case.x)]
+        rows.append(f"    {{{{s{i}, {sizes}}}, x{i}, {n}, {odd}}},")
+    head = "static const struct { ern_fast_linear l; const int16_t *x; uint16_t n, odd; } cases[] = {"
+    return "\n".join([*text, head, *rows, "};"])
+
+
+def c_array(ctype: str, name: str, values: Any) -> str:
+    return f"static const {ctype} {name}[] = {{{', '.join(str(int(v)) for v in np.ravel(values))}}};"
+
+
+@pytest.mark.parametrize("name", kernels())
+def test_every_other_shift_is_left_to_the_plain_functions(name: str) -> None:
+    kernel, rng = kernels()[name], np.random.default_rng(6)
+    least, most = kernel.shifts  # type: ignore[attr-defined]
+    for dtype, wide in (("int16", 0), ("int8", 8)):
+        case = product(rng, kernel, (1, 4, 3), "ties", dtype)
+        for shift in range(8, 47):
+            case.constants["shift"][1] = shift
+            case.constants["bias"][:] = 0
+            assert kernel.takes(*case.graph, True) == (least <= shift + wide <= most), shift
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_scales_out_of_range_stay_with_the_plain_functions(scheme: str, tmp_path: Path) -> None:
     """Weights so small that a row's shift leaves the kernel's range: that product is plain, and the bits are equal."""
@@ -271,6 +402,8 @@ def test_loops_are_of_one_length_and_leave_a_state_that_is_still_read() -> None:
 #: instructions a multiply-accumulate, whole step, that the project promises
 PROMISED = {
     ("dsp", "gru", "int8x16"): 1.75, ("dsp", "gru", "int8"): 1.80,
+    ("m0", "gru", "int8x16"): 4.44, ("m0", "gru", "int8"): 4.55,
+    ("m3", "gru", "int8x16"): 2.70, ("m3", "gru", "int8"): 2.77,
     ("rv32", "gru", "int8x16"): 4.1, ("rv32", "gru", "int8"): 4.1,
 }  # fmt: skip
 

@@ -1,14 +1,8 @@
-/* Entries of fused loops, made of what a kernel's header has defined before it includes this:
- *
- *   ern_fast_sat16(x)   x in int16's range
- *   ern_fast_relu(x)    x in 0 .. 32767
- *   ern_fast_sat8(x)    x >> 7 in int8's range
- *   ern_fast_abs(x)     |x|
- *
- * and, if it likes,
+/* Entries of fused loops. A kernel's header may define before it includes this
  *
  *   ern_fast_halves_up(x, shift)                  x >> shift, rounded
  *   ern_fast_sigmoid(x) and ern_fast_tanh(x)      and the macro ERN_FAST_OWN_CURVES
+ *   ern_fast_sat16, _relu, _sat8 and _abs         and the macro ERN_FAST_OWN_RANGES
  *
  * Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0
  */
@@ -16,6 +10,61 @@
 #define ERN_FAST_ENTRY_H
 
 #include "ern_fast.h"
+
+#if defined(ERN_FAST_OWN_RANGES)
+#elif defined(__ARM_FEATURE_SAT)
+/* x in int16's range */
+static inline int32_t ern_fast_sat16(int32_t x)
+{
+    int32_t y;
+    __asm__("ssat %0, #16, %1" : "=r"(y) : "r"(x));
+    return y;
+}
+
+/* x in 0 .. 32767 */
+static inline int32_t ern_fast_relu(int32_t x)
+{
+    int32_t y;
+    __asm__("usat %0, #15, %1" : "=r"(y) : "r"(x));
+    return y;
+}
+
+/* x >> 7 in int8's range */
+static inline int32_t ern_fast_sat8(int32_t x)
+{
+    int32_t y;
+    __asm__("ssat %0, #8, %1, asr #7" : "=r"(y) : "r"(x));
+    return y;
+}
+#else
+static inline int32_t ern_fast_sat16(int32_t x)
+{
+    if ((int32_t)(int16_t)x != x) {
+        x = (x >> 31) ^ 32767;
+    }
+    return x;
+}
+
+static inline int32_t ern_fast_relu(int32_t x)
+{
+    x = ern_fast_sat16(x);
+    return x & ~(x >> 31);
+}
+
+/* Of what narrowing adds up to: only the largest entry of int16 lies beyond. */
+static inline int32_t ern_fast_sat8(int32_t x)
+{
+    x >>= 7;
+    return x == 128 ? 127 : x;
+}
+#endif
+
+#ifndef ERN_FAST_OWN_RANGES
+static inline uint32_t ern_fast_abs(int32_t x)
+{
+    return (uint32_t)((x ^ (x >> 31)) - (x >> 31));
+}
+#endif
 
 static inline int32_t ern_fast_add(int32_t a, int32_t b)
 {

@@ -32,6 +32,7 @@ static inline uint32_t ern_fast_abs(int32_t x)
     return (uint32_t)(x < 0 ? -x : x);
 }
 
+#define ERN_FAST_OWN_RANGES
 #include "ern_fast_entry.h"
 
 #endif

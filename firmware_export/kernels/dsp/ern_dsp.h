@@ -20,32 +20,6 @@ void ern_dsp_rows(int16_t *y, const uint32_t *stream, const int16_t *x, const ui
 }
 #endif
 
-static inline int32_t ern_fast_sat16(int32_t x)
-{
-    int32_t y;
-    __asm__("ssat %0, #16, %1" : "=r"(y) : "r"(x));
-    return y;
-}
-
-static inline int32_t ern_fast_relu(int32_t x)
-{
-    int32_t y;
-    __asm__("usat %0, #15, %1" : "=r"(y) : "r"(x));
-    return y;
-}
-
-static inline int32_t ern_fast_sat8(int32_t x)
-{
-    int32_t y;
-    __asm__("ssat %0, #8, %1, asr #7" : "=r"(y) : "r"(x));
-    return y;
-}
-
-static inline uint32_t ern_fast_abs(int32_t x)
-{
-    return (uint32_t)(x < 0 ? -x : x);
-}
-
 #include "ern_fast_entry.h"
 
 #endif

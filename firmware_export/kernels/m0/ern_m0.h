@@ -20,29 +20,8 @@ void ern_m0_rows(int16_t *y, const ern_fast_linear *l, const int16_t *x);
 }
 #endif
 
-static inline int32_t ern_fast_sat16(int32_t x)
-{
-    if ((int32_t)(int16_t)x != x) {
-        x = (x >> 31) ^ 32767;
-    }
-    return x;
-}
-
-static inline int32_t ern_fast_relu(int32_t x)
-{
-    x = ern_fast_sat16(x);
-    return x & ~(x >> 31);
-}
-
-/* Of what narrowing adds up to: only the largest entry of int16 lies beyond. */
-static inline int32_t ern_fast_sat8(int32_t x)
-{
-    x >>= 7;
-    return x == 128 ? 127 : x;
-}
-
 /* |v| = (9 |x| + (x >= 0)) / 2 by the step between two entries of the table, |v| < 255 steps: the entry, base | slope << 16, to
- * %[at], and the part of a step to %[x]. 17 instructions; `bits` is one more than those of a step, whose part begins at bit 1. */
+ * %[at], and the part of a step to %[x]. 16 instructions; `bits` is one more than those of a step, whose part begins at bit 1. */
 #define ERN_M0_CURVE(bits)                                                                                            \
     ".syntax unified\n"                                                                                               \
     "asrs %[sign], %[x], #31\n"                                                                                       \

@@ -62,27 +62,17 @@ static void last_block(const uint32_t *stream, const int16_t *x, const ern_fast_
     }
 }
 
-void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n)
+static void product(int16_t *y, const ern_fast_linear *l, const int16_t *x)
 {
-    for (; n > 0u; n--, x += l->step, y += l->rows) {
-        const uint32_t *stream = l->stream;
-        uint32_t row;
-        for (row = 0; row + ROWS <= l->rows; row += ROWS) {
-            stream = block(stream, x, l->groups, y + row);
-        }
-        if (row < l->rows) {
-            last_block(stream, x, l, y + row);
-        }
-        if (l->relu != 0u) {
-            ern_fast_floor(y, l->rows);
-        }
+    const uint32_t *stream = l->stream;
+    uint32_t row;
+    for (row = 0; row + ROWS <= l->rows; row += ROWS) {
+        stream = block(stream, x, l->groups, y + row);
+    }
+    if (row < l->rows) {
+        last_block(stream, x, l, y + row);
     }
 }
 
-void ern_fast_widen(int16_t *y, const int8_t *x, uint32_t n)
-{
-    uint32_t i;
-    for (i = 0; i < n; i++) {
-        y[i] = (int16_t)(x[i] * 256);
-    }
-}
+#define ERN_FAST_ROW product
+#include "ern_fast_by_row.h"
