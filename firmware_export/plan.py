@@ -159,14 +159,14 @@ class _Places:
         self._root: dict[str, tuple[str, int]] = {}
         self._offset: dict[str, int] = {}
         self._loops = {op.output for step in steps if kernel and step.fused for op in step.ops}
-        self.arena_bytes = 2
+        self.arena_bytes, self.widens, self.lanes = 2, kernel is None or kernel.widens, kernel.lanes if kernel else 1
         self._steps: dict[str, int] = {}
         for op in g.ops:
             self._root[op.output] = self._alias(op)
             if op.kind == "slice_columns" and self.is_alias(op.output):
                 self._steps[op.output] = g.values[op.inputs[0]].shape[1]
         self.fast = frozenset(op.output for op in g.ops if kernel and kernel.takes(g, op, self._at_word(op)))
-        self.wide = frozenset(x.output for x in g.ops if x.kind == "narrow" and self._only_fast(x.output))
+        self.wide = frozenset(x.output for x in g.ops if x.kind == "narrow" and self.widens and self._only_fast(x.output))
         last = self._last_uses()
         self.direct = [s for s in g.states if kernel and self._can_be_written(s, last)]
         self._home = {s.write: s.read for s in self.direct}
@@ -246,7 +246,7 @@ class _Places:
         """Values that need a place from this step on: name, bytes, last step."""
         g = self._g
         for op in step.ops:
-            if op.output in self.fast and (op.kind == "row_conv" or self.ctype(op.inputs[0]) == "int8_t"):
+            if op.output in self.fast and (op.kind == "row_conv" or self.to_widen(op.inputs[0])):
                 yield _operand(op), 2 * (2 * _margin(g, op) + _aligned(_count(g, op.inputs[0]), _ALIGN) + _ALIGN), i
             elsewhere = (g.logits, g.posteriors, *self._home)
             if op.output in step.kept and not self.is_alias(op.output) and op.output not in elsewhere:
@@ -269,6 +269,10 @@ class _Places:
             return f"s->net.{c_name(root)}"
         place = f"s->scratch.net + {self._offset[root] // 2}"
         return f"(int8_t *)({place})" if root in g.values and self.ctype(root) == "int8_t" else place
+
+    def to_widen(self, value: str) -> bool:
+        """Whether a kernel's product must first have this operand widened."""
+        return self.widens and self.ctype(value) == "int8_t"
 
     def ctype(self, value: str) -> str:
         """Of the entries of its place."""
@@ -307,27 +311,30 @@ def _fast_product(g: NetGraph, op: Op, at: _Places) -> list[str]:
     x, count, margin = op.inputs[0], _count(g, op.inputs[0]), _margin(g, op)
     rows = 1 if op.kind == "conv" else g.values[x].shape[0]
     lines, operand = [], at[x]
-    if at.ctype(x) == "int8_t" or margin:
+    if at.to_widen(x) or margin:
         operand = at[_operand(op)]
         begin = f"{operand} + {margin}" if margin else operand
-        narrow = at.ctype(x) == "int8_t"
-        lines = [f"ern_fast_widen({begin}, {at[x]}, {count}u);" if narrow else f"ern_copy({begin}, {at[x]}, {2 * count}u);"]
+        widened, copied = f"ern_fast_widen({begin}, {at[x]}, {count}u);", f"ern_copy({begin}, {at[x]}, {2 * count}u);"
+        lines = [widened if at.to_widen(x) else copied]
     if margin:
         lines += [f"ern_fast_zero({place}, {margin}u);" for place in (operand, f"{operand} + {margin + count}")]
     called = f"{at[op.output]}, &@_{c_name(op.output)}, {operand}, {rows}u"
     if op.kind == "depthwise":
         each = g.values[op.output].shape[1] // g.values[x].shape[1]
         return [*lines, f"ern_fast_depthwise({called}, {each}u);"]
-    return [*lines, f"ern_fast_matvec({called});"]
+    of_bytes = "8" if at.ctype(x) == "int8_t" and not at.widens else ""
+    return [*lines, f"ern_fast_matvec{of_bytes}({called});"]
 
 
 def _loop(g: NetGraph, step: Step, at: _Places) -> list[str]:
     """One loop over the entries of several operations; what nobody else reads lives in its variables.
 
     Operands in one array share a pointer. Where only some columns of an array's rows are read, a loop over rows is around it.
+    A kernel with lanes takes several entries at a time, in the end those that are left.
     """
     made, pointers, body = {op.output for op in step.ops}, dict[tuple[str, int], str](), list[str]()
     rows, columns = g.values[step.ops[0].output].shape
+    entry_type = "int32_t" if at.lanes == 1 else "ern_fast_lanes"
     written = {(at.home(v), columns): f"to_{c_name(v)}" for v in step.kept}
 
     def entry(value: str) -> str:
@@ -335,24 +342,35 @@ def _loop(g: NetGraph, step: Step, at: _Places) -> list[str]:
             return c_name(value)
         root, offset, stride = at.place(value)
         name = written.get((root, stride)) or pointers.setdefault((root, stride), f"from{len(pointers)}_{c_name(root)}")
-        return f"{name}[i + {offset}u]" if offset else f"{name}[i]"
+        index = f"i + {offset}u" if offset else "i"
+        return f"{name}[{index}]" if at.lanes == 1 else f"ern_fast_get({name} + {index}, left)"
 
     for op in step.ops:
         attribute = ENTRYWISE[op.kind]
         arguments = [*map(entry, op.inputs), *([str(op.attrs[attribute])] if attribute else [])]
-        body.append(f"const int32_t {c_name(op.output)} = ern_fast_{op.kind}({', '.join(arguments)});")
+        body.append(f"const {entry_type} {c_name(op.output)} = ern_fast_{op.kind}({', '.join(arguments)});")
         if op.output in step.kept:
-            wide = " * 256" if op.output in at.wide else ""
-            body.append(f"to_{c_name(op.output)}[i] = ({at.ctype(op.output)})({c_name(op.output)}{wide});")
+            body.append(_kept(op.output, at))
     strides = {name: stride for (_, stride), name in pointers.items()} | {f"to_{c_name(v)}": columns for v in step.kept}
     flat = rows == 1 or set(strides.values()) == {columns}
     declared = [f"const {g.values[root].dtype}_t *{name} = {at[root]};" for (root, _), name in pointers.items()]
     declared += [f"{at.ctype(v)} *to_{c_name(v)} = {at[v]};" for v in step.kept]
-    loop = [f"for (i = 0; i < {rows * columns if flat else columns}u; i++) {{", *_indented(body), "}"]
+    count = rows * columns if flat else columns
+    if at.lanes > 1:
+        body.insert(0, f"const uint32_t left = {f'{count}u - i' if count % at.lanes else f'{at.lanes}u'};")
+    loop = [f"for (i = 0; i < {count}u; i += {at.lanes}u) {{", *_indented(body), "}"]
     if not flat:
         moved = [f"{name} += {stride};" for name, stride in strides.items()]
         loop = [f"for (row = 0; row < {rows}u; row++) {{", *_indented([*loop, *moved]), "}"]
     return ["{", *_indented([*declared, "uint32_t i;" if flat else "uint32_t row, i;", *loop]), "}"]
+
+
+def _kept(value: str, at: _Places) -> str:
+    """The statement that writes a loop's variable to its value's place."""
+    name, ctype = c_name(value), at.ctype(value)
+    if at.lanes > 1:
+        return f"ern_fast_put_{ctype.removesuffix('_t')}(to_{name} + i, left, {name});"
+    return f"to_{name}[i] = ({ctype})({name}{' * 256' if value in at.wide else ''});"
 
 
 def _indented(lines: Sequence[str]) -> list[str]:

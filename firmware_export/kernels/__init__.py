@@ -32,6 +32,8 @@ class Kernel(ABC):
     cores: ClassVar[tuple[str, ...]]  #: of boards, by their `cpu`: which `auto` chooses it for
     sources: ClassVar[tuple[str, ...]]
     header: ClassVar[str]
+    widens: ClassVar[bool] = True  #: whether int8 operands are widened on the way in, by ern_fast_widen or by a loop
+    lanes: ClassVar[int] = 1  #: entries that a loop takes at a time
     flags: ClassVar[tuple[str, ...]] = ()  #: that its compiler needs beside the core's own
     instead: ClassVar[Mapping[str, str]] = {}  #: files of the plain runtime, and what is compiled in place of each
 
@@ -63,7 +65,7 @@ class BlockKernel(Kernel):
     """A kernel that takes some rows of a matrix at a time, and one stream of constants a matrix.
 
     Of each block of `rows` rows: their biases, their weights as `laid_out` has them, their scales m << (shifts[1] - k). Rows
-    and columns are filled up. Operands of 8 bits are widened by 8 bits, and their shifts k with them.
+    and columns are filled up. Operands of 8 bits are widened by 8 bits, or their sums, and their shifts k with them.
     """
 
     rows: ClassVar[int]
@@ -93,12 +95,13 @@ class BlockKernel(Kernel):
     def packed(self, g: NetGraph, op: Op) -> NDArray[np.uint32]:
         """See the class."""
         weight = _constant(g, op, "weight").astype(np.int8)
-        blocks, groups = -(-weight.shape[0] // self.rows), -(-weight.shape[1] // self.columns)
-        filled = np.full((blocks * self.rows, groups * self.columns), self.filler, np.int8)
+        columns = self.group(g, op)
+        blocks, groups = -(-weight.shape[0] // self.rows), -(-weight.shape[1] // columns)
+        filled = np.full((blocks * self.rows, groups * columns), self.filler, np.int8)
         filled[: weight.shape[0], : weight.shape[1]] = weight
-        weights = np.ascontiguousarray(self.laid_out(filled.reshape(blocks, self.rows, groups, self.columns)))
+        weights = np.ascontiguousarray(self.laid_out(filled.reshape(blocks, self.rows, groups, columns)))
         scale = self.scales(_constant(g, op, "multiplier"), _constant(g, op, "shift") + _widening(g, op))
-        begin = self.sums(self._a_row(_constant(g, op, "bias") << _widening(g, op), blocks))
+        begin = self.sums(self._a_row(_constant(g, op, "bias") << (_widening(g, op) if self.widens else 0), blocks))
         ends = [values.astype(np.int32).view(np.uint32) for values in (begin, self._a_row(scale, blocks))]
         return np.concatenate([ends[0], weights.reshape(blocks, -1).view("<u4"), ends[1]], axis=1).ravel()
 
@@ -116,6 +119,10 @@ class BlockKernel(Kernel):
             for values in (_constant(g, op, "bias") << wide, scale)
         ]
         return np.concatenate([ends[0], words, ends[1]], axis=2).ravel()
+
+    def group(self, g: NetGraph, op: Op) -> int:
+        """Columns of a group of the product's weights."""
+        return self.columns
 
     def scales(self, multiplier: NDArray[np.int64], shift: NDArray[np.int64]) -> NDArray[np.int64]:
         """The word that holds each row's m and k."""

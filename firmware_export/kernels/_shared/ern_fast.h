@@ -26,6 +26,9 @@ void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x, uin
 /* y[rows] from x[taps][step], `each` filters a channel; of the kernels that take depthwise products. */
 void ern_fast_depthwise(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t taps, uint32_t each);
 
+/* The same, of the kernels that do not widen. */
+void ern_fast_matvec8(int16_t *y, const ern_fast_linear *l, const int8_t *x, uint32_t n);
+
 /* y[i] = 256 x[i]; x and y at words, n may be filled up to a multiple of four. */
 void ern_fast_widen(int16_t *y, const int8_t *x, uint32_t n);
 
