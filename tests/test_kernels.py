@@ -407,6 +407,15 @@ def test_columns_of_many_rows_are_read_where_they_lie_and_neighbours_are_a_produ
         assert any("ern_copy_columns" in line for line in make_plan(g).lines), "the plain C takes columns out"
 
 
+def test_columns_that_others_read_are_taken_out() -> None:
+    g = graphs("int8x16")["rows"]
+    at = next(i for i, op in enumerate(g.ops) if op.output == "gru1.fx0")
+    seen = Op("reshape", "seen", ("gru1.fx0",), {"rows": g.values["gru1.fx0"].shape[0]})
+    others = [replace(op, inputs=tuple("seen" if x == "gru1.fx0" else x for x in op.inputs)) for op in g.ops[at + 1 :]]
+    changed = replace(g, ops=(*g.ops[: at + 1], seen, *others), values={**g.values, "seen": g.values["gru1.fx0"]})
+    assert sum("ern_copy_columns" in line for line in make_plan(changed, kernels()["dsp"]).lines) == 1
+
+
 def test_depthwise_products_go_over_pairs_of_channels() -> None:
     for scheme in SCHEMES:
         g = graphs(scheme)["lstm"]

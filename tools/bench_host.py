@@ -32,7 +32,7 @@ from edgernn.runtimes.onnx import session
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT, PAGE = ROOT / "docs" / "results" / "host.json", ROOT / "docs" / "kernels.md"
-BANDS, UNITS, STEPS, ROUNDS = 40, 64, 400, 25
+BANDS, UNITS, STEPS, ROUNDS = 40, 64, 400, 15
 OWN, LOOP = "edgernn, a bare call", "edgernn, in a loop"
 Call = Callable[[], object]
 
@@ -124,7 +124,7 @@ def microseconds(scheme: str) -> dict[str, float]:
     best = {name: float("inf") for name, _, _ in compared}
     for _ in range(ROUNDS):
         for name, call, steps in compared:
-            for _ in range(STEPS // steps):
+            for _ in range(max(60, STEPS // steps)):
                 begin = time.perf_counter()
                 call()
                 best[name] = min(best[name], (time.perf_counter() - begin) / steps)
