@@ -33,7 +33,7 @@ def tuned(net: SpotNet, graph: SpotGraph, dataset: Dataset) -> SpotGraph:
     if heard_of.hours * p.false_accepts_per_hour < 1:
         note(
             f"validation holds {heard_of.hours:.2g} hours without a keyword: thresholds are set above all heard in them, which "
-            f" does not prove {p.false_accepts_per_hour:g} false accepts an hour; raise streams.hours"
+            f"does not prove {p.false_accepts_per_hour:g} false accepts an hour; raise streams.hours"
         )
     said, quiet = integer_posteriors(make_runtime(fast_runtime(), graph), heard_of)
     lengths = sorted({net.recipe.steps(ms) for ms in SMOOTHINGS_MS})
