@@ -32,7 +32,7 @@ from edgernn.runtimes.onnx import session
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT, PAGE = ROOT / "docs" / "results" / "host.json", ROOT / "docs" / "kernels.md"
-BANDS, UNITS, STEPS, ROUNDS = 40, 64, 400, 15
+BANDS, UNITS, STEPS, ROUNDS = 40, 64, 400, 8
 OWN, LOOP = "edgernn, a bare call", "edgernn, in a loop"
 Call = Callable[[], object]
 
@@ -155,8 +155,8 @@ def main() -> int:
              "microseconds": {scheme: microseconds(scheme) for scheme in ("int8x16", "int8")}}  # fmt: skip
     write_json(OUT, found)
     before, _, rest = PAGE.read_text(encoding="utf-8").partition("<!-- host -->\n")
-    after = rest.partition("<!-- /host -->\n")[2]
-    write_text(PAGE, f"{before}<!-- host -->\n{table(found)}\n<!-- /host -->\n{after}")
+    after = rest.partition("<!-- end of host -->\n")[2]
+    write_text(PAGE, f"{before}<!-- host -->\n{table(found)}\n<!-- end of host -->\n{after}")
     print(table(found))
     return 0
 
