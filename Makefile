@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
-	$(BIN)/edgernn kws --out run/demo
+	$(BIN)/edgernn kws --recipe demo --out run/demo
 
 demo-denoise: $(VENV)/.demo-denoise
 	$(BIN)/edgernn denoise-train --out run/demo-denoise

@@ -39,7 +39,7 @@ class Spot(Task):
     """See the module docstring."""
 
     noun = "a keyword spotter"
-    whole = Whole("kws", "demo", "run/kws", "A keyword spotter in one command: words in, firmware out.")
+    whole = Whole("kws", "embedded", "run/kws", "A keyword spotter in one command: words in, firmware out.")
     options = (
         Option("keywords", str, 'Comma-separated words instead of the recipe\'s: "hey robin,stop".', ("data", "whole")),
         Option("language", str, "Language of the made-up voices, an espeak-ng code such as de or ru.", ("data", "whole")),
