@@ -234,7 +234,7 @@ def test_check_gates(run: Path, tmp_path: Path) -> None:
         (["train", "nowhere"], "not a run folder"),
         (["export", "nowhere.ern"], "not a run folder"),
         (["data", "x", "--recipe", "nothing"], "no recipe 'nothing': neither a file nor one of demo"),
-        (["detect", "x.wav"], "no graph under ./run"),
+        (["detect", "x.wav"], "x.wav is not a file"),
         (["detect"], "exactly one of them"),
         (["check", "nowhere"], "cannot read baseline.json"),
     ],
