@@ -88,11 +88,10 @@ def main() -> int:
     if len(sys.argv) != 1 or "EDGERNN_DATA" not in os.environ:
         print(__doc__, file=sys.stderr)
         return 2
-    known = dict(read_json(OUT))
     engines = {"openwakeword": open_wake_word, "pymicro-wakeword": micro_wake_word}
     peers = [{"name": f"{name} {version(name)}", "word": WORD, "date": datetime.date.today().isoformat(), **measure(*make())}
              for name, make in engines.items()]  # fmt: skip
-    write_json(OUT, {**known, "peers": peers})
+    write_json(OUT, {**read_json(OUT), "peers": peers})  # read now: a look may have been added meanwhile
     for p in peers:
         print(p)
     return 0
