@@ -95,7 +95,7 @@ def test_bits_and_cycles_come_back_through_gdb(
     board: str, graph_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     g, machine = load_graph(graph_file), load_board(board)
-    firmware, _ = build_firmware(g, machine, tmp_path / "fw")
+    firmware, _ = build_firmware(g, machine, tmp_path / "fw", kernel="auto")
     servers = behind(board, firmware.elf, monkeypatch)
     pcm = golden_signal(g.step_samples, 12)
     result = run_on_device(g, firmware, machine, pcm, "localhost:1", "-O2")

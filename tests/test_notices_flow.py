@@ -133,7 +133,7 @@ def test_dropout_is_on_the_inputs_of_recurrent_layers_and_the_head() -> None:
 
 def test_a_spotters_judge_passes_on_what_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, Any] = {}
-    g, net, data = SimpleNamespace(), SimpleNamespace(), SimpleNamespace()
+    g, net, data = SimpleNamespace(), SimpleNamespace(), SimpleNamespace(clips=lambda split: [split])
     monkeypatch.setattr(judge, "fast_runtime", lambda: "numpy")
     monkeypatch.setattr(judge, "make_runtime", lambda name, graph: SimpleNamespace(name=name, graph=graph))
     wrong = Marks({"x": 3}, {"x": {"a": "b"}})

@@ -17,6 +17,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fixture_runs import ROOT, fixture_run
 from needs import need_program
@@ -24,6 +25,7 @@ from typer.testing import CliRunner
 
 from edgernn import cli, pipeline
 from edgernn.errors import EdgernnError
+from edgernn.signal.audio import write_wav
 from targets import list_boards, load_board, probe
 
 PROBED = [name for name in list_boards() if load_board(name).probes]
@@ -98,7 +100,9 @@ def test_ctrl_c_stops_the_server(graph_file: Path, tmp_path: Path) -> None:
     need_program("gdb-multiarch")
     board = own_board(tmp_path, "mps2-an386", [*STUB["mps2-an386"], *QUIET])
     shutil.copy(graph_file, tmp_path / "g.ern")
+    write_wav(tmp_path / "long.wav", np.zeros(60 * 16000, np.int16), 16000)  # long enough to be interrupted
     command = [sys.executable, "-m", "edgernn", "run", str(tmp_path / "g.ern"), "--board", str(board), "--probe", "auto"]
+    command += ["--wav", str(tmp_path / "long.wav")]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 60
     while not running(str(tmp_path)) and time.monotonic() < until:

@@ -239,7 +239,7 @@ def test_failed_data_claims_no_folder(tmp_path: Path) -> None:
         (["--keywords", ""], "--keywords '' names no word"),
         (["--keywords", " , "], "names no word"),
         (["--keywords", "a\nb"], "data.keywords = 'a\\nb'"),
-        (["--teacher", "nowhere"], "nowhere"),
+        (["--recipe", "demo", "--teacher", "nowhere"], "nowhere"),
     ],
 )
 def test_options_are_checked_before_anything_is_spent(arguments: list[str], message: str, tmp_path: Path) -> None:
