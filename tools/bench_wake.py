@@ -100,15 +100,20 @@ def test_noise() -> list[Int16]:
     return [x for _, x in listed("denoise", lambda r: r["kind"] == "noise")]
 
 
-def measure(folder: Path) -> dict[str, Any]:
-    """Everything about one run."""
+def test_streams() -> tuple[dict[str, tuple[Int16, Spans]], list[Int16], float]:
+    """(streams of the words by name, streams without them, the minutes of recordings those are made of), always the same."""
     rng = np.random.default_rng(2026)
-    graph = load_graph(find_graph(folder))
     clips, noise = list(listed("wake", lambda r: True)), test_noise()
     talk = [x for _, x in listed("denoise", lambda r: r["kind"] == "clean")]
     streams = {"clean": said(clips, lambda x: x), "noise 10 dB": said(clips, lambda x: noisy(x, noise, SNR_DB, rng)),
                "in speech": in_speech(clips, talk, rng)}  # fmt: skip
-    quiet, minutes = quiet_hours(rng)
+    return streams, *quiet_hours(rng)
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """Everything about one run."""
+    graph = load_graph(find_graph(folder))
+    streams, quiet, minutes = test_streams()
     runtime = make_runtime(fast_runtime(), graph)
     negative = [runtime.run(x).posteriors for x in quiet]
     hours = sum(map(len, negative)) / graph.steps_per_second / 3600

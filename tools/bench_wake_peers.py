@@ -17,7 +17,7 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from bench_wake import OUT, SNR_DB, in_speech, listed, noisy, quiet_hours, said, test_noise
+from bench_wake import OUT, test_streams
 
 from edgernn.artifacts import read_json, write_json
 from edgernn.signal.audio import SAMPLE_RATE, Int16
@@ -61,12 +61,7 @@ def micro_wake_word() -> tuple[Scores, float, float]:
 
 def measure(scores: Scores, step_s: float, threshold: float) -> dict[str, Any]:
     """Misses and false accepts at its own threshold, and its curve."""
-    rng = np.random.default_rng(2026)
-    clips, noise = list(listed("wake", lambda r: True)), test_noise()
-    talk = [x for _, x in listed("denoise", lambda r: r["kind"] == "clean")]
-    streams = {"clean": said(clips, lambda x: x), "noise 10 dB": said(clips, lambda x: noisy(x, noise, SNR_DB, rng)),
-               "in speech": in_speech(clips, talk, rng)}  # fmt: skip
-    quiet, _ = quiet_hours(rng)
+    streams, quiet, _ = test_streams()
     stream = np.concatenate(quiet)
     negative, hours = as_posteriors(scores(stream)), len(stream) / SAMPLE_RATE / 3600
     apart, limit = round(0.8 / step_s), round(threshold * 32768)

@@ -13,7 +13,7 @@ from edgernn.data.voices import naturalness
 from edgernn.signal.audio import Float32, Int16
 from edgernn.signal.log_mel import FrontEndParams
 from edgernn.tasks.spot.recipe import StreamParams
-from edgernn.tasks.spot.stock import PEOPLE, Stock, Word
+from edgernn.tasks.spot.stock import Stock, Word
 
 SPOKEN, CHAINED, NOISY = "speech", "words", "noise"  #: what a sequence's background is
 MOST_MARKS = 2  #: keywords of a sequence
@@ -21,7 +21,6 @@ NONE = -1  #: the label where there is no further word
 NUMBERS = (0.3, 0.45, 0.25)  #: chances of none, one and two keywords in a sequence
 APART_S, AFTER_S = 0.2, 0.5  #: least time between two keywords, and from a keyword's end to the sequence's
 WORD_DB = 6.0  #: a word is up to so much louder or softer than another
-PEOPLES_WEIGHT = 3.0  #: of recordings of people among those of engines, see `Engine.NATURAL`
 _FILTER = 0.6  # strength of microphones and rooms
 _PART = (0.25, 0.6)  # of a keyword's sound, which alone is none
 _ACTIVE = 1e-3  # of the loudest frame: what is fainter does not count for a level
@@ -44,7 +43,7 @@ class Voices:
         for word in words:
             groups.setdefault(word.by, []).append(word)
         self._groups = list(groups.values())
-        weights = np.array([PEOPLES_WEIGHT if by == PEOPLE else naturalness(by) for by in groups])
+        weights = np.array([naturalness(by) for by in groups])
         self._edges = np.cumsum(weights / weights.sum()) if len(weights) else weights
 
     def draw(self, rng: np.random.Generator) -> Word:

@@ -22,7 +22,7 @@ from edgernn.tasks.spot.hearer import Hearer
 from edgernn.tasks.spot.recipe import SpotRecipe
 
 Progress = Callable[[str, int, int], None]
-PEOPLE = "people"  #: who made a recording that no engine made
+PEOPLE = "recorded"  #: who made a recording that no engine made up: as the engine of that name, people
 
 
 @dataclass(frozen=True)
