@@ -3,7 +3,7 @@
     python tools/mutants.py                       every fault of tools/mutants.toml
     python tools/mutants.py --sample 40           some of them, chosen by the commit; --seed chooses others
     python tools/mutants.py --only core/trace     those whose file, text or tests contain this
-    python tools/mutants.py --minutes 5           begin no fault after so many minutes
+    python tools/mutants.py --minutes 5           begin no fault so many minutes after the first
 
 Exit 0: every fault that was tried was noticed. 1: one was not, a survivor: write the test that notices it. 2: an entry of the
 list cannot be judged, because its text no longer stands exactly once in its file, or its tests fail without the fault, do not
@@ -162,11 +162,15 @@ def _replace(path: Path, text: str) -> None:
         compiled.unlink()
 
 
-def run_all(root: Path, mutants: Sequence[Mutant], jobs: int, until: float) -> Iterator[tuple[Mutant, str, str]]:
-    """Each mutant with what became of it and why, in order."""
+def run_all(root: Path, mutants: Sequence[Mutant], jobs: int, minutes: float) -> Iterator[tuple[Mutant, str, str]]:
+    """Each mutant with what became of it and why, in order; none begins so many `minutes` (0: no end) after the first could.
+
+    What the tests take where nothing is planted is not counted: else slow ones leave no time for any fault.
+    """
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
         bench = Bench(root, Path(scratch))
         wrong = bench.unharmed(sorted({test for m in mutants for test in m.tests}), jobs)
+        until = time.monotonic() + 60 * minutes if minutes else float("inf")
 
         def judged(number: int, m: Mutant) -> tuple[Mutant, str, str]:
             if bad := next((f"{test}: {wrong[test]}" for test in m.tests if test in wrong), ""):
@@ -193,11 +197,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", default="", help="chooses the sample and the order; default: the commit")
     parser.add_argument("--only", default="", metavar="TEXT", help="those whose file, text or tests contain it")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--minutes", type=float, default=0.0, metavar="M", help="begin none after so many; 0: no end")
+    parser.add_argument("--minutes", type=float, default=0.0, metavar="M", help="begin none so many after the first; 0: no end")
     parser.add_argument("--root", type=Path, default=ROOT, help="of the tree")
     given = parser.parse_args(arguments)
     root, seed = given.root.resolve(), given.seed or commit(given.root)
-    until = time.monotonic() + 60 * given.minutes if given.minutes else float("inf")
     mutants = chosen(read_list(root / LIST), given.only, given.sample, seed)
     print(f"{len(mutants)} faults, chosen by {seed}", flush=True)
     count: Counter[str] = Counter()
@@ -208,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{BROKEN} {m.name}\n    {why}", flush=True)
         else:
             good.append(m)
-    for m, fate, why in run_all(root, good, given.jobs, until) if good else ():
+    for m, fate, why in run_all(root, good, given.jobs, given.minutes) if good else ():
         count[fate] += 1
         shown = [why] if why else [f"not noticed by {', '.join(m.tests)}"] if fate == SURVIVED else []
         print("\n    ".join([f"{fate} {m.name}", *shown]), flush=True)
