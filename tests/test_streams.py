@@ -413,9 +413,11 @@ def test_every_keyword_is_said_once_a_second_apart_where_its_span_says(data: Dat
     pcm, spans, names = hearing.keywords(data, "test", np.random.default_rng(0))
     assert [label for *_, label in spans] == ["stop"] * 3
     by_name = {row.source: row for row in data.clips("test")}
-    for name, (begin, end, _) in zip(names, spans, strict=True):
+    for n, (name, (begin, end, _)) in enumerate(zip(names, spans, strict=True)):
         first, last = sounding(to_float(data.pcm(by_name[name])))
-        assert end - begin == last - first, "each span has the name of its own recording"
+        assert end - begin == last - first
+        clean = np.array_equal(pcm[begin:end], data.pcm(by_name[name])[first:last])
+        assert clean or n % 2, "each span has the name of its own recording; every other one lies in noise"
     assert len(set(names)) == 3 and {by_name[name].label for name in names} == {"stop"}
     for (_, end, _), (begin, _, _) in itertools.pairwise(spans):
         assert begin - end >= SAMPLE_RATE
