@@ -18,7 +18,7 @@ HEAVY = {"torch", "tensorflow", "soundfile", "soxr", "unicorn", "ziglang", "soun
          "pystoi", "speechmos", "py_nanotts"}  # fmt: skip
 #: the only files that may know torch; a cell imports it inside `module()`
 TORCH = re.compile(
-    r"edgernn/core/(net|training)\.py|edgernn/cells/.*|edgernn/tasks/(_mixture_trainer|\w+/(train(_\w+)?|losses))\.py"
+    r"edgernn/core/(net|(fresh_)?training)\.py|edgernn/cells/.*|edgernn/tasks/(_mixture_trainer|\w+/(train(_\w+)?|losses))\.py"
 )
 
 #: from left to right; a file imports only what stands in its own row or above. The last row that matches counts.

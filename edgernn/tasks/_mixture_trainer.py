@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from edgernn.core.floatnet import FloatNet
+from edgernn.core.fresh_training import FreshTrainer
 from edgernn.core.net import Net
-from edgernn.core.training import Trainer
 from edgernn.data.corpus import Dataset
 from edgernn.data.mixing import Mixer, Pair
 from edgernn.errors import EdgernnError
@@ -27,7 +27,7 @@ Progress = Callable[[str, int, int], None]
 STATISTICS_PAIRS = 160  #: mixtures from which the bands' means and deviations are taken
 
 
-class MixtureTrainer(Trainer):
+class MixtureTrainer(FreshTrainer):
     """An epoch is `train.batches` batches of `train.batch` fresh pairs; validation is on fixed mixtures."""
 
     def __init__(self, recipe: Recipe, dataset: Dataset, tables: Any, device: torch.device, labels: Sequence[str] = ()) -> None:
@@ -45,17 +45,16 @@ class MixtureTrainer(Trainer):
 
     @abstractmethod
     def batch(self, pairs: list[Pair]) -> Any:
-        """What `loss` takes, on the trainer's device."""
+        """What `loss` takes, on the CPU."""
 
     def pairs(self, rng: np.random.Generator) -> Callable[[], Pair]:
         """A source of training pairs."""
         return Mixer(mix_of(self.recipe), self.data, "train", rng)
 
-    def batches(self, rng: np.random.Generator) -> Iterator[Any]:
+    def draw(self, rng: np.random.Generator) -> Any:
         """Fresh mixtures."""
         source = self.pairs(rng)
-        for _ in range(self.batches_per_epoch):
-            yield self.batch([source() for _ in range(self._pairs)])
+        return self.batch([source() for _ in range(self._pairs)])
 
     def _statistics(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and deviation of each band's Q9 log power over mixtures of the train split."""

@@ -40,6 +40,10 @@ class Batch:
     clean: Tensor
     sound: Tensor
 
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        return Batch(*(x.to(device) for x in (self.log_bands, self.noisy, self.clean, self.sound)))
+
 
 def train_denoiser(
     recipe: DenoiseRecipe,
@@ -66,7 +70,8 @@ class DenoiseTrainer(MixtureTrainer):
 
     def __init__(self, recipe: DenoiseRecipe, dataset: Dataset, device: torch.device) -> None:
         super().__init__(recipe, dataset, make_tables(recipe.stft), device)
-        self._validation = self.batch([m.pair for m in make_mixtures(dataset, "validation", VALIDATION_MIXTURES, recipe.seed)])
+        fixed = [m.pair for m in make_mixtures(dataset, "validation", VALIDATION_MIXTURES, recipe.seed)]
+        self._validation = self.batch(fixed).to(device)
 
     def log_bands(self, pcm: Int16) -> NDArray[np.int16]:
         """See the base class."""
@@ -80,8 +85,7 @@ class DenoiseTrainer(MixtureTrainer):
         clean = [native.analyze(x.clean[:length], p, self.tables)[0] for x in pairs]
         sound = torch.from_numpy(np.stack([x.clean[: length - p.hop] for x in pairs]).astype(np.float32) / 32768)
         logs = torch.from_numpy(np.stack([x[1] for x in noisy]).astype(np.float32))
-        parts = (logs, _spectra([x[0] for x in noisy], p), _spectra(clean, p), sound)
-        return Batch(*(x.to(self.device) for x in parts))
+        return Batch(logs, _spectra([x[0] for x in noisy], p), _spectra(clean, p), sound)
 
     def enhanced(self, net: Net, batch: Batch) -> Tensor:
         """Gains times the noisy spectra."""

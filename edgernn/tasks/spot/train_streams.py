@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgernn.core.fresh_training import FreshTrainer
 from edgernn.core.net import Net
-from edgernn.core.training import PROGRESS, Trainer, load_progress, normalised, training_device
+from edgernn.core.training import PROGRESS, load_progress, normalised, training_device
 from edgernn.data.corpus import UNKNOWN, Dataset
 from edgernn.data.energies import of_logs
 from edgernn.errors import EdgernnError
@@ -64,7 +65,7 @@ def check_split(dataset: Dataset) -> None:
             )
 
 
-class StreamTrainer(Trainer):
+class StreamTrainer(FreshTrainer):
     """An epoch is `streams.count` sequences, composed anew; after a round of listening, hard examples are among them."""
 
     parts = ("said", "quiet")
@@ -90,20 +91,23 @@ class StreamTrainer(Trainer):
     # Batches ---------------------------------------------------------------------------
 
     def batches(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Asked]]:
-        """Features [B, T, bands], and what is asked of them."""
+        """Those of an epoch; before some, the negative hours are listened to."""
         if self._epoch in self.rounds:
             self.listen()
+        return super().batches(rng)
+
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Asked]:
+        """Features [B, T, bands], and what is asked of them."""
         batch = self.recipe.train.batch
         hard = round(self.recipe.streams.hard * batch) if len(self.hard) else 0
-        for _ in range(self.batches_per_epoch):
-            rows = self.streams.draw(batch - hard, rng)
-            yield self._heard(joined(rows, self.woken(hard, rng)) if hard else rows, rng)
+        rows = self.streams.draw(batch - hard, rng)
+        return self._heard(joined(rows, self.woken(hard, rng)) if hard else rows, rng)
 
     def _heard(self, rows: Bank, rng: np.random.Generator) -> tuple[Tensor, Asked]:
         p = self.recipe.train
         x = normalised(warped_bands(rows.log_mel, self.recipe.streams.warp, rng), self.mean, self.deviation)
         x = mask_bands(tilt(x, p.tilt, rng), p, rng)
-        return x.to(self.device), self._asked(rows).to(self.device)
+        return x, self._asked(rows)
 
     def _asked(self, rows: Bank) -> Asked:
         steps = rows.log_mel.shape[1] // self.recipe.frames_per_step

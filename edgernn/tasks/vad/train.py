@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from edgernn.core.fresh_training import FreshTrainer
 from edgernn.core.net import Net
-from edgernn.core.training import PROGRESS, Trainer, load_progress, normalised, training_device
+from edgernn.core.training import PROGRESS, load_progress, normalised, training_device
 from edgernn.data.corpus import Dataset
 from edgernn.runs import CHECKPOINT
 from edgernn.signal.audio import SAMPLE_RATE
@@ -46,7 +47,7 @@ def train_vad(recipe: VadRecipe, dataset: Dataset, folder: Path, progress: Progr
     return net
 
 
-class VadTrainer(Trainer):
+class VadTrainer(FreshTrainer):
     """The state of one training run."""
 
     def __init__(self, recipe: VadRecipe, dataset: Dataset, device: torch.device, progress: Progress) -> None:
@@ -63,17 +64,16 @@ class VadTrainer(Trainer):
         torch.manual_seed(recipe.seed)
         super().__init__(recipe.to_dict(), Net(recipe.net_layers(())), p, p.updates, device, {"dataset": dataset.id})
 
-    def batches(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Fresh streams: features [B, T, bands] and answers [B, steps]."""
-        for _ in range(self.batches_per_epoch):
-            yield self._asked(*self.streams.draw(self.recipe.train.batch, rng))
+        return self._asked(*self.streams.draw(self.recipe.train.batch, rng))
 
     def _asked(self, logs: NDArray[np.int16], said: Bools) -> tuple[Tensor, Tensor]:
         r = self.recipe
         steps = logs.shape[1] // r.frames_per_step
         x = normalised(logs[:, : steps * r.frames_per_step], self.mean, self.deviation)
         answers = step_labels(said, r.frames_per_step, steps, r.train.delay_ms * SAMPLE_RATE / 1000 / r.frontend.hop)
-        return x.to(self.device), torch.from_numpy(answers).to(self.device)
+        return x, torch.from_numpy(answers)
 
     def loss(self, net: Net, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[float, ...]]:
         """Binary cross-entropy; at edges an answer is the share of speech in its step."""
@@ -84,5 +84,6 @@ class VadTrainer(Trainer):
         """Loss over the validation streams."""
         logs, said = self.heard
         parts = np.array_split(np.arange(len(logs)), -(-len(logs) // 64))
-        losses = [float(self.loss(self.average, self._asked(logs[i], said[i]))[0]) * len(i) for i in parts]
+        asked = ([x.to(self.device) for x in self._asked(logs[i], said[i])] for i in parts)
+        losses = [float(self.loss(self.average, (x, answer))[0]) * len(x) for x, answer in asked]
         return (sum(losses) / len(logs),)
