@@ -24,10 +24,12 @@ from edgernn.tasks.spot.compose import MARGIN, Composer, sounding
 from edgernn.tasks.spot.decision import Decision, detect
 from edgernn.tasks.spot.det import LEAST, MOST, RATES, Evidence, choose, peaks, smoothed
 from edgernn.tasks.spot.fresh import CHAINED, NOISY, NONE, SPOKEN, FreshStreams, Voices, stretched
+from edgernn.tasks.spot.hearer import Hearer
 from edgernn.tasks.spot.recipe import SpotRecipe, StreamParams
 from edgernn.tasks.spot.scoring import score_heard
 from edgernn.tasks.spot.show import verdict
 from edgernn.tasks.spot.stock import PEOPLE, Stock, Word, speaker
+from edgernn.tasks.spot.suspects import clear_scores, suspects, tell
 
 QUIET = lambda *_: None  # noqa: E731
 
@@ -458,6 +460,60 @@ def test_what_wakes_the_net_is_found_and_trained_on(data: Dataset, monkeypatch: 
     cut = t._quiet["train"][1, first : first + frames]
     assert np.array_equal(np.rint(512 * np.log2(given[0][0, :frames])), cut)
     assert not np.array_equal(woken.log_mel[0, :frames], cut), "in noise as what is composed is"
+
+
+def test_a_keyword_that_is_said_where_none_should_be_is_told_with_its_time(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A recording of the keyword is planted in the middle of running speech; a net that hears its very features finds it."""
+    keyword = next(row for row in data.clips("train") if row.label == "stop")
+    victim = data.speech("train")[0]
+    planted = np.concatenate([np.zeros(3 * SAMPLE_RATE, np.int16), data.pcm(keyword), np.zeros(SAMPLE_RATE, np.int16)])
+
+    class Planted(Dataset):
+        def pcm(self, row: Any) -> Any:
+            return planted if row is victim else super().pcm(row)
+
+    t = trainer(Planted(**vars(data)))
+    wanted = Hearer(t.recipe)(planted)[150:170]  # the frames from 3 s on, at 20 ms
+
+    def heard(logs: Any) -> Any:
+        out = np.zeros((len(logs), logs.shape[1] // 2, 2), np.int16)
+        if len(logs) == len(t._validation.log_mel):
+            out[:, :, 0] = 20000  # what the keyword's own recordings reach
+        for i in range(0, logs.shape[1] - 20, 2):
+            if len(logs) == 1 and np.array_equal(logs[0, i : i + 20], wanted):
+                out[0, i // 2 : i // 2 + 30, 0] = 25000
+        return out
+
+    monkeypatch.setattr(t, "_posteriors", heard)
+    (found,) = t.suspects()
+    assert (found.source, found.word, found.score) == (victim.source, "stop", round(25000 / 32768, 3))
+    assert 3.0 < found.seconds < 3.0 + 30 * t.step_ms / 1000
+    monkeypatch.setattr(t, "listen", lambda: None)
+    t._epoch = t.rounds[0]
+    t.batches(np.random.default_rng(0))
+    assert f"{victim.source} is to hold no keyword, but at {found.seconds:g} s it sounds like 'stop'" in caplog.text
+    caplog.clear()
+    t._epoch = t.rounds[1]
+    t.batches(np.random.default_rng(0))
+    assert not caplog.text, "later the net has been taught that it is none"
+
+
+def test_only_what_is_as_clear_as_half_of_a_keywords_recordings_is_suspected(caplog: pytest.LogCaptureFixture) -> None:
+    assert clear_scores([np.array([10, 30, 50]), np.array([], int)]).tolist() == [30, np.iinfo(np.int64).max]
+    rows: Any = [SimpleNamespace(source=f"{i}.wav") for i in range(7)]
+    heights = {f"{i}.wav": 1000 * (i + 1) for i in range(7)}
+
+    def posteriors(row: Any) -> Any:
+        p = np.zeros((20, 2), np.int16)
+        p[10, 0] = heights[row.source]
+        return p
+
+    found = suspects(rows, posteriors, ("stop",), np.array([2000]), 1, 5, 40.0)
+    assert [s.source for s in found] == [f"{i}.wav" for i in (6, 5, 4, 3, 2, 1)] and found[0].seconds == 0.4
+    tell(found)
+    assert caplog.text.count("is to hold no keyword") == 5 and "1 more places" in caplog.text
 
 
 def test_rounds_of_listening_lie_in_the_second_half(data: Dataset) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -54,12 +55,15 @@ def ahead(draw: Draw, generators: Sequence[np.random.Generator], processes: int)
     if not processes or len(generators) < FEWEST_BATCHES:
         yield from map(draw, generators)
         return
-    loader: DataLoader[Any] = DataLoader(
-        _Drawn(draw, generators), batch_size=None, collate_fn=_same, num_workers=processes, prefetch_factor=_AHEAD,
-        multiprocessing_context="fork", worker_init_fn=_quiet,
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="This DataLoader will create")  # the user asked for so many
+        loader: DataLoader[Any] = DataLoader(
+            _Drawn(draw, generators), batch_size=None, collate_fn=_same, num_workers=processes, prefetch_factor=_AHEAD,
+            multiprocessing_context="fork", worker_init_fn=_quiet,
+        )  # fmt: skip
+        batches = iter(loader)
     try:
-        yield from loader
+        yield from batches
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise

@@ -14,7 +14,7 @@ from torch import Tensor
 from edgernn.core.fresh_training import FreshTrainer
 from edgernn.core.net import Net
 from edgernn.core.training import PROGRESS, load_progress, normalised, training_device
-from edgernn.data.corpus import UNKNOWN, Dataset
+from edgernn.data.corpus import UNKNOWN, Dataset, Row
 from edgernn.data.energies import of_logs
 from edgernn.errors import EdgernnError
 from edgernn.runs import CHECKPOINT
@@ -23,10 +23,12 @@ from edgernn.tasks import make_recipe
 from edgernn.tasks.spot.bank import negative_pieces, training_streams, validation_bank
 from edgernn.tasks.spot.det import FAINT, Evidence, peaks, smoothed
 from edgernn.tasks.spot.fresh import MOST_MARKS, NONE, Bank
+from edgernn.tasks.spot.hearer import Hearer
 from edgernn.tasks.spot.hearing import LATE_S
 from edgernn.tasks.spot.losses import Asked, asked, stream_loss
 from edgernn.tasks.spot.recipe import SpotNet, SpotRecipe
 from edgernn.tasks.spot.scoring import to_posteriors
+from edgernn.tasks.spot.suspects import Suspect, clear_scores, suspects, tell
 from edgernn.tasks.spot.train_masks import mask_bands, tilt
 
 Progress = Callable[[str, int, int], None]
@@ -75,7 +77,7 @@ class StreamTrainer(FreshTrainer):
         self, recipe: SpotRecipe, dataset: Dataset, labels: tuple[str, ...], device: torch.device, progress: Progress
     ) -> None:
         check_split(dataset)
-        self.recipe, self.labels = recipe, labels
+        self.recipe, self.labels, self._dataset = recipe, labels, dataset
         self.streams = training_streams(dataset, recipe, progress)
         self._validation = validation_bank(dataset, recipe, labels, progress)
         self._quiet = {split: negative_pieces(dataset, recipe, split, progress) for split in ("train", "validation")}
@@ -93,6 +95,8 @@ class StreamTrainer(FreshTrainer):
     def batches(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Asked]]:
         """Those of an epoch; before some, the negative hours are listened to."""
         if self._epoch in self.rounds:
+            if self._epoch == self.rounds[0]:
+                tell(self.suspects())  # later, the net has been taught that they are none
             self.listen()
         return super().batches(rng)
 
@@ -154,6 +158,18 @@ class StreamTrainer(FreshTrainer):
         marks = np.full((count, MOST_MARKS, 3), NONE, np.int32)
         return Bank(self.streams.heard(of_logs(cuts), rng), marks)
 
+    def suspects(self) -> list[Suspect]:
+        """Where running speech of train and validation sounds like a keyword."""
+        rows = [row for split in ("train", "validation") for row in self._dataset.speech(split)]
+        clear = clear_scores(self._said(self._posteriors(self._validation.log_mel)))
+        hear = Hearer(self.recipe)
+
+        def posteriors(row: Row) -> NDArray[np.int16]:
+            heard: NDArray[np.int16] = self._posteriors(hear(self._dataset.pcm(row))[None])[0]
+            return heard
+
+        return suspects(rows, posteriors, self.labels[:-1], clear, self._smoothing, self._apart, self.step_ms)
+
     # Validation ---------------------------------------------------------------------------
 
     @property
@@ -176,16 +192,20 @@ class StreamTrainer(FreshTrainer):
         return (missed,)
 
     def _evidence(self, said: NDArray[np.int16], quiet: NDArray[np.int16]) -> Iterator[Evidence]:
-        n, marks = self._smoothing, self._validation.marks
+        n = self._smoothing
         hours = quiet.shape[0] * quiet.shape[1] * self.step_ms / 3.6e6
-        for k in range(len(self.labels) - 1):
-            highest = []
-            for row, (label, begin, end) in zip(said, marks[:, 0], strict=True):
-                if label == k:
-                    first, last = int(begin / self.step_ms), int((end + 1000 * LATE_S) / self.step_ms) + 1
-                    highest.append(smoothed(row, n)[first:last, k].max())
+        for k, highest in enumerate(self._said(said)):
             false = [peaks(smoothed(row, n)[:, k], self._apart, round(FAINT * 32768 * n))[1] for row in quiet]
-            yield Evidence(n, np.array(highest, np.int64), np.concatenate(false), hours)
+            yield Evidence(n, highest, np.concatenate(false), hours)
+
+    def _said(self, posteriors: NDArray[np.int16]) -> list[NDArray[np.int64]]:
+        """Of each keyword, the highest sums of the validation's sequences with it, in its time."""
+        highest: list[list[int]] = [[] for _ in self.labels[:-1]]
+        for row, (label, begin, end) in zip(posteriors, self._validation.marks[:, 0], strict=True):
+            if label != NONE:
+                first, last = int(begin / self.step_ms), int((end + 1000 * LATE_S) / self.step_ms) + 1
+                highest[label].append(int(smoothed(row, self._smoothing)[first:last, label].max()))
+        return [np.array(h, np.int64) for h in highest]
 
     def _posteriors(self, logs: NDArray[np.int16]) -> NDArray[np.int16]:
         """Of the averaged net, Q15 [N, steps, labels] of log-energies [N, T, bands], each from reset."""
