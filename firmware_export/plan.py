@@ -370,7 +370,8 @@ def _kept(value: str, at: _Places) -> str:
     """The statement that writes a loop's variable to its value's place."""
     name, ctype = c_name(value), at.ctype(value)
     if at.lanes > 1:
-        return f"ern_fast_put_{ctype.removesuffix('_t')}(to_{name} + i, left, {name});"
+        put = "wide" if value in at.wide else ctype.removesuffix("_t")
+        return f"ern_fast_put_{put}(to_{name} + i, left, {name});"
     return f"to_{name}[i] = ({ctype})({name}{' * 256' if value in at.wide else ''});"
 
 

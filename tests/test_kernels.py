@@ -200,13 +200,21 @@ int main(void)
 @pytest.mark.parametrize(("name", "board"), FIRST + OTHERS)
 def test_entries_are_exact_over_all_inputs(name: str, board: str, tmp_path: Path) -> None:
     """Sigmoid, tanh, narrowing and the cell's scale over all 65,536, sums and products over as many pairs with the corners."""
-    core, kernel = need_core(board), kernels()[name]
-    source = ENTRIES.replace("KERNEL.h", kernel.header).replace("PRE_", "ern_fast_")
-    (tmp_path / "t.c").write_text(source)
-    export_c(graphs("int8")["gru"], tmp_path, "model", kernel)
-    sources = [tmp_path / "t.c", *(tmp_path / x for x in kernel.compiled), tmp_path / "ern_net.c"]
-    assert core.run(core.build(sources, tmp_path, [tmp_path]), ("x",), tmp_path) == 0
-    found = np.fromfile(tmp_path / "out", "<i2").reshape(-1, 65536).astype(np.int64)
+    core = need_core(board)
+    assert core.run(core.build(entries_program(kernels()[name], tmp_path), tmp_path, [tmp_path]), ("x",), tmp_path) == 0
+    check_entries(tmp_path)
+
+
+def entries_program(kernel: Kernel, folder: Path) -> list[Path]:
+    """The C files of the program that puts every entry function's results into `out`."""
+    (folder / "t.c").write_text(ENTRIES.replace("KERNEL.h", kernel.header).replace("PRE_", "ern_fast_"))
+    export_c(graphs("int8")["gru"], folder, "model", kernel)
+    return [folder / "t.c", *(folder / x for x in kernel.compiled), folder / "ern_net.c"]
+
+
+def check_entries(folder: Path) -> None:
+    """Compare what that program found there with the definition."""
+    found = np.fromfile(folder / "out", "<i2").reshape(-1, 65536).astype(np.int64)
     x = np.arange(-32768, 32768)
     wanted = [qmath.sigmoid(x), qmath.tanh(x), qmath.view8(x), *(qmath.cell_to_preact(x, k) for k in (4, 9, 14)), _pairs()]
     for row, (own, definition) in enumerate(zip(found, wanted, strict=True)):
