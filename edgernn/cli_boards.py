@@ -61,7 +61,7 @@ def build(
     if is_linux_board(board):
         if audio:
             raise EdgernnError("a Linux board's program hears standard input or an ALSA device; leave --audio out")
-        printed(build_programs(where, board, beside(where), toolchain, optimize, scheme), as_json, show.programs)
+        printed(build_programs(where, board, beside(where), toolchain, optimize, scheme, kernel), as_json, show.programs)
         return
     result = build_board(where, board, beside(where), toolchain, optimize, scheme, audio, kernel)
     printed(result, as_json, show.built)
@@ -120,7 +120,7 @@ def run(
     if is_linux_board(board):
         if gdb or probe or emulator not in ("auto", "qemu"):
             raise EdgernnError("a Linux board's program is run by qemu's user mode; leave --gdb, --probe and --emulator out")
-        result = run_programs(where, board, beside(where), wav, toolchain, optimize, scheme)
+        result = run_programs(where, board, beside(where), wav, toolchain, optimize, scheme, kernel)
         printed(result, as_json, show.programs_run)
     else:
         result = run_board(where, board, beside(where), wav, toolchain, emulator, optimize, scheme, gdb, probe, kernel)
@@ -142,6 +142,7 @@ def deploy(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask the machine, and print what would be done.")] = False,
     toolchain: Compiler = "auto",
     optimize: Optimize = "-O2",
+    kernel: KernelName = "auto",
     scheme: Scheme = None,
     as_json: Json = False,
 ) -> None:
@@ -162,7 +163,7 @@ def deploy(
         return
     if where is None:
         raise EdgernnError("name the run folder or graph file whose program is to go there")
-    result = deploy_program(where, ssh, name, folder, device, board, toolchain, optimize, scheme, dry_run)
+    result = deploy_program(where, ssh, name, folder, device, board, toolchain, optimize, scheme, dry_run, kernel)
     printed(result, as_json, show.deployed)
 
 

@@ -15,7 +15,7 @@ from edgernn.boards import sound_to_run
 from edgernn.core.graph import NetGraph
 from edgernn.errors import EdgernnError
 from edgernn.notes import note
-from edgernn.program import compare_emulated, make_program
+from edgernn.program import compare_emulated, kernel_name, make_program
 from edgernn.runs import find_graph
 from edgernn.signal.audio import read_audio
 from edgernn.tasks import load_graph, task_of
@@ -44,12 +44,13 @@ WantedBy=default.target
 
 def deploy_program(
     where: Path, ssh: Ssh, name: str = "", folder: str = "", device: str = "", board_name: str = "", toolchain: str = "auto",
-    optimize: str = "-O2", scheme: str | None = None, dry: bool = False,
+    optimize: str = "-O2", scheme: str | None = None, dry: bool = False, kernel: str = "auto",
 ) -> dict[str, Any]:  # fmt: skip
     """Build the graph's program for the machine behind `ssh`, copy it, run its self-test there and enable its unit.
 
     name: of the program there, default: the run folder's or the model's; folder: default ~/.local/share/edgernn/NAME;
-    device: ALSA's microphone; board_name: default: found by asking the machine. dry: only ask, and say what would be done.
+    device: ALSA's microphone; board_name: default: found by asking the machine. dry: only ask, and say what would be done;
+    kernel: faster C by name, "plain", or "auto": the one for the machine's core.
     """
     graph = load_graph(find_graph(where, scheme))
     place, sound = Place(name or _name(where, scheme), folder), task_of(graph).c.gives_sound
@@ -58,6 +59,7 @@ def deploy_program(
     board = load_linux_board(board_name) if board_name else recognised(found.seen, ssh.host)
     machine = machine_of(board, found.seen, ssh.host)
     find_toolchain(machine, toolchain)
+    taken = kernel_name(machine, kernel)
     remote.check_free(found, place, ssh.host)
     if sound and found.unit(place) in found.listed:
         raise EdgernnError(f"{place.unit} on {ssh.host} is of a model that listens, this one gives sound; --remove it first")
@@ -67,20 +69,20 @@ def deploy_program(
         "name": place.name, "program": found.program(place), "unit": found.unit(place) if unit else "", "unit_text": unit,
         "done": not dry, "bytes": None, "toolchain": None, "self_test": [], "state": "", "sound": sound,
         "rate": graph.sample_rate, "user": found.user, "linger": found.linger, "systemd": found.systemd,
-        "device": device or DEVICE,
+        "device": device or DEVICE, "kernel": taken,
     }  # fmt: skip
     if dry:
         return result
     _say(found, ssh.host, sound)
-    return {**result, **_install(graph, board, machine, toolchain, optimize, ssh, place, found, unit)}
+    return {**result, **_install(graph, board, machine, toolchain, optimize, kernel, ssh, place, found, unit)}
 
 
 def _install(
-    graph: NetGraph, board: LinuxBoard, machine: Machine, toolchain: str, optimize: str, ssh: Ssh, place: Place, found: Found,
-    unit: str,
+    graph: NetGraph, board: LinuxBoard, machine: Machine, toolchain: str, optimize: str, kernel: str, ssh: Ssh, place: Place,
+    found: Found, unit: str,
 ) -> dict[str, Any]:  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="edgernn-deploy-") as scratch:
-        program = make_program(graph, board, machine, Path(scratch) / place.program, toolchain, optimize)
+        program = make_program(graph, board, machine, Path(scratch) / place.program, toolchain, optimize, kernel)
         about = f"edgernn deploy: {place.name}, graph {graph.id}"
         self_test, state = remote.install(ssh, place, found, program.path, unit, about)
     if f"edgernn {graph.id}" not in self_test:
@@ -91,26 +93,30 @@ def _install(
 
 
 def build_programs(
-    where: Path, board_name: str, out: Path, toolchain: str = "auto", optimize: str = "-O2", scheme: str | None = None
-) -> dict[str, Any]:
+    where: Path, board_name: str, out: Path, toolchain: str = "auto", optimize: str = "-O2", scheme: str | None = None,
+    kernel: str = "auto",
+) -> dict[str, Any]:  # fmt: skip
     """Build the graph's program for every kind of kernel that the board runs, into `out`/BOARD."""
     graph, board = load_graph(find_graph(where, scheme)), load_linux_board(board_name)
     rows = []
     for machine in board.machines:
         path = out / board.name / f"edgernn-{_name(where, scheme)}-{machine.name}"
-        program = make_program(graph, board, machine, path, toolchain, optimize)
-        rows.append({"machine": machine.name, "file": str(path), "bytes": program.bytes, "toolchain": program.toolchain})
+        program = make_program(graph, board, machine, path, toolchain, optimize, kernel)
+        rows.append({
+            "machine": machine.name, "file": str(path), "bytes": program.bytes, "toolchain": program.toolchain,
+            "kernel": kernel_name(machine, kernel),
+        })  # fmt: skip
     return {"board": board.name, "cpu": board.cpu, "graph": graph.id, "optimize": optimize, "programs": rows}
 
 
 def run_programs(
     where: Path, board_name: str, out: Path, wav: Path | None = None, toolchain: str = "auto", optimize: str = "-O2",
-    scheme: str | None = None,
+    scheme: str | None = None, kernel: str = "auto",
 ) -> dict[str, Any]:  # fmt: skip
     """Run the test firmware as a program of every kind of kernel, by qemu here, and compare every bit with the definition."""
     graph, board = load_graph(find_graph(where, scheme)), load_linux_board(board_name)
     pcm = read_audio(wav, graph.sample_rate) if wav else sound_to_run(where, graph)
-    rows = [compare_emulated(graph, board, machine, pcm, toolchain, optimize) for machine in board.machines]
+    rows = [compare_emulated(graph, board, machine, pcm, toolchain, optimize, kernel) for machine in board.machines]
     result = {"board": board.name, "graph": graph.id, "runs": rows, "bits_differing": sum(r["bits_differing"] for r in rows)}
     write_json(out / f"run-{board.name}.json", result)
     return result

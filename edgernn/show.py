@@ -250,15 +250,16 @@ def flashed(r: dict[str, Any]) -> Shown:
 
 def programs(r: dict[str, Any]) -> Shown:
     """`edgernn build` for a Linux board."""
-    rows = [[p["machine"], p["bytes"], p["toolchain"], p["file"]] for p in r["programs"]]
-    yield Table(f"{r['board']} ({r['cpu']}), {r['optimize']}", ["uname -m", "bytes", "compiler", "file"], rows)
+    rows = [[p["machine"], p["bytes"], p["toolchain"], p["kernel"], p["file"]] for p in r["programs"]]
+    yield Table(f"{r['board']} ({r['cpu']}), {r['optimize']}", ["uname -m", "bytes", "compiler", "kernel", "file"], rows)
     yield "copy one there, or let `edgernn deploy` do it; --help on it says how it takes sound"
 
 
 def programs_run(r: dict[str, Any]) -> Shown:
     """`edgernn run` for a Linux board."""
-    rows = [[x["machine"], x["emulator"], x["toolchain"], x["steps"], x["entries"], x["bits_differing"]] for x in r["runs"]]
-    yield Table(r["board"], ["uname -m", "run by", "compiler", "steps", "entries", "bits differing"], rows)
+    keys = ("machine", "emulator", "toolchain", "kernel", "steps", "entries", "bits_differing")
+    rows = [[x[key] for key in keys] for x in r["runs"]]
+    yield Table(r["board"], ["uname -m", "run by", "compiler", "kernel", "steps", "entries", "bits differing"], rows)
 
 
 def deployed(r: dict[str, Any]) -> Shown:

@@ -228,9 +228,9 @@ def export_app(g: NetGraph, folder: Path, kernel: Kernel | None = None) -> Path:
     return _export_around(g, folder, "app.c", kernel)
 
 
-def export_program(g: NetGraph, folder: Path) -> Path:
+def export_program(g: NetGraph, folder: Path, kernel: Kernel | None = None) -> Path:
     """Write the graph's C and the program around it (`targets/linux/program.h`) into `folder`; returns its C file."""
-    return _export_around(g, folder, "program.c", None)
+    return _export_around(g, folder, "program.c", kernel)
 
 
 def _export_around(g: NetGraph, folder: Path, name: str, kernel: Kernel | None) -> Path:

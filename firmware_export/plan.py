@@ -310,19 +310,20 @@ def _margin(g: NetGraph, op: Op) -> int:
 def _fast_product(g: NetGraph, op: Op, at: _Places) -> list[str]:
     x, count, margin = op.inputs[0], _count(g, op.inputs[0]), _margin(g, op)
     rows = 1 if op.kind == "conv" else g.values[x].shape[0]
+    of_bytes = "8" if at.ctype(x) == "int8_t" and not at.widens else ""
     lines, operand = [], at[x]
     if at.to_widen(x) or margin:
-        operand = at[_operand(op)]
-        begin = f"{operand} + {margin}" if margin else operand
-        widened, copied = f"ern_fast_widen({begin}, {at[x]}, {count}u);", f"ern_copy({begin}, {at[x]}, {2 * count}u);"
+        operand = f"(int8_t *)({at[_operand(op)]})" if of_bytes else at[_operand(op)]
+        begin, size = f"{operand} + {margin}" if margin else operand, count if of_bytes else 2 * count
+        widened, copied = f"ern_fast_widen({begin}, {at[x]}, {count}u);", f"ern_copy({begin}, {at[x]}, {size}u);"
         lines = [widened if at.to_widen(x) else copied]
     if margin:
-        lines += [f"ern_fast_zero({place}, {margin}u);" for place in (operand, f"{operand} + {margin + count}")]
+        places = (operand, f"{operand} + {margin + count}")
+        lines += [f"ern_fast_zero{of_bytes}({place}, {margin}u);" for place in places]
     called = f"{at[op.output]}, &@_{c_name(op.output)}, {operand}, {rows}u"
     if op.kind == "depthwise":
         each = g.values[op.output].shape[1] // g.values[x].shape[1]
         return [*lines, f"ern_fast_depthwise({called}, {each}u);"]
-    of_bytes = "8" if at.ctype(x) == "int8_t" and not at.widens else ""
     return [*lines, f"ern_fast_matvec{of_bytes}({called});"]
 
 
@@ -369,7 +370,8 @@ def _kept(value: str, at: _Places) -> str:
     """The statement that writes a loop's variable to its value's place."""
     name, ctype = c_name(value), at.ctype(value)
     if at.lanes > 1:
-        return f"ern_fast_put_{ctype.removesuffix('_t')}(to_{name} + i, left, {name});"
+        put = "wide" if value in at.wide else ctype.removesuffix("_t")
+        return f"ern_fast_put_{put}(to_{name} + i, left, {name});"
     return f"to_{name}[i] = ({ctype})({name}{' * 256' if value in at.wide else ''});"
 
 

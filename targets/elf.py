@@ -1,4 +1,4 @@
-"""A reader for 32-bit little-endian ELF files: what a board loads, and where its symbols are."""
+"""A reader for little-endian ELF files: what a board loads (32 bits), and where symbols are (32 and 64 bits)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ _PROGRAM_HEADER = struct.Struct("<8I")
 _SECTION_HEADER = struct.Struct("<10I")
 _SYMBOL = struct.Struct("<3I2BH")
 _IDENT = b"\x7fELF\x01\x01"
+_IDENT64 = b"\x7fELF\x02\x01"
+_HEADER64 = struct.Struct("<16s2HI3QI6H")
+_SECTION_HEADER64 = struct.Struct("<2I4Q2I2Q")
+_SYMBOL64 = struct.Struct("<I2BH2Q")
 _PT_LOAD, _SHT_SYMTAB, _SHT_NOBITS, _STT_FUNC = 1, 2, 8, 2
 _SHF_WRITE, _SHF_ALLOC = 1, 2
 
@@ -72,6 +76,24 @@ def read_elf(path: Path) -> Elf:
         return _parse(data)
     except (struct.error, IndexError, ValueError, UnicodeDecodeError) as error:
         raise EdgernnError(f"{path} is a damaged ELF file ({error}): build the firmware again.") from error
+
+
+def read_symbols(path: Path) -> dict[str, int]:
+    """Addresses by name of a program of 32 or 64 bits; those of Thumb functions without the mode bit."""
+    data = path.read_bytes()
+    return _symbols64(data) if data.startswith(_IDENT64) else read_elf(path).symbols
+
+
+def _symbols64(data: bytes) -> dict[str, int]:
+    header = _HEADER64.unpack_from(data)
+    headers = [_SECTION_HEADER64.unpack_from(data, header[6] + 64 * i) for i in range(header[12])]
+    found = {}
+    for _name, kind, _flags, _address, offset, size, link, *_ in headers:
+        if kind == _SHT_SYMTAB:
+            strings = headers[link][4]
+            for name, _info, _other, _section, value, _size in _SYMBOL64.iter_unpack(data[offset : offset + size]):
+                found[_text(data, strings + name)] = value
+    return found
 
 
 def _parse(data: bytes) -> Elf:

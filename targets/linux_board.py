@@ -21,7 +21,8 @@ LINUX_DIR = PACKAGE_DIR / "linux"
 class Machine:
     """A kind of program that the board runs: `name` is what `uname -m` says.
 
-    features: words that /proc/cpuinfo must hold (Features, on a PC flags); emulator: what runs such a program on a PC.
+    features: words that /proc/cpuinfo must hold (Features, on a PC flags); emulator: what runs such a program on a PC;
+    core: what its programs' core is called among those of fast kernels (firmware_export/kernels), none where it is empty.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Machine:
     emulator: tuple[str, ...]
     gcc: Gcc | None = None
     zig: Zig | None = None
+    core: str = ""
 
     @property
     def kind(self) -> str:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -29,9 +30,14 @@ def obstacle(board: Board, count: bool) -> str | None:
         return "QEMU has no machine for it"
     if shutil.which(board.qemu.binary) is None:
         return f"{board.qemu.binary} is not installed"
-    version = _version(board.qemu.binary)
-    if count and not version.startswith(COUNTING_VERSION + "."):
-        return f"instruction counts need QEMU {COUNTING_VERSION}, and {board.qemu.binary} is {version}"
+    return counting_obstacle(board.qemu.binary) if count else None
+
+
+def counting_obstacle(binary: str) -> str | None:
+    """Why this QEMU, which is installed, cannot count instructions, or None when it can."""
+    version = _version(binary)
+    if not version.startswith(COUNTING_VERSION + "."):
+        return f"instruction counts need QEMU {COUNTING_VERSION}, and {binary} is {version}"
     return None
 
 
@@ -41,7 +47,7 @@ def run(job: Job) -> RunResult:
     emulator = f"QEMU {_version(job.board.qemu.binary)}"
     with tempfile.TemporaryDirectory() as scratch:
         counts = Path(scratch) / "counts"
-        command = _command(job) + (_plugin_options(job, counts) if job.count else [])
+        command = _command(job) + (plugin_options(job.firmware.symbols, counts) if job.count else [])
         try:
             done = subprocess.run(
                 command, cwd=job.workdir, stdin=subprocess.DEVNULL, capture_output=True, timeout=job.timeout_s
@@ -66,8 +72,8 @@ def _command(job: Job) -> list[str]:
     ]
 
 
-def _plugin_options(job: Job, counts: Path) -> list[str]:
-    symbols = job.firmware.symbols
+def plugin_options(symbols: Mapping[str, int], counts: Path) -> list[str]:
+    """Words of QEMU's command line that have the instructions between the two markers counted: a line a span in `counts`."""
     span = f"start={symbols[COUNT_START]:#x},stop={symbols[COUNT_STOP]:#x}"
     return ["-plugin", f"file={_escape(str(_plugin()))},{span},out={_escape(str(counts))}"]
 

@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 from needs import need_program
 from test_emulated import sound
-from test_kernels import KINDS, graphs
+from test_kernels import KINDS, check_entries, entries_program, graphs
 
 from edgernn.core import qmath
 from edgernn.core.primitives import SCHEMES
 from edgernn.core.structure import Op
 from edgernn.errors import EdgernnError
-from edgernn.hostcc import host_core
+from edgernn.hostcc import WARNINGS, host_core
 from edgernn.runtimes import make_runtime
 from edgernn.runtimes.c import CRuntime
 from firmware_export.kernels import find_kernel, kernels
+from targets.build import STARTUP_DIR
+from targets.linux_build import HARNESS
 
 KERNEL = find_kernel("auto", host_core())
 
@@ -57,6 +59,18 @@ def test_the_processor_is_what_the_system_says_it_is() -> None:
     if not about.is_file():
         pytest.skip("/proc/cpuinfo is missing")
     assert (host_core() == "x86-64-v3") == ("avx2" in about.read_text().split())
+
+
+def test_entries_are_exact_over_all_inputs_under_sanitizers(tmp_path: Path) -> None:
+    """As on emulated cores, run by this processor itself."""
+    kernel = kernels()[need_kernel()]
+    need_program("gcc")
+    flags = [*kernel.flags, "-O2", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    sources = [*entries_program(kernel, tmp_path), HARNESS]
+    include = [f"-I{folder}" for folder in (tmp_path, STARTUP_DIR)]
+    subprocess.run(["gcc", *WARNINGS, *flags, *include, *map(str, sources), "-o", str(tmp_path / "t")], check=True)
+    subprocess.run([str(tmp_path / "t")], cwd=tmp_path, check=True)
+    check_entries(tmp_path)
 
 
 CHECK = r"""

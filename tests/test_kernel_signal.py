@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cores import cores_of
 from numpy.typing import NDArray
 from test_emulated import need
-from test_kernels import PAIRS, bench_kernels, boards_of, kernels, need_gcc_12
+from test_kernels import PAIRS, bench_kernels, kernels, need_gcc_12
 
 from edgernn.signal import log_mel, native, stft
 from edgernn.signal.audio import Int16
@@ -160,8 +161,8 @@ PROMISED_STEP = {("dsp", "demo"): 92_000, ("dsp", "dn-small"): 470_000, ("dsp", 
 
 @pytest.mark.parametrize(("name", "recipe"), PROMISED_STEP)
 def test_a_whole_step_costs_no_more_than_promised(name: str, recipe: str, tmp_path: Path) -> None:
-    board, g = need_gcc_12(boards_of(kernels()[name])[0]), bench_kernels.whole_graph(recipe)
-    parts = bench_kernels.split(g, board, name, tmp_path)
+    core, g = need_gcc_12(cores_of(kernels()[name])[0].name), bench_kernels.whole_graph(recipe)
+    parts = bench_kernels.split(g, core, name, tmp_path)
     assert min(parts.values()) > 0
     assert sum(parts.values()) <= PROMISED_STEP[name, recipe]
     if recipe == "demo":

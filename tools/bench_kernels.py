@@ -1,6 +1,7 @@
 """What the net's step costs on each core, plain and with the core's kernel: exact instructions, counted in an emulator.
 
-    python tools/bench_kernels.py            # writes docs/results/kernels.json and the table of docs/kernels.md
+    python tools/bench_kernels.py                   # writes docs/results/kernels.json and the table of docs/kernels.md
+    python tools/bench_kernels.py --only aarch64    # measures the cores with this in their name, and keeps the other rows
 
 Random nets of the tests, input 40 bands, hidden 64, gcc -O2, 50 steps a count. The step is the recurrent layer and a head of
 five outputs; what is counted is everything but the front end, divided by the multiply-accumulates of both.
@@ -8,6 +9,7 @@ five outputs; what is counted is everything but the front end, divided by the mu
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import re
 import sys
@@ -20,19 +22,18 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from cores import Core, all_cores, cores_of
 from denoisers import denoiser_of, quantized_denoiser
 from nets import net_of, quantized, random_net
 
-from edgernn.artifacts import write_json, write_text
+from edgernn.artifacts import read_json, write_json, write_text
 from edgernn.core.graph import NetGraph
 from edgernn.core.primitives import SCHEMES
-from edgernn.firmware import count_instructions
 from edgernn.runs import find_recipe
 from edgernn.tasks import task_of
 from firmware_export.emit import BOARD_DRIVER, c_sources, export_c
 from firmware_export.golden import golden_signal
 from firmware_export.kernels import PLAIN, find_kernel, kernels
-from targets import Board, build, find_toolchain, list_boards, load_board, usable_emulators
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT, PAGE = ROOT / "docs" / "results" / "kernels.json", ROOT / "docs" / "kernels.md"
@@ -45,18 +46,15 @@ _PRODUCT = re.compile(r" *ern_\w*(matvec|widen|depthwise|row_conv)")
 _FUNCTION = r"(?m)(^void model_%s\([^)]*\)\n\{\n)((?:.*\n)*?)(\}\n)"
 
 
-def counted(g: NetGraph, board: Board, kernel: str, folder: Path, change: Callable[[str], str], optimize: str = "-O2") -> float:
+def counted(g: NetGraph, core: Core, kernel: str, folder: Path, change: Callable[[str], str], optimize: str = "-O2") -> float:
     """Instructions of one step, mean over 50, with the generated header changed by `change`."""
-    task, chosen = task_of(g), find_kernel(kernel, board.cpu)
+    task, chosen = task_of(g), find_kernel(kernel, core.cpu)
     export_c(g, folder / "src", "model", chosen)
     header = folder / "src" / "model.h"
     header.write_text(change(header.read_text(encoding="utf-8")), encoding="utf-8")
-    firmware = build(
-        [task.harness(), *(folder / "src" / name for name in c_sources(task, chosen))], board, folder / "x.elf",
-        include_dirs=[folder / "src", BOARD_DRIVER], toolchain=find_toolchain(board, "gcc"), optimize=optimize,
-    )  # fmt: skip
-    found, _ = count_instructions(g, firmware, board, golden_signal(g.step_samples, STEPS))
-    return float(np.mean(found))
+    sources = [task.harness(), *(folder / "src" / name for name in c_sources(task, chosen))]
+    built = core.build(sources, folder, [folder / "src", BOARD_DRIVER], optimize)
+    return float(np.mean(core.counts(g, built, golden_signal(g.step_samples, STEPS))))
 
 
 def emptied(function: str, unused: str) -> Callable[[str], str]:
@@ -81,16 +79,16 @@ def only_products(header: str) -> str:
     return text
 
 
-def net_instructions(g: NetGraph, board: Board, kernel: str, folder: Path, optimize: str = "-O2") -> float:
+def net_instructions(g: NetGraph, core: Core, kernel: str, folder: Path, optimize: str = "-O2") -> float:
     """Instructions of one step of the net: those of a step, less those of one without it."""
-    whole = counted(g, board, kernel, folder, str, optimize)
-    return whole - counted(g, board, kernel, folder, emptied("net_step", "(void)s;"), optimize)
+    whole = counted(g, core, kernel, folder, str, optimize)
+    return whole - counted(g, core, kernel, folder, emptied("net_step", "(void)s;"), optimize)
 
 
-def split(g: NetGraph, board: Board, kernel: str, folder: Path) -> dict[str, float]:
+def split(g: NetGraph, core: Core, kernel: str, folder: Path) -> dict[str, float]:
     """Instructions of one step by PARTS; the rest is what follows the net: a decision, or the way back to sound."""
     whole, deaf, still, bare = (
-        counted(g, board, kernel, folder, change)
+        counted(g, core, kernel, folder, change)
         for change in (str, emptied("features", "(void)s; (void)pcm;"), emptied("net_step", "(void)s;"), only_products)
     )
     parts = (whole - deaf, bare - still, whole - bare, deaf - (whole - still))
@@ -105,40 +103,41 @@ def whole_graph(name: str) -> NetGraph:
     return quantized(net_of(recipe), "int8x16")
 
 
-def per_mac(cell: str, scheme: str, board: Board, kernel: str) -> float:
+def per_mac(cell: str, scheme: str, core: Core, kernel: str) -> float:
     """Instructions a multiply-accumulate of the tests' random net of 64 units."""
     g = quantized(random_net(cell, 64), scheme)
     with tempfile.TemporaryDirectory() as scratch:
-        return net_instructions(g, board, kernel, Path(scratch)) / g.macs_per_step
+        return net_instructions(g, core, kernel, Path(scratch)) / g.macs_per_step
 
 
-def measure() -> list[dict[str, Any]]:
+def measure(only: str = "") -> list[dict[str, Any]]:
+    """Each cell and scheme on every core of a kernel, plain and fast; only: those with this in their name."""
     rows = []
     served = {cpu for k in kernels().values() for cpu in k.cores}
-    for board in map(load_board, list_boards()):
-        if board.cpu not in served or not usable_emulators(board, count=True):
+    for core in all_cores():
+        if core.cpu not in served or core.missing() or only not in core.name:
             continue
         for cell in CELLS:
             for scheme in SCHEMES:
-                found = {name: round(per_mac(cell, scheme, board, name), 3) for name in (PLAIN, "auto")}
-                rows.append({"board": board.name, "core": board.cpu, "cell": cell, "scheme": scheme, **found})
+                found = {name: round(per_mac(cell, scheme, core, name), 3) for name in (PLAIN, "auto")}
+                rows.append({"board": core.name, "core": core.shown, "cell": cell, "scheme": scheme, **found})
                 print(rows[-1], flush=True)
     return rows
 
 
-def measure_whole() -> list[dict[str, Any]]:
-    """Each recipe's step split into its parts, on the first board of each kernel."""
+def measure_whole(only: str = "") -> list[dict[str, Any]]:
+    """Each recipe's step split into its parts, on the first core of each kernel; only: if this is in its name."""
     rows = []
     for kernel in kernels().values():
-        boards = [b for b in map(load_board, list_boards()) if b.cpu in kernel.cores and usable_emulators(b, count=True)]
-        if not boards:
-            continue  # a host's
-        board = boards[0]
+        cores = [core for core in cores_of(kernel) if not core.missing()]
+        if not cores or only not in cores[0].name:  # none: a host's
+            continue
+        core = cores[0]
         for name in WHOLE:
             for chosen in (PLAIN, kernel.name):
                 with tempfile.TemporaryDirectory() as scratch:
-                    parts = split(whole_graph(name), board, chosen, Path(scratch))
-                row = {"board": board.name, "core": board.cpu, "recipe": name, "kernel": chosen}
+                    parts = split(whole_graph(name), core, chosen, Path(scratch))
+                row = {"board": core.name, "core": core.shown, "recipe": name, "kernel": chosen}
                 rows.append({**row, "parts": {part: round(n) for part, n in parts.items()}})
                 print(rows[-1], flush=True)
     return rows
@@ -168,7 +167,14 @@ sound. Random weights, int8x16:"""
 
 
 def main() -> int:
-    found = {"date": datetime.date.today().isoformat(), "rows": measure(), "whole": measure_whole()}
+    parser = argparse.ArgumentParser(description="What the net's step costs on each core, plain and with its kernel.")
+    parser.add_argument("--only", default="", help="measure cores with this in their name, and keep the other rows")
+    only = parser.parse_args().only
+    found = {"date": datetime.date.today().isoformat(), "rows": measure(only), "whole": measure_whole(only)}
+    if only:
+        for key, rows in read_json(OUT).items():
+            if key != "date":
+                found[key] = [row for row in rows if only not in row["board"]] + found[key]
     write_json(OUT, found)
     page = PAGE.read_text(encoding="utf-8")
     before, _, rest = page.partition("<!-- table -->\n")

@@ -1,5 +1,5 @@
-/* startup/board.h by Linux's own files, so that the test firmware of a board is a program here. Stack and instructions are not
- * counted. SPDX-License-Identifier: Apache-2.0 */
+/* startup/board.h by Linux's own files, so that the test firmware of a board is a program here. Stack is not measured, instructions
+ * are by the emulator alone. SPDX-License-Identifier: Apache-2.0 */
 #define _POSIX_C_SOURCE 200809L
 #include "board.h"
 
@@ -55,10 +55,13 @@ uint32_t board_stack_used(void)
     return 0;
 }
 
+/* Where the emulator begins to count, and ends: two places, which the compiler must not make one of. */
 void board_count_start(void)
 {
+    __asm__ __volatile__("" : : "r"(1));
 }
 
 void board_count_stop(void)
 {
+    __asm__ __volatile__("" : : "r"(2));
 }

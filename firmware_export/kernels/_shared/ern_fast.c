@@ -16,6 +16,13 @@ void ern_fast_zero(int16_t *y, uint32_t n)
     }
 }
 
+void ern_fast_zero8(int8_t *y, uint32_t n)
+{
+    for (; n > 0u; n--) {
+        *y++ = 0;
+    }
+}
+
 const uint32_t ern_fast_curve[256] = {
     0x02AB8000, 0x02AA82AB, 0x02A88555, 0x02A887FD, 0x02A48AA5, 0x02A28D49, 0x029E8FEB, 0x029B9289,
     0x02959524, 0x029197B9, 0x028B9A4A, 0x02859CD5, 0x027E9F5A, 0x0278A1D8, 0x0270A450, 0x0268A6C0,

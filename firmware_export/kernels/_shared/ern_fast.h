@@ -35,8 +35,9 @@ void ern_fast_widen(int16_t *y, const int8_t *x, uint32_t n);
 /* y[i] = max(y[i], 0) */
 void ern_fast_floor(int16_t *y, uint32_t n);
 
-/* y[i] = 0 */
+/* y[i] = 0; of the kernels that do not widen the second. */
 void ern_fast_zero(int16_t *y, uint32_t n);
+void ern_fast_zero8(int8_t *y, uint32_t n);
 
 /* base | slope << 16 of each step of the sigmoid table */
 extern const uint32_t ern_fast_curve[256];

@@ -21,6 +21,7 @@ class Avx2(BlockKernel):
     rows, columns = 16, 4
     shifts = (16, 32)
     in_words = False
+    lanes = 16
 
     def laid_out(self, weight: NDArray[np.int8]) -> NDArray[np.int8]:
         """Two columns of each row after another, widened to int16: here memory is cheaper than instructions."""

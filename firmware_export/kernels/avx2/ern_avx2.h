@@ -2,37 +2,147 @@
  *
  * Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0
  * Streams: of each block of sixteen rows sixteen biases, for each two columns two int16 a row, sixteen scales m << (32 - k).
- * What the fused loops are made of is written so that a compiler turns them into vectors.
+ * Entries of fused loops are sixteen at a time. In 32 bits they are two vectors, as the unpacking of halves orders them.
  */
 #ifndef ERN_AVX2_H
 #define ERN_AVX2_H
 
-#include <stdint.h>
+#include <immintrin.h>
 
-static inline int32_t ern_fast_sat16(int32_t x)
+#include "ern_fast.h"
+
+#define ERN_FAST_LANES 16
+typedef __m256i ern_fast_lanes;
+
+/* Entries from p on, of which `left` are there. */
+static inline ern_fast_lanes ern_fast_get(const int16_t *p, uint32_t left)
 {
-    x = x > 32767 ? 32767 : x;
-    return x < -32768 ? -32768 : x;
+    int16_t some[16] = { 0 };
+    if (left >= 16u) {
+        return _mm256_loadu_si256((const __m256i *)(const void *)p);
+    }
+    __builtin_memcpy(some, p, 2u * left);
+    return _mm256_loadu_si256((const __m256i *)(const void *)some);
 }
 
-static inline int32_t ern_fast_relu(int32_t x)
+static inline void ern_fast_put_int16(int16_t *p, uint32_t left, ern_fast_lanes x)
 {
-    x = x > 32767 ? 32767 : x;
-    return x < 0 ? 0 : x;
+    int16_t some[16];
+    if (left >= 16u) {
+        _mm256_storeu_si256((__m256i *)(void *)p, x);
+        return;
+    }
+    _mm256_storeu_si256((__m256i *)(void *)some, x);
+    __builtin_memcpy(p, some, 2u * left);
 }
 
-static inline int32_t ern_fast_sat8(int32_t x)
+/* What was narrowed, as int8 operands are widened. */
+static inline void ern_fast_put_wide(int16_t *p, uint32_t left, ern_fast_lanes x)
 {
-    x >>= 7;
-    return x > 127 ? 127 : x; /* what narrowing adds up to is never too low */
+    ern_fast_put_int16(p, left, _mm256_slli_epi16(x, 8));
 }
 
-static inline uint32_t ern_fast_abs(int32_t x)
+static inline void ern_fast_put_int8(int8_t *p, uint32_t left, ern_fast_lanes x)
 {
-    return (uint32_t)(x < 0 ? -x : x);
+    const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(x, x), 0x08);
+    int8_t some[16];
+    _mm_storeu_si128((__m128i *)(void *)some, _mm256_castsi256_si128(bytes));
+    __builtin_memcpy(p, some, left < 16u ? left : 16u);
 }
 
-#define ERN_FAST_OWN_RANGES
-#include "ern_fast_entry.h"
+static inline ern_fast_lanes ern_fast_add(ern_fast_lanes a, ern_fast_lanes b)
+{
+    return _mm256_adds_epi16(a, b);
+}
+
+static inline ern_fast_lanes ern_fast_sub(ern_fast_lanes a, ern_fast_lanes b)
+{
+    return _mm256_subs_epi16(a, b);
+}
+
+static inline ern_fast_lanes ern_fast_add_relu(ern_fast_lanes a, ern_fast_lanes b)
+{
+    return _mm256_max_epi16(_mm256_adds_epi16(a, b), _mm256_setzero_si256());
+}
+
+static inline __m256i ern_avx2_scaled(__m256i product, int32_t shift)
+{
+    const __m256i t = _mm256_srai_epi32(_mm256_add_epi32(product, _mm256_set1_epi32(1)), 1);
+    const __m256i up = _mm256_add_epi32(_mm256_srai_epi32(t, 31), _mm256_set1_epi32((int32_t)1 << (shift - 1)));
+    return _mm256_srai_epi32(_mm256_add_epi32(t, up), shift);
+}
+
+static inline ern_fast_lanes ern_fast_mul(ern_fast_lanes a, ern_fast_lanes b, int32_t shift)
+{
+    const __m256i low = _mm256_mullo_epi16(a, b), high = _mm256_mulhi_epi16(a, b);
+    return _mm256_packs_epi32(ern_avx2_scaled(_mm256_unpacklo_epi16(low, high), shift),
+                              ern_avx2_scaled(_mm256_unpackhi_epi16(low, high), shift));
+}
+
+/* The curve at eight indices: base + slope part / 2^bits, in 2^-bits, where `parts` holds 2^bits and part; bases are counted from
+ * 2^16 down, as they all are 2^15 or more. */
+static inline __m256i ern_avx2_curve(__m256i index, __m256i parts)
+{
+    return _mm256_madd_epi16(_mm256_i32gather_epi32((const int32_t *)(const void *)ern_fast_curve, index, 4), parts);
+}
+
+/* Half of the remainder of 9 a to a step of the curve, rounded up where x is not negative. */
+static inline __m256i ern_avx2_part(__m256i a, __m256i sign, int32_t most)
+{
+    const __m256i below = _mm256_and_si256(_mm256_mullo_epi16(a, _mm256_set1_epi16(9)), _mm256_set1_epi16((int16_t)most));
+    return _mm256_srli_epi16(_mm256_sub_epi16(_mm256_add_epi16(below, sign), _mm256_set1_epi16(-1)), 1);
+}
+
+/* |v| = (9 |x| + (x >= 0)) / 2: its step of the curve is 9 |x| >> 10, and what is left of it may be a whole step. Beyond 29013
+ * the curve is as there. Where x is negative the result is 1 - that of |x|. */
+static inline ern_fast_lanes ern_fast_sigmoid(ern_fast_lanes x)
+{
+    const __m256i sign = _mm256_srai_epi16(x, 15), none = _mm256_setzero_si256(), step = _mm256_set1_epi16(1 << 9);
+    const __m256i a = _mm256_min_epu16(_mm256_abs_epi16(x), _mm256_set1_epi16(29013));
+    const __m256i part = ern_avx2_part(a, sign, 0x3FF), index = _mm256_mulhi_epi16(a, _mm256_set1_epi16(9 * 64));
+    const __m256i half = _mm256_set1_epi32((1 << 25) + 512);
+    const __m256i low = ern_avx2_curve(_mm256_unpacklo_epi16(index, none), _mm256_unpacklo_epi16(step, part));
+    const __m256i high = ern_avx2_curve(_mm256_unpackhi_epi16(index, none), _mm256_unpackhi_epi16(step, part));
+    const __m256i y = _mm256_packs_epi32(_mm256_srai_epi32(_mm256_add_epi32(low, half), 10),
+                                         _mm256_srai_epi32(_mm256_add_epi32(high, half), 10));
+    return _mm256_blendv_epi8(y, _mm256_sub_epi16(_mm256_set1_epi16(-32768), y), sign);
+}
+
+/* Likewise, with steps of 2^9, up to 14506; where x is negative it is - that of |x|. */
+static inline ern_fast_lanes ern_fast_tanh(ern_fast_lanes x)
+{
+    const __m256i sign = _mm256_srai_epi16(x, 15), none = _mm256_setzero_si256(), step = _mm256_set1_epi16(1 << 8);
+    const __m256i a = _mm256_min_epu16(_mm256_abs_epi16(x), _mm256_set1_epi16(14506));
+    const __m256i part = ern_avx2_part(a, sign, 0x1FF), index = _mm256_mulhi_epi16(a, _mm256_set1_epi16(9 * 128));
+    const __m256i half = _mm256_set1_epi32((1 << 23) + 128);
+    const __m256i low = ern_avx2_curve(_mm256_unpacklo_epi16(index, none), _mm256_unpacklo_epi16(step, part));
+    const __m256i high = ern_avx2_curve(_mm256_unpackhi_epi16(index, none), _mm256_unpackhi_epi16(step, part));
+    const __m256i y = _mm256_packs_epi32(_mm256_srai_epi32(_mm256_add_epi32(low, half), 8),
+                                         _mm256_srai_epi32(_mm256_add_epi32(high, half), 8));
+    return _mm256_sub_epi16(_mm256_xor_si256(y, sign), sign);
+}
+
+/* floor((scale c + 3) / 6): what is divided is made positive by a multiple of 6; u / 6 = u * 0xAAAAAAAB >> 34. */
+static inline __m256i ern_avx2_sixth(__m256i scaled)
+{
+    const __m256i u = _mm256_add_epi32(scaled, _mm256_set1_epi32(3 + 6 * (1 << 26)));
+    const __m256i sixth = _mm256_set1_epi64x(0xAAAAAAABll);
+    const __m256i even = _mm256_srli_epi64(_mm256_mul_epu32(u, sixth), 32), odd = _mm256_mul_epu32(_mm256_srli_epi64(u, 32), sixth);
+    return _mm256_sub_epi32(_mm256_srli_epi32(_mm256_blend_epi32(even, odd, 0xAA), 2), _mm256_set1_epi32(1 << 26));
+}
+
+static inline ern_fast_lanes ern_fast_cell_to_preact(ern_fast_lanes c, int32_t exponent)
+{
+    const __m256i scale = _mm256_set1_epi16((int16_t)(1 << (14 - exponent)));
+    const __m256i low = _mm256_mullo_epi16(c, scale), high = _mm256_mulhi_epi16(c, scale);
+    return _mm256_packs_epi32(ern_avx2_sixth(_mm256_unpacklo_epi16(low, high)), ern_avx2_sixth(_mm256_unpackhi_epi16(low, high)));
+}
+
+/* (x + 129 - 2 (x < 0)) >> 8, as the two roundings add up; where the sum saturates the result does. */
+static inline ern_fast_lanes ern_fast_narrow(ern_fast_lanes x)
+{
+    const __m256i sign = _mm256_srai_epi16(x, 15), sum = _mm256_adds_epi16(x, _mm256_set1_epi16(129));
+    return _mm256_srai_epi16(_mm256_add_epi16(sum, _mm256_add_epi16(sign, sign)), 8);
+}
 
 #endif
