@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import pkgutil
 from collections.abc import Mapping, Sequence
@@ -55,8 +56,19 @@ def make_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
 
     task = find_task(values.get("task"), where)
     recipe = build_recipe(task.recipe_class(), {**values, "task": task.name}, where)
+    _check_tolerances(task, recipe.gate.tolerances, where)
     task.check_recipe(recipe, where)
     return recipe
+
+
+def _check_tolerances(task: Task, tolerances: Mapping[str, float], where: str) -> None:
+    """Tolerances must be of figures that the task's runs have, those of groups of figures that have groups."""
+    known = set(task.known_figures) | {f"{name}[]" for name, x in task.known_figures.items() if x.group is not None}
+    for name in tolerances:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1, 0.5)
+            remedy = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
+            raise EdgernnError(f"{where}: gate.tolerances has the unknown figure {shown(name)}, {remedy}")
 
 
 def load_graph(path: Path) -> NetGraph:
