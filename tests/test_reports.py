@@ -271,6 +271,11 @@ def test_a_board_has_its_row_and_its_map(spotter: Path) -> None:
         "cortex-m4",
         *(result[k] for k in ("flash_bytes", "ram_bytes", "state_bytes", "stack_bytes")),
     ]
+    parts = next(p for p in cost.parts if isinstance(p, Table) and p.title == "Instructions of a step, part by part")
+    assert parts.columns == ["run", "board", "in all", "signal path", "products", "gates, states", "decision"]
+    assert sum(result["instructions_by_part"].values()) == pytest.approx(result["instructions_per_step"])
+    share = 100 * result["instructions_by_part"]["products"] / result["instructions_per_step"]
+    assert parts.rows[0][4] == f"{result['instructions_by_part']['products']:,.0f} ({share:.0f} %)"
     from targets.elf import read_elf
 
     elf = spotter / "mps2-an386" / "test" / "mps2-an386.elf"
