@@ -211,6 +211,16 @@ def build_recipe(kind: type[RecipeT], values: Mapping[str, Any], where: str) -> 
     return kind(**{**{f.name: getattr(recipe, f.name) for f in fields(recipe)}, "layers": layers})
 
 
+def build_gate(values: Mapping[str, Any], where: str) -> GateParams:
+    """The table gate of a recipe's plain values, whatever else stands in them; every problem in one error."""
+    problems: list[str] = []
+    own = _nested(GateParams, values.get("gate", {}), "gate.", problems)
+    if problems or own is None:
+        raise EdgernnError(f"{where}: " + "; ".join(problems))
+    found: GateParams = own
+    return found
+
+
 def _section(kind: type[Any], values: Mapping[str, Any], prefix: str, problems: list[str]) -> Any:
     """Build one dataclass from a table, collecting problems; None when it cannot be built."""
     hints, known = get_type_hints(kind), {f.name: f for f in fields(kind)}

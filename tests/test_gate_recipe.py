@@ -137,6 +137,11 @@ def test_check_says_on_the_terminal_what_the_recipe_decides(tmp_path: Path) -> N
     done = CliRunner().invoke(cli.app, ["check", str(run), "--baseline", str(base)], env={"GITHUB_ACTIONS": ""})
     assert done.exit_code == 0
     assert "note: judged as the recipe says, whatever the baseline says: agreement 0.25" in done.stdout
+    (run / "recipe.json").write_text(json.dumps({**PLAIN, "later": {"x": 1}, "gate": {"tolerances": {"agreement": 0.25}}}))
+    assert gate.check(run, base)["notes"] != [], "what else stands in a recipe of another version is no matter here"
+    (run / "recipe.json").write_text("[1]")
+    with pytest.raises(EdgernnError, match=r"cannot tell: .*recipe.json is no recipe"):
+        gate.check(run, base)
     (run / "recipe.json").write_text(json.dumps({**PLAIN, "gate": {"tolerances": {"nonsense": 1}}}))
     done = CliRunner().invoke(cli.app, ["check", str(run), "--baseline", str(base)])
     assert isinstance(done.exception, EdgernnError) and "has the unknown figure 'nonsense'" in str(done.exception)

@@ -20,7 +20,7 @@ from edgernn.gate.reading import Found, collect, is_number, kind_of, known_figur
 from edgernn.notes import note
 from edgernn.outcomes import Marks, Outcome, outcome_dict, read_outcome
 from edgernn.recipe import GateParams
-from edgernn.runs import run_recipe
+from edgernn.tasks import recipe_gate
 
 VERSION = 2
 LEVEL = 0.1  #: of losses that are none, no more than so many are called one
@@ -137,7 +137,11 @@ def write_baseline(
 
 def recipe_says(run: Path) -> GateParams:
     """How the run's recipe wants to be judged; a folder that holds results alone says nothing."""
-    return run_recipe(run).gate if (run / "recipe.json").is_file() else GateParams()
+    path = run / "recipe.json"
+    values = read_json(path) if path.is_file() else {}
+    if not isinstance(values, Mapping):
+        raise EdgernnError(f"cannot tell: {path} is no recipe; prepare the run again with `edgernn data`")
+    return recipe_gate(values, f"cannot tell: {path}")
 
 
 def _refuse_against_recipe(run: Path, own: GateParams, level: float | None, tolerances: Mapping[str, float]) -> None:

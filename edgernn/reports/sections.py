@@ -133,7 +133,8 @@ def _share(count: float | None, b: Values) -> str:
 def latency(runs: Sequence[Facts]) -> Table:
     """What each run's model makes of time and memory, before any board."""
     rows = [
-        [r.name, f"{r.graph.latency_ms:.1f} ms", f"{r.graph.step_ms:g} ms", r.graph.weight_bytes, r.graph.table_bytes,
+        [r.name, f"{r.graph.latency_ms:.1f} ms", f"{r.graph.step_ms:g} ms",
+         f"{r.graph.latency_ms - r.graph.step_ms:.1f} ms", r.graph.weight_bytes, r.graph.table_bytes,
          f"{r.graph.macs_per_step * r.graph.steps_per_second / 1e6:.2f} M",
          f"{r.simulated['speed']['real_time_factor_c']:.0f} x" if r.simulated and r.simulated.get("speed") else ""]
         for r in runs
@@ -141,7 +142,8 @@ def latency(runs: Sequence[Facts]) -> Table:
     columns = [
         "run",
         "algorithmic latency",
-        "a step",
+        "of it a step's sound",
+        "window, smoothing, delay",
         "weights, bytes",
         "tables, bytes",
         "MACs a second",

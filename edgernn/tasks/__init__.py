@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edgernn.core.floatnet import FloatNet
     from edgernn.core.graph import NetGraph
     from edgernn.core.quantize import QuantizeReport
-    from edgernn.recipe import Recipe
+    from edgernn.recipe import GateParams, Recipe
 
 __path__ += folders("tasks")
 
@@ -59,6 +59,15 @@ def make_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
     _check_tolerances(task, recipe.gate.tolerances, where)
     task.check_recipe(recipe, where)
     return recipe
+
+
+def recipe_gate(values: Mapping[str, Any], where: str = "recipe") -> GateParams:
+    """How a recipe wants its runs judged, from its plain values; what else stands in them may be another version's."""
+    from edgernn.recipe import build_gate
+
+    own = build_gate(values, where)
+    _check_tolerances(find_task(values.get("task"), where), own.tolerances, where)
+    return own
 
 
 def _check_tolerances(task: Task, tolerances: Mapping[str, float], where: str) -> None:
@@ -162,5 +171,5 @@ def _check_range(option: Option, value: Any) -> None:
 
 __all__ = [
     "Option", "Task", "all_tasks", "checked_options", "declared_options", "find_task", "graph_from_bytes", "load_checkpoint",
-    "load_graph", "make_recipe", "quantize_net", "recipe_paths", "task_of",
+    "load_graph", "make_recipe", "quantize_net", "recipe_gate", "recipe_paths", "task_of",
 ]  # fmt: skip
