@@ -24,11 +24,11 @@ def by_part(by_function: Mapping[str, int], folder: Path, harness: str = "main")
 
     harness: the function that calls a step, and that a compiler may have put it into.
     """
-    known = {**dict(_defined(folder)), harness: GATES}
+    known = {**{_WIDTH.sub("", name): part for name, part in _defined(folder)}, harness: GATES}
     counted = Counter[str]()
     for name, count in by_function.items():
         own = name.split(".")[0]  # a compiler's variant of it has more behind a point
-        counted[known.get(own) or known.get(_WIDTH.sub("", own), HELPERS)] += count
+        counted[known.get(_WIDTH.sub("", own), HELPERS)] += count
     return {part: counted[part] for part in PARTS if counted[part]}
 
 
