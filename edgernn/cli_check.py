@@ -47,7 +47,8 @@ def check(
     Every figure of the run: accuracy, float and int8 and each class, misses and false accepts, sound quality, drift, differing
     bits, flash, RAM, stack, instructions, file sizes. Where clips can be compared one by one they are: a loss counts when it is
     larger than the tolerance and larger than chance (docs/ci.md). Exit 2 when it cannot tell: another test set or model, a
-    missing figure. Reads the run folder's *.json; with --update writes the baseline.
+    missing figure. Tolerances are the baseline's, before them those of the recipe's table gate. Reads the run folder's *.json;
+    with --update writes the baseline.
     """
     from edgernn import gate
 

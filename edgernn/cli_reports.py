@@ -23,6 +23,9 @@ def report(
     ] = None,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Texts and tables as Markdown, without pictures.")] = False,
     live: Annotated[bool, typer.Option("--live/--no-live", help="With the model itself, to try in the browser.")] = True,
+    recordings: Annotated[
+        bool, typer.Option("--recordings/--no-recordings", help="With sounds; without them a run needs no recordings.")
+    ] = True,
     scheme: Scheme = None,
     as_json: Json = False,
 ) -> None:
@@ -33,7 +36,7 @@ def report(
     """
     from edgernn.reports import page
 
-    result = page.write_report(runs, out, as_markdown, live, scheme)
+    result = page.write_report(runs, out, as_markdown, live, scheme, recordings)
     printed(result, as_json, show.reported)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,11 @@ from edgernn.signal.audio import Int16, write_wav
 from edgernn.tasks import task_of
 from firmware_export.emit import BOARD_DRIVER, STACK_BYTES, c_sources, export_c
 from firmware_export.kernels import PLAIN, find_kernel
+from firmware_export.parts import by_part
 from firmware_export.plan import make_plan, split_states, state_bytes
 from targets import Board, Firmware, build, choose_emulator, find_toolchain, load_board, run
+from targets.elf import read_elf
+from targets.run_types import RunResult
 
 COUNTED_STEPS = 50
 
@@ -54,7 +57,8 @@ class EmulationReport:
     """What a run on an emulated core showed.
 
     bits_differing: entries of output, features, logits, posteriors and carried states that differ from the definition;
-    instructions_per_step: retired instructions of one step, mean over `counted_steps`.
+    instructions_per_step: retired instructions of one step, mean over `counted_steps`; instructions_by_part: the same of each
+    part of a step (`firmware_export/parts.py`).
     """
 
     board: str
@@ -69,6 +73,7 @@ class EmulationReport:
     instructions_per_step: float
     instructions_per_second: float
     mhz_for_real_time: float
+    instructions_by_part: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -121,16 +126,18 @@ def emulation_report(
 ) -> EmulationReport:
     """Count instructions over the first 50 steps of PCM [n] and put all figures together; total: the firmware's five."""
     counted = pcm[: COUNTED_STEPS * g.step_samples]
-    counts, name = count_instructions(g, firmware, board, counted, emulator)
+    done = counted_run(g, firmware, board, counted, emulator)
+    counts = done.instructions
     per_step = float(np.mean(counts))
     if total[3] > STACK_BYTES:
         raise EdgernnError(f"{board.name}: one step took {total[3]} bytes of stack, the header promises {STACK_BYTES}")
     return EmulationReport(
-        board=board.name, graph=g.id, emulator=name, steps=total[1],
+        board=board.name, graph=g.id, emulator=done.emulator, steps=total[1],
         entries=entries, bits_differing=differing, events=total[2],
         stack_bytes=total[3], counted_steps=len(counts), instructions_per_step=per_step,
         instructions_per_second=per_step * g.steps_per_second,
         mhz_for_real_time=round(per_step * g.steps_per_second / 1e6, 2),
+        instructions_by_part={part: n / len(counts) for part, n in _by_part(firmware, done).items()},
     )  # fmt: skip
 
 
@@ -154,12 +161,25 @@ def count_instructions(
     g: NetGraph, firmware: Firmware, board: Board, pcm: Int16, emulator: str = "auto"
 ) -> tuple[list[int], str]:
     """Retired instructions of each step over PCM [n], and the emulator's name."""
+    done = counted_run(g, firmware, board, pcm, emulator)
+    return done.instructions, done.emulator
+
+
+def _by_part(firmware: Firmware, done: RunResult) -> dict[str, int]:
+    """Instructions of all steps by their part; the firmware's C lies beside it."""
+    if not done.by_address:
+        return {}
+    return by_part(read_elf(firmware.elf).by_function(done.by_address), firmware.elf.parent / "src")
+
+
+def counted_run(g: NetGraph, firmware: Firmware, board: Board, pcm: Int16, emulator: str = "auto") -> RunResult:
+    """The firmware over PCM [n], a counted span a step."""
     with tempfile.TemporaryDirectory() as scratch:
         write_wav(Path(scratch) / "in.wav", pcm, g.sample_rate)
         done = run(firmware, board, args=("in.wav", "o", "count"), workdir=Path(scratch), emulator=emulator, count=True,
                    timeout_s=540)  # fmt: skip
         _expect_success(board, done.exit_code, done.console)
-    return done.instructions, done.emulator
+    return done
 
 
 def _expect_success(board: Board, code: int, console: str) -> None:

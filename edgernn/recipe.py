@@ -73,6 +73,24 @@ class SourceParams:
     sources: tuple[Mapping[str, Any], ...] = ()
 
 
+@dataclass(frozen=True)
+class GateParams:
+    """How `edgernn check` judges runs of this recipe; what is said here goes before what the baseline says.
+
+    A model does not depend on it: a run folder takes another one, and goes on with its training.
+    """
+
+    level: float = 0.0  #: of losses that are none, so many may fail; 1: tolerances alone decide; 0: as the baseline says
+    tolerances: Mapping[str, float] = field(default_factory=dict)  #: by the figure's name; `NAME[]`: of each word or class
+
+    def __post_init__(self) -> None:
+        """A chance, and losses of at least 0."""
+        check_ranges("gate", self, {"level": (0, 1)})
+        wrong = [f"gate.tolerances.{name} = {x:g}" for name, x in self.tolerances.items() if x < 0]
+        if wrong:
+            raise EdgernnError(f"{', '.join(wrong)} must be at least 0")
+
+
 class SignalParams(Protocol):
     """What every signal path's parameters say."""
 
@@ -103,6 +121,7 @@ class Recipe(ABC):
     layers: tuple[LayerSpec, ...] = ()
     train: TrainParams = field(default_factory=TrainParams)
     quantize: QuantizeParams = field(default_factory=QuantizeParams)
+    gate: GateParams = field(default_factory=GateParams, compare=False)
 
     def __post_init__(self) -> None:
         """The name is a line of text, the seed one that every generator takes."""
@@ -129,8 +148,14 @@ class Recipe(ABC):
         """Scores that the head gives each row."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, every default spelled out."""
-        return {**asdict(self), "layers": [{"cell": x.cell, **x.options} for x in self.layers]}
+        """Plain JSON types, every default spelled out: what a model follows from."""
+        values = {**asdict(self), "layers": [{"cell": x.cell, **x.options} for x in self.layers]}
+        del values["gate"]
+        return values
+
+    def kept(self) -> dict[str, Any]:
+        """`to_dict`, and how runs are judged where the recipe says it: what a run folder keeps."""
+        return {**self.to_dict(), **({"gate": asdict(self.gate)} if self.gate != GateParams() else {})}
 
     def net_layers(self, labels: Sequence[str]) -> list[Layer]:
         """The layers and the head."""
@@ -186,6 +211,16 @@ def build_recipe(kind: type[RecipeT], values: Mapping[str, Any], where: str) -> 
     return kind(**{**{f.name: getattr(recipe, f.name) for f in fields(recipe)}, "layers": layers})
 
 
+def build_gate(values: Mapping[str, Any], where: str) -> GateParams:
+    """The table gate of a recipe's plain values, whatever else stands in them; every problem in one error."""
+    problems: list[str] = []
+    own = _nested(GateParams, values.get("gate", {}), "gate.", problems)
+    if problems or own is None:
+        raise EdgernnError(f"{where}: " + "; ".join(problems))
+    found: GateParams = own
+    return found
+
+
 def _section(kind: type[Any], values: Mapping[str, Any], prefix: str, problems: list[str]) -> Any:
     """Build one dataclass from a table, collecting problems; None when it cannot be built."""
     hints, known = get_type_hints(kind), {f.name: f for f in fields(kind)}
@@ -236,6 +271,10 @@ def _typed(value: Any, hint: Any, path: str, problems: list[str]) -> Any:
         if isinstance(value, (list, tuple)) and all(isinstance(v, item) for v in value):
             return tuple(value)
         problems.append(f"{path} must be a list of {'texts' if item is str else 'tables'}")
+    elif hint == Mapping[str, float]:
+        if isinstance(value, Mapping) and all(map(is_number, value.values())):
+            return {name: float(x) for name, x in value.items()}
+        problems.append(f"{path} = {shown(value)} must be a table of finite numbers")
     elif type(value) is not hint:
         problems.append(f"{path} = {shown(value)} must be {_KINDS.get(hint, f'of another kind ({hint})')}")
     return value

@@ -94,9 +94,9 @@ def refuse_another(recipe: Recipe, folder: Path) -> None:
 
 
 def keep_recipe(recipe: Recipe, folder: Path) -> None:
-    """Write the resolved recipe into the run folder; a folder of another recipe is refused."""
+    """Write the resolved recipe into the run folder; a folder of another recipe is refused, but for how it is judged."""
     refuse_another(recipe, folder)
-    write_json(folder / "recipe.json", recipe.to_dict())
+    write_json(folder / "recipe.json", recipe.kept())
 
 
 def run_recipe(folder: Path) -> Recipe:

@@ -107,6 +107,14 @@ def compared(r: dict[str, Any]) -> Shown:
         yield f"{name} skipped: {reason}"
 
 
+def drifted(stream: Mapping[str, Any]) -> Shown:
+    """A result of `drift.drift`: integers against floats minute by minute."""
+    rows = [[m["minute"], *(m[k] for k in stream["whole"])] for m in stream["minutes"]]
+    rows.append(["all", *stream["whole"].values()])
+    yield Table(f"SNR in dB over {stream['seconds']} s without a reset", ["minute", *stream["whole"]], rows)
+    yield "saturated: " + ", ".join(f"{k} {percent(v)}" for k, v in stream["saturated"].items())
+
+
 def speed_line(r: Mapping[str, Any]) -> Shown:
     """How fast a judged model is on this host, where that was measured."""
     s = r.get("speed")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,18 +55,30 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Elf:
-    """`symbols` maps a name to its address; Thumb functions come without the mode bit. sized: symbols that take memory."""
+    """`symbols` maps a name to its address; Thumb functions come without the mode bit. sized: symbols that take memory.
+
+    functions: of each address where one begins its name, in rising order.
+    """
 
     entry: int
     sections: tuple[Section, ...]
     segments: tuple[Segment, ...]
     symbols: dict[str, int]
     sized: tuple[Symbol, ...] = ()
+    functions: tuple[tuple[int, str], ...] = ()
 
     def stored(self) -> list[Symbol]:
         """What takes flash, symbol by symbol."""
         spans = [(s.address, s.address + s.size) for s in self.sections if s.stored]
         return [s for s in self.sized if any(a <= s.address < b for a, b in spans)]
+
+    def by_function(self, by_address: Mapping[int, int]) -> dict[str, int]:
+        """What was counted at addresses, by the name of the function that each lies in; "" before the first."""
+        begins, counted = [address for address, _ in self.functions], Counter[str]()
+        for address, count in by_address.items():
+            at = bisect_right(begins, address) - 1
+            counted[self.functions[at][1] if at >= 0 else ""] += count
+        return dict(counted)
 
 
 def read_elf(path: Path) -> Elf:
@@ -117,6 +131,7 @@ def _parse(data: bytes) -> Elf:
         ),
         symbols={s.name: s.address for s in _symbols(data, headers)},
         sized=tuple(s for s in _symbols(data, headers) if s.size > 0),
+        functions=tuple(sorted({s.address: s.name for s in _symbols(data, headers) if s.function}.items())),
     )
 
 

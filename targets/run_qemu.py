@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -55,8 +56,20 @@ def run(job: Job) -> RunResult:
         except subprocess.TimeoutExpired as error:
             raise timed_out(job, emulator) from error
         _check(done, job, emulator)
-        instructions = [int(line) for line in counts.read_text(encoding="ascii").split()] if job.count else []
-    return RunResult(done.returncode, done.stdout.decode(errors="replace"), instructions, emulator)
+        instructions, by_address = _counted(counts.read_text(encoding="ascii")) if job.count else ([], {})
+    return RunResult(done.returncode, done.stdout.decode(errors="replace"), instructions, emulator, by_address)
+
+
+def _counted(text: str) -> tuple[list[int], dict[int, int]]:
+    """What the plugin wrote: instructions of each span, and of all spans by the address where a block begins."""
+    spans, by_address = [], Counter[int]()
+    for line in text.splitlines():
+        if line.startswith("@"):
+            address, count = map(int, line[1:].split())
+            by_address[address] += count  # a block may be translated again
+        else:
+            spans.append(int(line))
+    return spans, dict(by_address)
 
 
 def _command(job: Job) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgernn.errors import EdgernnError
@@ -35,13 +36,15 @@ class RunResult:
 
     `exit_code` is main's result, 0..255, or 125 after a fault. `instructions` has one number per span
     between board_count_start's return and board_count_stop's entry, callees and the call of the stop
-    marker included; empty unless counting was asked for.
+    marker included; empty unless counting was asked for. `by_address`: all of them together, by the address
+    at which a translated block begins; empty where nobody tells.
     """
 
     exit_code: int
     console: str
     instructions: list[int]
     emulator: str
+    by_address: Mapping[int, int] = field(default_factory=dict)
 
 
 def timed_out(job: Job, emulator: str) -> EdgernnError:

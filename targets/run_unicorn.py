@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +68,7 @@ def run(job: Job) -> RunResult:
     cpu = _create(job.board, isa, elf)
     host = Host(cpu.mem_read, cpu.mem_write, job.workdir, " ".join(job.args))
     _serve_traps(cpu, isa, job.board, elf.symbols["semihost_trap"], host)
-    spans = _count_spans(cpu, isa, elf) if job.count else []
+    spans, by_address = _count_spans(cpu, isa, elf) if job.count else ([], {})
     try:
         cpu.emu_start(elf.entry | isa.mode_bit, _NOWHERE, timeout=int(job.timeout_s * 1e6))
     except unicorn.UcError:
@@ -77,7 +78,7 @@ def run(job: Job) -> RunResult:
         host.close()
     if host.exit_code is None:
         raise timed_out(job, emulator)
-    return RunResult(host.exit_code, host.console.decode(errors="replace"), spans, emulator)
+    return RunResult(host.exit_code, host.console.decode(errors="replace"), spans, emulator, by_address)
 
 
 def _create(board: Board, isa: _Isa, elf: Elf) -> Cpu:
@@ -128,14 +129,15 @@ def _serve_traps(cpu: Cpu, isa: _Isa, board: Board, trap: int, host: Host) -> No
     cpu.hook_add(_unicorn().UC_HOOK_CODE, on_trap, begin=trap, end=trap)
 
 
-def _count_spans(cpu: Cpu, isa: _Isa, elf: Elf) -> list[int]:
-    """Hooks every translated block and gives a list that fills while the CPU runs.
+def _count_spans(cpu: Cpu, isa: _Isa, elf: Elf) -> tuple[list[int], dict[int, int]]:
+    """Hooks every translated block; gives what fills while the CPU runs: each span, and all of them by a block's address.
 
     A block's instructions are counted from its bytes, as QEMU's plugin does: a hook per instruction
     is slower and skips what an IT block predicates away, though the core spends its slot on it.
     """
     start, stop = elf.symbols[COUNT_START], elf.symbols[COUNT_STOP]
     spans: list[int] = []
+    by_address = Counter[int]()
     lengths: dict[tuple[int, int], int] = {}
     running: list[int] = []
 
@@ -150,9 +152,10 @@ def _count_spans(cpu: Cpu, isa: _Isa, elf: Elf) -> list[int]:
             if key not in lengths:
                 lengths[key] = _instructions(cpu.mem_read(address, size), isa)
             running[0] += lengths[key]
+            by_address[address] += lengths[key]
 
     cpu.hook_add(_unicorn().UC_HOOK_BLOCK, on_block)
-    return spans
+    return spans, by_address
 
 
 def _instructions(code: bytes | bytearray, isa: _Isa) -> int:

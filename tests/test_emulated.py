@@ -15,7 +15,7 @@ from trained import trained_net
 from edgernn.cells import all_cells
 from edgernn.core.primitives import SCHEMES
 from edgernn.errors import EdgernnError
-from edgernn.firmware import build_firmware, count_instructions, emulated_trace, run_firmware
+from edgernn.firmware import build_firmware, counted_run, emulated_trace, run_firmware
 from edgernn.runtimes import Trace, make_runtime
 from edgernn.signal.native import NativeFrontEnd
 from edgernn.tasks import quantize_net
@@ -23,6 +23,7 @@ from edgernn.tasks.spot.graph import SpotGraph
 from edgernn.tasks.spot.recipe import SpotNet
 from firmware_export.emit import STACK_BYTES
 from targets import available_toolchains, load_board, usable_emulators
+from targets.elf import read_elf
 
 STEPS = 10_000
 #: M0 code on a machine with room, M4 with DSP, rv32imc
@@ -121,9 +122,13 @@ def test_instruction_counts_are_exact_and_the_same_in_both_emulators(tmp_path: P
     board = load_board("mps2-an386")
     firmware, _ = build_firmware(g, board, tmp_path, "gcc")
     some = sound(16000 * 20)[: 5 * g.step_samples]
-    runs = [count_instructions(g, firmware, board, some, e)[0] for e in ("qemu", "qemu", "unicorn")]
+    done = [counted_run(g, firmware, board, some, e) for e in ("qemu", "qemu", "unicorn")]
+    runs = [d.instructions for d in done]
     assert len(runs[0]) == 5
     assert runs[0] == runs[1] == runs[2]
+    functions = [read_elf(firmware.elf).by_function(d.by_address) for d in done]
+    assert functions[0] == functions[1] == functions[2] and sum(functions[0].values()) == sum(runs[0])
+    assert {"ern_decide", "model_net_step", "mel_bands"} <= set(functions[0])
 
 
 def test_a_net_that_does_not_fit_is_refused_with_the_numbers(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from denoisers import noisy_sound, quantized_denoiser, random_denoiser, recipe
 from listening import small_corpus
 from needs import need_module
 
+from edgernn.core.trace import Trace
 from edgernn.data.mixing import Mixture, Pair
 from edgernn.errors import EdgernnError
 from edgernn.outcomes import Values
@@ -115,12 +116,14 @@ def test_float_and_integer_are_each_their_own_model(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(evaluate, "make_mixtures", lambda d, split, count, seed: (split, count, seed))
     monkeypatch.setattr(evaluate, "differences", lambda judged, a, b: (a, b))
     monkeypatch.setattr(evaluate, "drift", lambda runtime, r, d, split, seconds: (split, seconds))
+    monkeypatch.setattr(evaluate, "drift_from_floats", lambda n, runtime, d, *asked: (n is net, runtime.graph, *asked))
     net: Any = SimpleNamespace(recipe=SimpleNamespace(seed=4))
     found = evaluate.judge_denoiser(net, "g", None, Question("validation", 9.0, "numpy", 7), QUIET)  # type: ignore[arg-type]
     assert taken["systems"] == {"float": ("float", net), "integer": ("integer", "g")}
     assert (taken["mixtures"], found["integer_minus_float"], found["stream"]) == (
         ("validation", 7, 4), ("integer", "float"), ("validation", 9.0)
     )  # fmt: skip
+    assert found["drift"] == (True, "g", "validation", 9.0)
     evaluate.judge_denoiser(net, "g", None, Question("test"), QUIET)  # type: ignore[arg-type]
     assert taken["mixtures"] == ("test", evaluate.MIXTURES, 4)
 
@@ -143,8 +146,16 @@ def test_figures_are_the_integers() -> None:
         **figures, "lost_si_sdr": 1.0, "stream_repeat_snr_db": 60.0, "stream_growth_db": 0.5, "stream_change": 3,
         "stream_jump": 0.7, "stream_silence": 1,
     }  # fmt: skip
+    stream = {"whole": {"logits": 40.0, "a.h": 30.0, "b.h": 20.0}, "minutes": [{"logits": 41.0}, {"logits": 35.0}],
+              "saturated": {"a.h": 0.25, "b.h": 0.5}}  # fmt: skip
+    assert TASK.figures({**said, "drift": stream})[1] == {
+        **figures, "stream_snr_db": 40.0, "stream_worst_minute_snr_db": 35.0, "stream_state_snr_db": 20.0,
+        "stream_saturated": 0.5,
+    }  # fmt: skip
     worse = {name for name, f in TASK.gated.items() if f.better < 0}
-    assert worse == {"lost_si_sdr", "stream_growth_db", "stream_change", "stream_jump", "stream_silence"}
+    assert worse == {
+        "lost_si_sdr", "stream_growth_db", "stream_change", "stream_jump", "stream_silence", "stream_saturated"
+    }  # fmt: skip
 
 
 def test_every_mixture_is_an_item() -> None:
@@ -175,6 +186,53 @@ class Drifting:
     def process(self, pcm: Any) -> Any:
         self._calls += 1
         return np.asarray(self._fault(self._calls, pcm.astype(np.int64)), np.int16)
+
+
+class Forgetful:
+    """The C of a graph, but for what happens to its state and its hearing: `every` steps it is reset, `late` hops it lags."""
+
+    def __init__(self, graph: DenoiseGraph, every: int = 0, late: int = 0) -> None:
+        self.graph, self._own, self._every, self._late = graph, make_runtime("c", graph), every, late
+
+    def reset(self) -> None:
+        self._own.reset()
+
+    def run(self, pcm: Any) -> Trace:
+        hop = self.graph.step_samples
+        pcm = np.roll(pcm, self._late * hop)
+        if not self._every:
+            return self._own.run(pcm)
+        parts = []
+        for i in range(0, len(pcm), self._every * hop):
+            self._own.reset()
+            parts.append(self._own.run(pcm[i : i + self._every * hop]))
+        states = {name: np.concatenate([p.states[name] for p in parts]) for name in parts[0].states}
+        joined = (np.concatenate([getattr(p, name) for p in parts]) for name in ("features", "logits", "posteriors"))
+        return Trace(*joined, states)
+
+
+@pytest.fixture(scope="module")
+def beside_floats(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The integers beside the floats over some seconds of a piece of a second, by a runtime."""
+    data, net = small_corpus(tmp_path_factory.mktemp("floats") / "data"), random_denoiser(mix={"seconds": 1.0})
+    graph = quantized_denoiser(net, "int8x16")
+    return lambda seconds=6.0, **fault: evaluate.drift_from_floats(net, Forgetful(graph, **fault), data, "test", seconds, 1.0)  # type: ignore[arg-type]
+
+
+def test_integers_stay_with_the_floats_over_a_long_stream(beside_floats: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = beside_floats(20.0)
+    assert (found["seconds"], [m["minute"] for m in found["minutes"]]) == (20.0, [0])
+    assert min(m["logits"] for m in found["minutes"]) > 25 and found["whole"]["gru1.h"] > 25
+    assert set(found["saturated"]) == set(found["whole"]) - {"logits"}
+    monkeypatch.setattr(evaluate, "FLOAT_SECONDS", 3.0)
+    assert beside_floats(20.0)["seconds"] == 3.0, "everything is held at once, so it has an end"
+
+
+def test_a_state_that_is_lost_and_sound_that_comes_late_are_drift(beside_floats: Any) -> None:
+    usual = beside_floats()["whole"]
+    lost, late = beside_floats(every=100)["whole"], beside_floats(late=1)["whole"]
+    assert max(lost["logits"], late["logits"]) < usual["logits"] - 6
+    assert max(lost["gru1.h"], late["gru1.h"]) < usual["gru1.h"] - 6
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from edgernn.tasks.spot.graph import SpotGraph
 from firmware_export.emit import STACK_BYTES
 from firmware_export.plan import state_fields
 from targets import load_board
+from targets.run_types import RunResult
 
 BOARD = load_board("microbit")
 STEPS = 12
@@ -52,7 +52,7 @@ def made_up(
         change(total)
         (workdir / "out.bin").write_bytes(raw.tobytes())
         (workdir / "out.bin.sum").write_bytes(np.array(total, "<u4").tobytes())
-        return SimpleNamespace(exit_code=code, console="HardFault\n", instructions=COUNTS if count else [], emulator="made up")
+        return RunResult(code, "HardFault\n", COUNTS if count else [], "made up")
 
     monkeypatch.setattr(firmware, "run", run)
     return jobs
@@ -134,6 +134,7 @@ def test_sound_shorter_than_a_step_is_refused_and_fifty_steps_are_counted(
     with pytest.raises(EdgernnError, match=f"shorter than one step of {g.step_samples} samples"):
         firmware.run_firmware(g, None, BOARD, np.zeros(g.step_samples - 1, np.int16))  # type: ignore[arg-type]
     counted: list[int] = []
-    monkeypatch.setattr(firmware, "count_instructions", lambda g, f, b, pcm, e: counted.append(len(pcm)) or ([7] * 50, "e"))
+    done = RunResult(0, "", [7] * 50, "e")
+    monkeypatch.setattr(firmware, "counted_run", lambda g, f, b, pcm, e: counted.append(len(pcm)) or done)
     firmware.emulation_report(g, None, BOARD, np.zeros(60 * g.step_samples, np.int16), "auto", [0, 60, 0, 9, 1], 5, 4)  # type: ignore[arg-type]
     assert counted == [50 * g.step_samples]

@@ -250,6 +250,11 @@ def test_a_denoisers_systems_stand_each_in_their_row() -> None:
     assert tables[0].rows[:3] == [["noisy", 1.0, 0.1, 10.0], ["float", 2.0, 0.2, 20.0], ["integer", 3.0, 0.3, 30.0]]
     assert tables[0].rows[3:] == [["integer - float, mean", 0.5, 1.5, 2.5], ["integer - float, largest", 0.75, 1.75, 2.75]]
     assert tables[1].rows[2] == ["5 dB, integer", 3.0, 0.3, 30.0]
+    stream = {"seconds": 70, "whole": {"logits": 31.5, "h": 21.5}, "saturated": {"h": 0.25},
+              "minutes": [{"minute": 0, "logits": 32.5, "h": 22.5}, {"minute": 1, "logits": 30.5, "h": 20.5}]}  # fmt: skip
+    drifting, more = shown(denoise_show.simulated({**r, "drift": stream}))
+    assert drifting[2].title == "SNR in dB over 70 s without a reset"
+    assert drifting[2].rows == [[0, 32.5, 22.5], [1, 30.5, 20.5], ["all", 31.5, 21.5]] and "saturated: h 25.00 %" in more
     assert "no sample off by more than 2 of 32768" in text and "silence gives at most 3" in text and "50.0 dB SNR" in text
     assert denoise_show.summary({"mean": mean})[0] == ["PESQ: noisy, float, int8", "1.000, 2.000, 3.000"]
 

@@ -7,7 +7,6 @@ import struct
 import subprocess
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from edgernn.tasks import task_of
 from firmware_export.emit import BOARD_DRIVER, export_c
 from targets import load_board
 from targets.build import STARTUP_DIR
+from targets.run_types import RunResult
 
 #: board.h over the C library; what is asked of the board is written down, letter by letter, in board.log
 BOARD = r"""
@@ -98,7 +98,7 @@ def test_every_step_is_written_and_counted_and_events_are_those_of_the_definitio
         code, log = ran(task, " ".join(args), workdir)
         spans = "SE" * steps if not count else "SE" * min(steps, firmware.COUNTED_STEPS)
         assert log == f"PSEU{spans[2:]}", "the stack is measured around the first step, every step is a span"
-        return SimpleNamespace(exit_code=code, console="", instructions=[5] * (log.count("E")), emulator="none")
+        return RunResult(code, "", [5] * (log.count("E")), "none")
 
     monkeypatch.setattr(firmware, "run", run)
     report = firmware.run_firmware(g, None, load_board("microbit"), pcm)  # type: ignore[arg-type]
@@ -158,7 +158,7 @@ def test_a_self_test_that_fails_ends_the_run(tmp_path: Path, monkeypatch: pytest
         total = np.fromfile(workdir / "out.bin.sum", "<u4")
         total[0] = 3
         total.tofile(workdir / "out.bin.sum")
-        return SimpleNamespace(exit_code=code, console="", instructions=[], emulator="none")
+        return RunResult(code, "", [], "none")
 
     monkeypatch.setattr(firmware, "run", run)
     with pytest.raises(EdgernnError, match="self-test failed at output 2"):

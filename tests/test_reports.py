@@ -271,6 +271,11 @@ def test_a_board_has_its_row_and_its_map(spotter: Path) -> None:
         "cortex-m4",
         *(result[k] for k in ("flash_bytes", "ram_bytes", "state_bytes", "stack_bytes")),
     ]
+    parts = next(p for p in cost.parts if isinstance(p, Table) and p.title == "Instructions of a step, part by part")
+    assert parts.columns == ["run", "board", "in all", "signal path", "products", "gates, states", "decision"]
+    assert sum(result["instructions_by_part"].values()) == pytest.approx(result["instructions_per_step"])
+    share = 100 * result["instructions_by_part"]["products"] / result["instructions_per_step"]
+    assert parts.rows[0][4] == f"{result['instructions_by_part']['products']:,.0f} ({share:.0f} %)"
     from targets.elf import read_elf
 
     elf = spotter / "mps2-an386" / "test" / "mps2-an386.elf"
@@ -419,12 +424,19 @@ def test_verdicts_say_what_is_wrong() -> None:
 # What is missing, and what is wrong ---------------------------------------------------------------------------
 
 
-def test_sounds_that_are_gone_are_told_and_the_rest_is_shown(spotter: Path, tmp_path: Path) -> None:
-    shutil.rmtree(spotter / "data")
-    code, said, _ = edgernn("report", spotter, "--no-live", "--out", tmp_path / "page.html")
-    text = (tmp_path / "page.html").read_text()
+@pytest.mark.parametrize("gone", ["data", "data/index.json"])
+def test_sounds_that_are_gone_are_one_sentence_and_the_rest_is_shown_when_asked_for(
+    gone: str, spotter: Path, tmp_path: Path
+) -> None:
+    path, page = spotter / gone, tmp_path / "page.html"
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    code, _, said = edgernn("report", spotter, "--no-live", "--out", page)
+    assert code == 2 and not page.exists()
+    assert "the recordings that" in said and "--no-recordings makes a page" in said and said.count("\n") <= 1
+    code, said, _ = edgernn("report", spotter, "--no-live", "--no-recordings", "--out", page)
     assert code == 0 and "missing: spotter: no recordings" in said
-    assert "there is nothing to listen to" in text and "no recordings" in text and "<svg" in text
+    assert "there is nothing to listen to" in page.read_text() and "<svg" in page.read_text()
+    assert edgernn("report", spotter, "--markdown", "--out", tmp_path / "page.md")[0] == 0, "texts do without sounds"
 
 
 def test_other_recordings_than_those_judged_on_are_not_played(spotter: Path) -> None:

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from edgernn.errors import EdgernnError
 from edgernn.gate.reading import Found, collect, is_number, kind_of, known_figures
 from edgernn.notes import note
 from edgernn.outcomes import Marks, Outcome, outcome_dict, read_outcome
+from edgernn.recipe import GateParams
+from edgernn.tasks import recipe_gate
 
 VERSION = 2
 LEVEL = 0.1  #: of losses that are none, no more than so many are called one
@@ -40,6 +42,10 @@ class Baseline:
     outcomes: dict[str, dict[str, Outcome]] = field(default_factory=dict)
     written: dict[str, str] = field(default_factory=dict)
     version: int = VERSION
+
+    def with_recipe(self, own: GateParams) -> Baseline:
+        """Judged as the run's recipe says, where it says something."""
+        return replace(self, tolerances={**self.tolerances, **own.tolerances}, level=own.level or self.level)
 
 
 _PARTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
@@ -97,7 +103,8 @@ def write_baseline(
 ) -> Path:  # fmt: skip
     """Write the run's figures as a baseline; figures of wrong bits are none.
 
-    Tolerances and level stay as they are in the baseline that is replaced; `level` and `tolerances` change them. why: what it
+    Tolerances and level stay as they are in the baseline that is replaced; `level` and `tolerances` change them, but for those
+    that the run's recipe says. why: what it
     is for; needed where there is one already. any_data: every machine makes the test set anew, and it is the same when its
     items are.
     """
@@ -109,12 +116,13 @@ def write_baseline(
         )
     if path.exists() and not why.strip():
         raise EdgernnError(f"no baseline was written: say with --why why {path} is to be replaced; it is kept in the file")
-    usual = _tolerances(found)
-    given = {**(kept.tolerances if kept else {}), **(tolerances or {})}
+    usual, own = _tolerances(found), recipe_says(run)
+    _refuse_against_recipe(run, own, level, tolerances or {})
+    given = {**(kept.tolerances if kept else {}), **(tolerances or {}), **own.tolerances}
     unknown = sorted(set(tolerances or {}) - set(usual))
     if unknown:
         raise EdgernnError(f"no baseline was written: {run} has no figure {unknown[0]}; it has {', '.join(usual)}")
-    level = level or (kept.level if kept else LEVEL)
+    level = own.level or level or (kept.level if kept else LEVEL)
     _say_what_can_be_seen(found, usual, level)
     written = {"who": who(), "when": datetime.now(UTC).isoformat(timespec="seconds"), "why": why or "the first baseline",
                "edgernn": __version__}  # fmt: skip
@@ -125,6 +133,23 @@ def write_baseline(
         "outcomes": {s: {name: outcome_dict(x) for name, x in of.items()} for s, of in found.outcomes.items() if of},
     }))  # fmt: skip
     return path
+
+
+def recipe_says(run: Path) -> GateParams:
+    """How the run's recipe wants to be judged; a folder that holds results alone says nothing."""
+    path = run / "recipe.json"
+    values = read_json(path) if path.is_file() else {}
+    if not isinstance(values, Mapping):
+        raise EdgernnError(f"cannot tell: {path} is no recipe; prepare the run again with `edgernn data`")
+    return recipe_gate(values, f"cannot tell: {path}")
+
+
+def _refuse_against_recipe(run: Path, own: GateParams, level: float | None, tolerances: Mapping[str, float]) -> None:
+    """What the recipe says is changed there: it would be judged by anyway."""
+    said = [f"tolerances.{name}" for name in tolerances if name in own.tolerances]
+    said += ["level"] if level and own.level else []
+    if said:
+        raise EdgernnError(f"no baseline was written: the recipe of {run} says gate.{said[0]}; change it in {run}/recipe.json")
 
 
 def _text(base: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 A figure is worse when it lost more than its tolerance and, where it was judged item by item in both, when the items that
 changed show it too: the chance of so large a loss where nothing was lost is below the baseline's level. With level 1 the
-tolerance alone decides.
+tolerance alone decides. Tolerances and level are those of the run's recipe, where it says some, and else the baseline's.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from edgernn.errors import EdgernnError
-from edgernn.gate.baseline import ANY, Baseline, read_baseline
+from edgernn.gate.baseline import ANY, Baseline, read_baseline, recipe_says
 from edgernn.gate.paired import OtherItemsError, Pair, compare
 from edgernn.gate.reading import DISAGREE, Found, collect, context_of, kind_of, known_figures
+from edgernn.recipe import GateParams
 from edgernn.tasks.base import Figure
 
 OK, WORSE, UNCLEAR, MISSING = "ok", "worse", "unclear", "missing"
@@ -30,7 +31,8 @@ def check(run: Path, path: Path) -> dict[str, Any]:
     Rows of differing bits need no baseline: any is too many. unjudged: figures of the run that the baseline lacks. notes: what
     could be told better.
     """
-    base, now = read_baseline(path), collect(run)
+    own = recipe_says(run)
+    base, now = read_baseline(path).with_recipe(own), collect(run)
     _check_model(base, now, run)
     _check_context(base, now)
     pairs = dict(_pairs(base, now))
@@ -43,7 +45,7 @@ def check(run: Path, path: Path) -> dict[str, Any]:
     unjudged = sorted(set(now.metrics) - set(base.metrics))
     return {
         "run": str(run), "graph": next(iter(now.graphs.values())), "baseline": str(path), "written": base.written,
-        "level": base.level, "rows": rows, "unjudged": unjudged, "notes": list(_notes(base, now, run)),
+        "level": base.level, "rows": rows, "unjudged": unjudged, "notes": [*_of_recipe(own), *_notes(base, now, run)],
     }  # fmt: skip
 
 
@@ -154,6 +156,13 @@ def _judged(name: str, before: float, value: float | None, rule: _Rule, pair: Pa
         return row
     changed = {"lost": dict(pair.lost), "won": list(pair.won)} if pair.lost or pair.won else {}
     return {**row, "paired": pair.says, "chance": round(pair.chance, 4), **changed}
+
+
+def _of_recipe(own: GateParams) -> Iterator[str]:
+    """What the baseline does not decide."""
+    said = [f"{name} {x:g}" for name, x in own.tolerances.items()] + ([f"level {own.level:g}"] if own.level else [])
+    if said:
+        yield f"judged as the recipe says, whatever the baseline says: {', '.join(said)}"
 
 
 def _notes(base: Baseline, now: Found, run: Path) -> Iterator[str]:

@@ -16,22 +16,6 @@ from edgernn.outcomes import Marks, Outcome
 from edgernn.tasks import find_task
 from edgernn.tasks.base import Figure, Task
 
-#: what every task's runs are compared by
-COMMON: dict[str, Figure] = {
-    "weight_bytes": Figure(-1, 0.0, relative=True),
-    "graph_bytes": Figure(-1, 0.01, relative=True),
-    "tensor_snr_db": Figure(+1, 3.0),
-    "latency_ms": Figure(-1, 0.0, relative=True),
-    "mmacs_per_second": Figure(-1, 0.01, relative=True),
-    "flash_bytes": Figure(-1, 0.01, relative=True),
-    "ram_bytes": Figure(-1, 0.0, relative=True),
-    "state_bytes": Figure(-1, 0.0, relative=True),
-    "stack_bytes": Figure(-1, 0.1, relative=True),
-    "instructions_per_step": Figure(-1, 0.01, relative=True),
-    "cycles_per_step": Figure(-1, 0.02, relative=True),
-    "file_bytes": Figure(-1, 0.01, relative=True),
-    "arena_bytes": Figure(-1, 0.01, relative=True),
-}
 #: those of one board, by a firmware of one compiler
 _OF_FIRMWARE = ("flash_bytes", "ram_bytes", "state_bytes", "stack_bytes", "instructions_per_step", "cycles_per_step")
 #: of them what must be there; the others are where they were measured
@@ -40,9 +24,9 @@ _OF_RUNTIME = ("file_bytes", "arena_bytes")
 DISAGREE = 2e-4  #: figures are rounded, their outcomes are not
 
 
-def known_figures(task: str) -> dict[str, Figure]:
+def known_figures(task: str) -> Mapping[str, Figure]:
     """Every figure that may stand in a baseline of a task, by name."""
-    return {**COMMON, **find_task(task, "the baseline").gated}
+    return find_task(task, "the baseline").known_figures
 
 
 def kind_of(metric: str) -> str:

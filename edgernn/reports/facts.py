@@ -15,6 +15,7 @@ from edgernn.core.graph import NetGraph
 from edgernn.errors import EdgernnError
 from edgernn.runs import find_graph, load_data, run_checkpoint
 from edgernn.tasks import load_graph, task_of
+from edgernn.zoo import model_at
 
 if TYPE_CHECKING:
     from edgernn.core.floatnet import FloatNet
@@ -30,7 +31,7 @@ class Facts:
     """A run: its graph, results of `simulate` and `quantize` (None where they were not run), of boards, and its training.
 
     name: what the page calls it; boards: results of `edgernn run`; metrics: columns of metrics.csv; missing: sentences, filled
-    as sections are made. sound_seconds: of sound that its players may hold.
+    as sections are made. sound_seconds: of sound that its players may hold; 0: recordings are left alone.
     """
 
     name: str
@@ -50,6 +51,9 @@ class Facts:
 
     def dataset(self) -> Dataset | None:
         """The recordings; None, and a sentence in `missing`, where they are gone, or others than those that were judged on."""
+        if not self.sound_seconds:
+            self.missing.append("no recordings were asked for, so there are none to listen to")
+            return None
         found = self._or_missing(lambda: load_data(self.folder), "no recordings, so none to listen to")
         judged = (self.simulated or {}).get("dataset", found.id if found else None)
         if found and judged != found.id:
@@ -83,6 +87,18 @@ def read_facts(folder: Path, scheme: str | None, name: str, sound_seconds: float
     boards = [b for b in found if b is not None and "instructions_per_second" in b]  # Linux boards are not counted
     metrics = _metrics(place / "metrics.csv", missing)
     return Facts(name, folder, graph, simulated, quantized, boards, metrics, missing, sound_seconds)
+
+
+def refuse_gone(folder: Path) -> None:
+    """A run that was judged on recordings which are gone is refused; models that come along never had any."""
+    if not folder.is_dir() or model_at(folder) or not any(folder.glob("simulate-*.json")):
+        return
+    try:
+        load_data(folder)
+    except EdgernnError as error:
+        raise EdgernnError(
+            f"the recordings that {folder} was judged on are gone ({error}); --no-recordings makes a page without sounds"
+        ) from None
 
 
 def _of_graph(path: Path, folder: Path, graph: NetGraph, verb: str, missing: list[str]) -> Values | None:

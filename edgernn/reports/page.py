@@ -15,7 +15,7 @@ from edgernn.console import beside
 from edgernn.errors import EdgernnError
 from edgernn.reports import sections
 from edgernn.reports.browser import Live, live_model
-from edgernn.reports.facts import Facts, read_facts, readable
+from edgernn.reports.facts import Facts, read_facts, readable, refuse_gone
 from edgernn.reports.parts import Part, Picture, Section, Sound
 from edgernn.show import Table
 
@@ -35,10 +35,13 @@ class Page:
     live: list[Live]
 
 
-def make_page(folders: Sequence[Path], scheme: str | None = None, live: bool = True) -> Page:
-    """Read run folders and make their sections. live: with the models themselves, compiled for the browser."""
+def make_page(folders: Sequence[Path], scheme: str | None = None, live: bool = True, recordings: bool = True) -> Page:
+    """Read run folders and make their sections. live: with the models themselves, compiled for the browser.
+
+    recordings: with sounds to look at and to listen to.
+    """
     runs = [
-        read_facts(folder, scheme, name, SOUND_SECONDS / len(folders))
+        read_facts(folder, scheme, name, SOUND_SECONDS / len(folders) if recordings else 0.0)
         for folder, name in zip(folders, names(folders), strict=True)
     ]
     headlines, own = [], []
@@ -154,13 +157,19 @@ def _with_code(text: str) -> Any:
 
 
 def write_report(
-    folders: Sequence[Path], out: Path | None, as_markdown: bool = False, live: bool = True, scheme: str | None = None
-) -> dict[str, Any]:
-    """`edgernn report`: the page of run folders as a file; returns its path, bytes, sections and what is missing on it."""
+    folders: Sequence[Path], out: Path | None, as_markdown: bool = False, live: bool = True, scheme: str | None = None,
+    recordings: bool = True,
+) -> dict[str, Any]:  # fmt: skip
+    """`edgernn report`: the page of run folders as a file; returns its path, bytes, sections and what is missing on it.
+
+    A run whose recordings are gone is refused, unless nobody asks for `recordings`; texts and tables do without.
+    """
     path = out or beside(folders[0]) / ("report.md" if as_markdown else "report.html")
     if path.is_dir():
         raise EdgernnError(f"{path} is a folder; name a file with --out")
-    page = make_page(folders, scheme, live and not as_markdown)
+    for folder in folders if recordings and not as_markdown else ():
+        refuse_gone(folder)
+    page = make_page(folders, scheme, live and not as_markdown, recordings)
     if as_markdown:
         text = markdown(page)
         write_text(path, text)

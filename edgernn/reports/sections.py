@@ -105,15 +105,36 @@ def cost(runs: Sequence[Facts]) -> Section:
     section = Section("What it costs", [latency(runs)], wide=True)
     if rows:
         section.parts.append(Table("On emulated cores", columns, rows))
+    section.parts.extend(by_part(runs))
     for run in runs:
         section.parts.extend(flash_maps(run))
     return section
 
 
+def by_part(runs: Sequence[Facts]) -> Iterator[Table]:
+    """What the instructions of a step on each board are spent on, where that was counted."""
+    from firmware_export.parts import PARTS
+
+    counted = [(run, b, b["instructions_by_part"]) for run in runs for b in run.boards if b.get("instructions_by_part")]
+    parts = [part for part in PARTS if any(part in found for _, _, found in counted)]
+    rows = [
+        [run.name, b["board"], f"{b['instructions_per_step']:,.0f}", *(_share(found.get(part), b) for part in parts)]
+        for run, b, found in counted
+    ]
+    if rows:
+        yield Table("Instructions of a step, part by part", ["run", "board", "in all", *parts], rows)
+
+
+def _share(count: float | None, b: Values) -> str:
+    """A part of a step's instructions, and how much of them it is."""
+    return "" if count is None else f"{count:,.0f} ({100 * count / b['instructions_per_step']:.0f} %)"
+
+
 def latency(runs: Sequence[Facts]) -> Table:
     """What each run's model makes of time and memory, before any board."""
     rows = [
-        [r.name, f"{r.graph.latency_ms:.1f} ms", f"{r.graph.step_ms:g} ms", r.graph.weight_bytes, r.graph.table_bytes,
+        [r.name, f"{r.graph.latency_ms:.1f} ms", f"{r.graph.step_ms:g} ms",
+         f"{r.graph.latency_ms - r.graph.step_ms:.1f} ms", r.graph.weight_bytes, r.graph.table_bytes,
          f"{r.graph.macs_per_step * r.graph.steps_per_second / 1e6:.2f} M",
          f"{r.simulated['speed']['real_time_factor_c']:.0f} x" if r.simulated and r.simulated.get("speed") else ""]
         for r in runs
@@ -121,7 +142,8 @@ def latency(runs: Sequence[Facts]) -> Table:
     columns = [
         "run",
         "algorithmic latency",
-        "a step",
+        "of it a step's sound",
+        "window, smoothing, delay",
         "weights, bytes",
         "tables, bytes",
         "MACs a second",

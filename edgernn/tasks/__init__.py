@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import pkgutil
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from edgernn.core.floatnet import FloatNet
     from edgernn.core.graph import NetGraph
     from edgernn.core.quantize import QuantizeReport
-    from edgernn.recipe import Recipe
+    from edgernn.recipe import GateParams, Recipe
 
 __path__ += folders("tasks")
 
@@ -55,8 +56,28 @@ def make_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
 
     task = find_task(values.get("task"), where)
     recipe = build_recipe(task.recipe_class(), {**values, "task": task.name}, where)
+    _check_tolerances(task, recipe.gate.tolerances, where)
     task.check_recipe(recipe, where)
     return recipe
+
+
+def recipe_gate(values: Mapping[str, Any], where: str = "recipe") -> GateParams:
+    """How a recipe wants its runs judged, from its plain values; what else stands in them may be another version's."""
+    from edgernn.recipe import build_gate
+
+    own = build_gate(values, where)
+    _check_tolerances(find_task(values.get("task"), where), own.tolerances, where)
+    return own
+
+
+def _check_tolerances(task: Task, tolerances: Mapping[str, float], where: str) -> None:
+    """Tolerances must be of figures that the task's runs have, those of groups of figures that have groups."""
+    known = set(task.known_figures) | {f"{name}[]" for name, x in task.known_figures.items() if x.group is not None}
+    for name in tolerances:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1, 0.5)
+            remedy = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
+            raise EdgernnError(f"{where}: gate.tolerances has the unknown figure {shown(name)}, {remedy}")
 
 
 def load_graph(path: Path) -> NetGraph:
@@ -150,5 +171,5 @@ def _check_range(option: Option, value: Any) -> None:
 
 __all__ = [
     "Option", "Task", "all_tasks", "checked_options", "declared_options", "find_task", "graph_from_bytes", "load_checkpoint",
-    "load_graph", "make_recipe", "quantize_net", "recipe_paths", "task_of",
+    "load_graph", "make_recipe", "quantize_net", "recipe_gate", "recipe_paths", "task_of",
 ]  # fmt: skip

@@ -82,6 +82,22 @@ class Figure:
     group: float | None = None
 
 
+#: what every task's runs are compared by
+COMMON: dict[str, Figure] = {
+    "weight_bytes": Figure(-1, 0.0, relative=True),
+    "graph_bytes": Figure(-1, 0.01, relative=True),
+    "tensor_snr_db": Figure(+1, 3.0),
+    "latency_ms": Figure(-1, 0.0, relative=True),
+    "mmacs_per_second": Figure(-1, 0.01, relative=True),
+    "flash_bytes": Figure(-1, 0.01, relative=True),
+    "ram_bytes": Figure(-1, 0.0, relative=True),
+    "state_bytes": Figure(-1, 0.0, relative=True),
+    "stack_bytes": Figure(-1, 0.1, relative=True),
+    "instructions_per_step": Figure(-1, 0.01, relative=True),
+    "cycles_per_step": Figure(-1, 0.02, relative=True),
+    "file_bytes": Figure(-1, 0.01, relative=True),
+    "arena_bytes": Figure(-1, 0.01, relative=True),
+}
 #: what every task's stream without a reset is judged by, see `drift_figures`; 3 dB are an error 1.4 times as large
 DRIFT = {
     "stream_snr_db": Figure(+1, 3.0), "stream_worst_minute_snr_db": Figure(+1, 3.0), "stream_state_snr_db": Figure(+1, 3.0),
@@ -194,6 +210,11 @@ class Task(ABC):
     def name(self) -> str:
         """That of its folder."""
         return type(self).__module__.rsplit(".", 1)[-1]
+
+    @property
+    def known_figures(self) -> Mapping[str, Figure]:
+        """Every figure that the gate compares, by name."""
+        return {**COMMON, **self.gated}
 
     @property
     def folder(self) -> Path:

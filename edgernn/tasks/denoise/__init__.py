@@ -10,6 +10,7 @@ from edgernn.errors import EdgernnError
 from edgernn.reports.parts import Section
 from edgernn.show import Shown
 from edgernn.tasks.base import (
+    DRIFT,
     CInterface,
     Figure,
     Material,
@@ -21,6 +22,7 @@ from edgernn.tasks.base import (
     Task,
     Values,
     Whole,
+    drift_figures,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ class Denoise(Task):
         "float_si_sdr": Figure(+1, 0.1),
         "float_dnsmos": Figure(+1, 0.03),
         "lost_si_sdr": Figure(-1, 0.05),
+        **DRIFT,
         "stream_repeat_snr_db": Figure(+1, 3.0),
         "stream_growth_db": Figure(-1, 0.1),
         "stream_change": Figure(-1, 4.0),
@@ -128,7 +131,7 @@ class Denoise(Task):
         return self.graph_class()(**parts, stft=r.stft, tables=net.tables, floor=r.gains.floor)
 
     def judge(self, net: DenoiseNet, graph: Any, dataset: Dataset, question: Question, progress: Progress) -> dict[str, Any]:
-        """Mixtures judged file by file, one long stream, speed."""
+        """Mixtures judged file by file, one long stream, the floats beside it, speed."""
         from edgernn.tasks.denoise.evaluate import judge_denoiser
 
         return judge_denoiser(net, graph, dataset, question, progress)
@@ -159,6 +162,7 @@ class Denoise(Task):
         figures = {**{f"int8_{m}": s["mean"]["integer"][m] for m in METRICS}, **means}
         figures |= {"lost_si_sdr": -s["integer_minus_float"]["si_sdr"]["mean"]} if "integer_minus_float" in s else {}
         figures |= {f"stream_{key}": value for key, value in s.get("stream", {}).items() if f"stream_{key}" in self.gated}
+        figures |= drift_figures(s["drift"]) if "drift" in s else {}
         if "stream_repeat_snr_db" in figures:  # beyond, all that differs is a few last bits
             figures["stream_repeat_snr_db"] = min(60.0, figures["stream_repeat_snr_db"])
         return f"{judged}, {s['mixtures']} mixtures", figures

@@ -15,9 +15,11 @@ from edgernn.core.graph import NetGraph
 from edgernn.core.measure import snr_db
 from edgernn.data.corpus import Dataset
 from edgernn.data.mixing import Mixer, Mixture, make_mixtures, read_mixtures
-from edgernn.drift import best_of
+from edgernn.drift import best_of, float_trace
+from edgernn.drift import drift as against_floats
 from edgernn.errors import EdgernnError, needs_extra
 from edgernn.runtimes import Runtime, fast_runtime, make_runtime
+from edgernn.signal import native
 from edgernn.signal.audio import SAMPLE_RATE, Int16, to_float
 from edgernn.tasks.base import Question
 from edgernn.tasks.denoise.recipe import DenoiseNet, DenoiseRecipe
@@ -26,6 +28,7 @@ from edgernn.tasks.denoise.stream import FloatDenoiser, aligned, denoised, denoi
 Progress = Callable[[str, int, int], None]
 Enhance = Callable[[Int16], Int16]
 MIXTURES = 50  #: judged by `simulate` when nothing else is asked for
+FLOAT_SECONDS = 600.0  #: of the stream without a reset that the floats go along with
 PAUSE_BANDS = (0, 1000, 2000, 4300, 8000)  #: Hz: edges of the bands in which pauses are listened to
 _PAUSE_DB = -45.0  #: a frame of clean speech so far below its loudest is a pause
 _FRAME = 512
@@ -109,6 +112,7 @@ def judge_denoiser(net: DenoiseNet, graph: NetGraph, dataset: Dataset, q: Questi
         "runtime": runtime.name, "list": str(listed) if listed else None, **judged,
         "integer_minus_float": differences(judged, "integer", "float"),
         "stream": drift(runtime, net.recipe, dataset, q.split, q.seconds),
+        "drift": drift_from_floats(net, runtime, dataset, q.split, q.seconds),
     }  # fmt: skip
     if runtime.name == "c":
         mixer = Mixer(net.recipe.mix, dataset, q.split, np.random.default_rng(1))
@@ -183,10 +187,8 @@ def drift(
     step between neighbouring samples of the output over that of the input; silence: largest sample after the first second
     of digital silence at the end.
     """
-    mixer = Mixer(recipe.mix, dataset, split, np.random.default_rng([recipe.seed, 5]))
-    sound = mixer.stream(piece)
     hop = runtime.graph.step_samples
-    sound = sound[: len(sound) // hop * hop]
+    sound = _piece(recipe, dataset, split, hop, piece)
     runtime.reset()
     denoise = denoiser(runtime)
     repetitions = max(3, round(seconds * SAMPLE_RATE / len(sound)))
@@ -207,6 +209,33 @@ def drift(
         "growth_db": round(float(growth), 4), "change": change, "jump": round(jump / max(1.0, _jump(sound)), 3),
         "silence": int(np.abs(tail.astype(np.int64)).max()),
     }  # fmt: skip
+
+
+def _piece(recipe: DenoiseRecipe, dataset: Dataset, split: str, hop: int, seconds: float) -> Int16:
+    """What a stream repeats: so much noisy speech in whole hops."""
+    sound = Mixer(recipe.mix, dataset, split, np.random.default_rng([recipe.seed, 5])).stream(seconds)
+    return sound[: len(sound) // hop * hop]
+
+
+def drift_from_floats(
+    net: DenoiseNet, runtime: Runtime[Any], dataset: Dataset, split: str, seconds: float, piece: float = 60.0
+) -> dict[str, Any]:
+    """How far the integers are from the floats, as `edgernn.drift.drift` tells it, over the stream of `drift` before its end.
+
+    Both carry their state from step to step. Everything that both computed is held at once, hence FLOAT_SECONDS at most.
+    """
+    hop = runtime.graph.step_samples
+    sound = _piece(net.recipe, dataset, split, hop, piece)
+    length = min(seconds, FLOAT_SECONDS) * SAMPLE_RATE
+    pcm = np.resize(sound, max(1, round(length / hop)) * hop)
+    runtime.reset()
+    return against_floats(runtime.graph, float_trace(net, features(net, pcm)), runtime.run(pcm))
+
+
+def features(net: DenoiseNet, pcm: Int16) -> NDArray[np.float32]:
+    """Normalised float features [T, bands] of whole hops of PCM [n], from reset."""
+    heard = np.concatenate([np.zeros(net.recipe.stft.hop, np.int16), pcm])
+    return net.features(native.analyze(heard, net.recipe.stft, net.tables)[1][1:])
 
 
 def _jump(pcm: Int16) -> float:

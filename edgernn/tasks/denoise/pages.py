@@ -15,6 +15,7 @@ from edgernn.reports import charts
 from edgernn.reports.charts import Axis, Line
 from edgernn.reports.facts import Facts, Values
 from edgernn.reports.parts import Part, Picture, Section, Sound
+from edgernn.reports.sections import drift_picture
 from edgernn.runtimes import fast_runtime, make_runtime
 from edgernn.show import Table
 from edgernn.signal.audio import SAMPLE_RATE
@@ -40,7 +41,7 @@ def sections(run: Facts) -> Iterator[Section]:
     for m in mixtures:
         section.parts.extend(_heard(run, m))
     yield section
-    yield Section("One stream without a reset", [*rest])
+    yield Section("One stream without a reset", [*(drift_picture(s["drift"]) if "drift" in s else []), *rest])
 
 
 def gains(s: Values) -> Iterator[Picture]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgernn.show import Shown, Table, speed_line
+from edgernn.show import Shown, Table, drifted, speed_line
 from edgernn.tasks.base import Values
 
 #: metrics and how they are called
@@ -33,6 +33,8 @@ def simulated(r: Values) -> Shown:
         f"{s['growth_db']} dB, no sample off by more than {s['change']} of 32768; steps between samples at most {s['jump']} of "
         f"the input's; silence gives at most {s['silence']}"
     )
+    if "drift" in r:
+        yield from drifted(r["drift"])
     yield (
         f"algorithmic latency {r['latency_ms']} ms, one step every {r['step_ms']} ms; {r['weight_bytes']} bytes of weights, "
         f"{r['mmacs_per_second']} million MACs a second"

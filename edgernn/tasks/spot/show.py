@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from edgernn.show import Shown, Table, percent, speed_line
+from edgernn.show import Shown, Table, drifted, percent, speed_line
 from edgernn.tasks.base import Values
 from edgernn.tasks.spot.scoring import poisson_interval
 
@@ -115,10 +115,7 @@ def _clips(r: Values, clips: dict[str, Any]) -> Shown:
 
 
 def _stream(stream: dict[str, Any]) -> Shown:
-    rows = [[m["minute"], *(m[k] for k in stream["whole"])] for m in stream["minutes"]]
-    rows.append(["all", *stream["whole"].values()])
-    yield Table(f"SNR in dB over {stream['seconds']} s without a reset", ["minute", *stream["whole"]], rows)
-    yield "saturated: " + ", ".join(f"{k} {percent(v)}" for k, v in stream["saturated"].items())
+    yield from drifted(stream)
     for name, s in stream["streaming"].items():
         yield (
             f"streaming, {name}: {percent(s['frr'])} of {s['keywords']} keywords missed, "
