@@ -81,7 +81,8 @@ def data(
 def train(run: RunDir, options: dict[str, Any], device: Device = "auto", as_json: Json = False) -> None:
     """Train the float model; run it again to resume.
 
-    Reads the run folder's data, writes its checkpoint.
+    Reads the run folder's data, writes its checkpoint. Batches that are made up as they are needed come from processes of
+    their own: one for each core but the first, or $EDGERNN_WORKERS; the weights do not depend on how many.
     """
     from edgernn import pipeline
 
