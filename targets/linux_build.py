@@ -14,7 +14,7 @@ from edgernn.hostcc import WARNINGS, run_tool
 from targets.build import STARTUP_DIR
 from targets.elf import read_symbols
 from targets.linux_board import LINUX_DIR, LinuxBoard, Machine
-from targets.run_qemu import counting_obstacle, plugin_options
+from targets.run_qemu import counted, counting_obstacle, plugin_options
 from targets.toolchain import find_toolchain
 
 PROGRAM = LINUX_DIR / "program.c"  #: what every program around a model shares, see program.h
@@ -72,7 +72,7 @@ def count_instructions(program: Program, args: Sequence[str], workdir: Path, tim
         done = _run(program, plugin_options(read_symbols(program.path), counts), args, workdir, b"", timeout_s)
         if done.returncode:
             raise EdgernnError(f"{binary} failed with {program.path.name}: {done.stderr.decode(errors='replace').strip()}")
-        return [int(line) for line in counts.read_text(encoding="ascii").split()]
+        return counted(counts.read_text(encoding="ascii"))[0]
 
 
 def _run(

@@ -56,11 +56,11 @@ def run(job: Job) -> RunResult:
         except subprocess.TimeoutExpired as error:
             raise timed_out(job, emulator) from error
         _check(done, job, emulator)
-        instructions, by_address = _counted(counts.read_text(encoding="ascii")) if job.count else ([], {})
+        instructions, by_address = counted(counts.read_text(encoding="ascii")) if job.count else ([], {})
     return RunResult(done.returncode, done.stdout.decode(errors="replace"), instructions, emulator, by_address)
 
 
-def _counted(text: str) -> tuple[list[int], dict[int, int]]:
+def counted(text: str) -> tuple[list[int], dict[int, int]]:
     """What the plugin wrote: instructions of each span, and of all spans by the address where a block begins."""
     spans, by_address = [], Counter[int]()
     for line in text.splitlines():

@@ -500,6 +500,18 @@ def test_a_keyword_that_is_said_where_none_should_be_is_told_with_its_time(
     assert not caplog.text, "later the net has been taught that it is none"
 
 
+def test_a_keyword_scores_by_the_highest_of_its_own_time(data: Dataset) -> None:
+    t = trainer(data)
+    marks = t._validation.marks[:, 0]
+    p = np.zeros((len(marks), t._validation.log_mel.shape[1] // 2, 2), np.int16)
+    p[:, -1, 0] = 30000  # after every word's time
+    for row, (_, begin, end) in zip(p, marks, strict=True):
+        row[int((begin + end) / 2 / t.step_ms), 0] = 10000
+    assert all(end + 1000 * hearing.LATE_S < p.shape[1] * t.step_ms - 2 * t.step_ms for _, _, end in marks)
+    (heights,) = t._said(p)
+    assert len(heights) == len(marks) > 0 and (heights == 10000).all()
+
+
 def test_only_what_is_as_clear_as_half_of_a_keywords_recordings_is_suspected(caplog: pytest.LogCaptureFixture) -> None:
     assert clear_scores([np.array([10, 30, 50]), np.array([], int)]).tolist() == [30, np.iinfo(np.int64).max]
     rows: Any = [SimpleNamespace(source=f"{i}.wav") for i in range(7)]

@@ -184,7 +184,8 @@ def test_an_onnx_export_finds_the_float_model(elsewhere: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", ["train", "quantize", "simulate"])
-def test_what_would_write_into_a_model_is_refused(verb: str, elsewhere: Path) -> None:
+def test_what_would_write_into_a_model_is_refused(verb: str, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGERNN_DATA", str(elsewhere))  # else that it is missing is said first
     for where in ("vad", OWN / "vad"):
         said = call(verb, where, code=2)
         assert "vad is a model that comes along, and is only read" in said and "edgernn models vad --out run/vad" in said
