@@ -73,6 +73,9 @@ class SourceParams:
     sources: tuple[Mapping[str, Any], ...] = ()
 
 
+MOST_LOST = 1e9  #: a tolerance beyond it would let anything pass
+
+
 @dataclass(frozen=True)
 class GateParams:
     """How `edgernn check` judges runs of this recipe; what is said here goes before what the baseline says.
@@ -84,11 +87,11 @@ class GateParams:
     tolerances: Mapping[str, float] = field(default_factory=dict)  #: by the figure's name; `NAME[]`: of each word or class
 
     def __post_init__(self) -> None:
-        """A chance, and losses of at least 0."""
+        """A chance, and losses that are neither below 0 nor such that nothing could fail."""
         check_ranges("gate", self, {"level": (0, 1)})
-        wrong = [f"gate.tolerances.{name} = {x:g}" for name, x in self.tolerances.items() if x < 0]
+        wrong = [f"gate.tolerances.{name} = {x:g}" for name, x in self.tolerances.items() if not 0 <= x <= MOST_LOST]
         if wrong:
-            raise EdgernnError(f"{', '.join(wrong)} must be at least 0")
+            raise EdgernnError(f"{', '.join(wrong)} must lie in 0..{MOST_LOST:g}")
 
 
 class SignalParams(Protocol):

@@ -42,6 +42,7 @@ BAD_TEXTS = (5, NAN, None, [], {}, True)
 BAD_FLAGS = (1, 0, "true", None, [], NAN)
 BAD: Mapping[Any, tuple[Any, ...]] = {
     int: BAD_INTEGERS, float: BAD_FLOATS, tuple[float, float]: BAD_PAIRS, str: BAD_TEXTS, bool: BAD_FLAGS,
+    Mapping[str, float]: ("x", 5, [], None, {"no such figure": 0.1}, *({"flash_bytes": bad} for bad in BAD_FLOATS)),
     tuple[str, ...]: ("word", 5, [5], None, {}, [["word"]]), tuple[Mapping[str, Any], ...]: ("x", 5, [5], {}, ["x"]),
 }  # fmt: skip
 

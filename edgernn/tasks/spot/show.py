@@ -59,13 +59,13 @@ def verdict(s: Values) -> list[str]:
     worst = max(s["keywords"], key=lambda word: s["keywords"][word]["integer"]["misses"])
     missed = s["keywords"][worst]["integer"]["misses"]
     false = sum(row["integer"]["false_accepts"] for row in s["keywords"].values())
-    lines = []
+    lines, hours = [], "an hour" if s["hours"] == 1 else f"{s['hours']:g} hours"
     if not s["hours"]:
         lines.append("nothing without a keyword was at hand: nothing is known of false accepts; add running speech and noise")
     elif false:
-        lines.append(f"{false} false accepts in {s['hours']:g} hours made of {s['distinct_minutes']:g} minutes of recordings")
+        lines.append(f"{false} false accepts in {hours} made of {s['distinct_minutes']:g} minutes of recordings")
     else:
-        lines.append(f"no false accept in {s['hours']:g} hours made of {s['distinct_minutes']:g} minutes of recordings")
+        lines.append(f"no false accept in {hours} made of {s['distinct_minutes']:g} minutes of recordings")
     too_many = poisson_interval(false)[0] > s["target_per_hour"] * s["hours"] * len(s["keywords"])
     if too_many:
         lines.append(
