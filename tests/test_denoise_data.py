@@ -339,6 +339,7 @@ def test_training_lowers_the_loss_and_resumes_as_if_never_interrupted(tmp_path: 
     net = train_denoiser(r, data, tmp_path / "whole", QUIET, "cpu")
     (tmp_path / "cut").mkdir()
     first = DenoiseTrainer(r, data, torch.device("cpu"))
+    (untrained,) = first.validate()
     first.epoch(QUIET)
     first.keep(tmp_path / "cut")
     again = train_denoiser(r, data, tmp_path / "cut", QUIET, "cpu")
@@ -346,7 +347,7 @@ def test_training_lowers_the_loss_and_resumes_as_if_never_interrupted(tmp_path: 
     lines = (tmp_path / "whole" / "metrics.csv").read_text().splitlines()
     assert lines == (tmp_path / "cut" / "metrics.csv").read_text().splitlines()
     validation = [float(line.split(",")[lines[0].split(",").index("validation")]) for line in lines[1:]]
-    assert validation[-1] < validation[0]
+    assert validation[-1] < untrained - 0.2, (untrained, validation)
     with pytest.raises(EdgernnError, match="another recipe"):
         train_denoiser(tiny_recipe(batch=5), data, tmp_path / "cut", QUIET, "cpu")
     with pytest.raises(EdgernnError, match="another dataset"):
