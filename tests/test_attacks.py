@@ -17,6 +17,7 @@ from fixture_runs import ROOT
 from nets import quantized, random_net
 
 from edgernn.cells import all_cells
+from edgernn.core.graph_checks import is_int
 from edgernn.core.graph_file import METADATA_KEY, seal
 from edgernn.data import sources
 from edgernn.data.options import SourceOptions, parse
@@ -196,6 +197,11 @@ def integers(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield at
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
         yield from integers(inner, (*at, key))
+
+
+def test_a_truth_value_and_a_float_are_no_integers() -> None:
+    assert is_int(1, 0, 5) and is_int(0, 0, 5) and is_int(5, 0, 5) and not is_int(6, 0, 5) and not is_int(-1, 0, 5)
+    assert not any(is_int(x, 0, 5) for x in (True, False, 1.0, "1", None))
 
 
 def test_the_loader_takes_integers_only() -> None:
