@@ -86,6 +86,17 @@ static inline __m256i ern_avx2_curve(__m256i index, __m256i parts)
     return _mm256_madd_epi16(_mm256_i32gather_epi32((const int32_t *)(const void *)ern_fast_curve, index, 4), parts);
 }
 
+/* The curve at sixteen indices, `part` of 2^bits parts of a step beyond each: plus `offset`, rounded to 2^shift. */
+static inline __m256i ern_avx2_between(__m256i index, __m256i part, int32_t bits, int32_t offset, int32_t shift)
+{
+    const __m256i none = _mm256_setzero_si256(), step = _mm256_set1_epi16((int16_t)(1 << bits));
+    const __m256i half = _mm256_set1_epi32(offset + (1 << (shift - 1)));
+    const __m256i low = ern_avx2_curve(_mm256_unpacklo_epi16(index, none), _mm256_unpacklo_epi16(step, part));
+    const __m256i high = ern_avx2_curve(_mm256_unpackhi_epi16(index, none), _mm256_unpackhi_epi16(step, part));
+    return _mm256_packs_epi32(_mm256_srai_epi32(_mm256_add_epi32(low, half), shift),
+                              _mm256_srai_epi32(_mm256_add_epi32(high, half), shift));
+}
+
 /* Half of the remainder of 9 a to a step of the curve, rounded up where x is not negative. */
 static inline __m256i ern_avx2_part(__m256i a, __m256i sign, int32_t most)
 {
@@ -97,28 +108,20 @@ static inline __m256i ern_avx2_part(__m256i a, __m256i sign, int32_t most)
  * the curve is as there. Where x is negative the result is 1 - that of |x|. */
 static inline ern_fast_lanes ern_fast_sigmoid(ern_fast_lanes x)
 {
-    const __m256i sign = _mm256_srai_epi16(x, 15), none = _mm256_setzero_si256(), step = _mm256_set1_epi16(1 << 9);
+    const __m256i sign = _mm256_srai_epi16(x, 15);
     const __m256i a = _mm256_min_epu16(_mm256_abs_epi16(x), _mm256_set1_epi16(29013));
     const __m256i part = ern_avx2_part(a, sign, 0x3FF), index = _mm256_mulhi_epi16(a, _mm256_set1_epi16(9 * 64));
-    const __m256i half = _mm256_set1_epi32((1 << 25) + 512);
-    const __m256i low = ern_avx2_curve(_mm256_unpacklo_epi16(index, none), _mm256_unpacklo_epi16(step, part));
-    const __m256i high = ern_avx2_curve(_mm256_unpackhi_epi16(index, none), _mm256_unpackhi_epi16(step, part));
-    const __m256i y = _mm256_packs_epi32(_mm256_srai_epi32(_mm256_add_epi32(low, half), 10),
-                                         _mm256_srai_epi32(_mm256_add_epi32(high, half), 10));
+    const __m256i y = ern_avx2_between(index, part, 9, 1 << 25, 10);
     return _mm256_blendv_epi8(y, _mm256_sub_epi16(_mm256_set1_epi16(-32768), y), sign);
 }
 
 /* Likewise, with steps of 2^9, up to 14506; where x is negative it is - that of |x|. */
 static inline ern_fast_lanes ern_fast_tanh(ern_fast_lanes x)
 {
-    const __m256i sign = _mm256_srai_epi16(x, 15), none = _mm256_setzero_si256(), step = _mm256_set1_epi16(1 << 8);
+    const __m256i sign = _mm256_srai_epi16(x, 15);
     const __m256i a = _mm256_min_epu16(_mm256_abs_epi16(x), _mm256_set1_epi16(14506));
     const __m256i part = ern_avx2_part(a, sign, 0x1FF), index = _mm256_mulhi_epi16(a, _mm256_set1_epi16(9 * 128));
-    const __m256i half = _mm256_set1_epi32((1 << 23) + 128);
-    const __m256i low = ern_avx2_curve(_mm256_unpacklo_epi16(index, none), _mm256_unpacklo_epi16(step, part));
-    const __m256i high = ern_avx2_curve(_mm256_unpackhi_epi16(index, none), _mm256_unpackhi_epi16(step, part));
-    const __m256i y = _mm256_packs_epi32(_mm256_srai_epi32(_mm256_add_epi32(low, half), 8),
-                                         _mm256_srai_epi32(_mm256_add_epi32(high, half), 8));
+    const __m256i y = ern_avx2_between(index, part, 8, 1 << 23, 8);
     return _mm256_sub_epi16(_mm256_xor_si256(y, sign), sign);
 }
 
