@@ -127,6 +127,18 @@ def wake_peers() -> str:
     return table(heads, rows)
 
 
+def front() -> str:
+    """Wake words alone and behind a denoiser, mean of the spotters."""
+    found, rows = results("front"), []
+    streams = {"clean": "clean", "noise 10 dB": "10 dB", "noise 0 dB": "0 dB"}
+    for how in found["spotters"][0]:
+        figures = [" / ".join(f"{100 * mean([x[how][name][at] for x in found['spotters']]):.1f}" for name in streams)
+                   for at in ("at 1 an hour", "at 10 an hour", "at the threshold")]  # fmt: skip
+        rows.append([f"the {len(found['spotters'])} seeds of `wake`, {how}", *figures])
+    heads = ["", f"missed at 1 an hour a word, {' / '.join(streams.values())}, %", "at 10", "at the nets' thresholds"]
+    return f"{found['date']}:\n\n{table(heads, rows)}"
+
+
 def demo() -> str:
     return f"```\n{(RESULTS / 'demo.txt').read_text(encoding='utf-8').rstrip()}\n```"
 
@@ -478,6 +490,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         spotting,
         wake,
         wake_peers,
+        front,
         boards,
         emulated_bits,
         harder,

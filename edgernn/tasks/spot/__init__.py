@@ -107,26 +107,24 @@ class Spot(Task):
         return recipe.data.clip_seconds or None
 
     def before_training(self, recipe: Any, options: Values) -> None:
-        """Teachers must be there, and teach clips."""
+        """Teachers must be there."""
         from edgernn.runs import run_checkpoint
 
-        if options.get("teacher") and recipe.train.kind == "streams":
-            raise EdgernnError('--teacher teaches clips, and the recipe says train.kind = "streams"; leave it out')
         for teacher in options.get("teacher", ()):
             run_checkpoint(Path(teacher))
 
     def train(self, recipe: Any, dataset: Dataset, folder: Path, progress: Progress, device: str, options: Values) -> SpotNet:
-        """On augmented clips, where teachers give a share of the targets, or on streams."""
+        """On augmented clips, or on streams; teachers may give a share of what is asked."""
         from edgernn.runs import run_checkpoint
 
+        teachers = [run_checkpoint(Path(t)) for t in options.get("teacher", ())]
         if recipe.train.kind == "streams":
             from edgernn.tasks.spot.train_streams import train_streams
 
-            return train_streams(recipe, dataset, folder, progress, device)
+            return train_streams(recipe, dataset, folder, progress, device, teachers)
         from edgernn.tasks.spot.train import train
 
-        taught = [run_checkpoint(Path(t)) for t in options.get("teacher", ())]
-        return train(recipe, dataset, folder, progress, device, taught)
+        return train(recipe, dataset, folder, progress, device, teachers)
 
     def calibration(self, net: SpotNet, dataset: Dataset) -> list[Int16]:
         """Streams of training speech in noise."""

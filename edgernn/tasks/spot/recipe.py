@@ -43,7 +43,9 @@ class SpotTrain(TrainParams):
     band_masks: int = 1
     band_mask_bands: int = 6
     tilt: float = 0.15  #: random spectral slope and bend, in standard deviations of a band
-    distill: float = 0.6  #: share of the target that teachers give, where `edgernn train --teacher` names some
+    distill: float = (
+        0.6  #: share of the target, or of the loss on streams, that teachers give, where `edgernn train --teacher` names some
+    )
     mixup: float = 0.0  #: Beta(a, a) parameter; 0: off
 
     RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
@@ -90,6 +92,7 @@ class StreamParams:
     ignored_ms: float = 600.0
     best_steps: int = 5
     negative: float = 0.05  #: weight of a step in which a keyword should be off; a keyword said weighs 1
+    taught: float = 0.2  #: weight of a step's distance from what teachers say
     rounds: int = 2  #: times that the negative hours are listened to for what wakes the net, in the second half of the epochs
     hard: float = 0.25  #: share of batches that is cut around what woke it, after the first round
     hours: float = 2.0  #: of negatives that are listened to, in training and in validation
@@ -103,7 +106,8 @@ class StreamParams:
              "variants": (1, 1000), "talk": (1, 1_000_000), "noise": (1, 1_000_000),
              "speed": (0, 0.9), "tempo": (0, 0.9), "warp": (0, 0.5), "target_ms": (-5000, 5000), "ignored_ms": (0, 5000),
              "best_steps": (1, 100),
-             "negative": (0, 100), "rounds": (0, 10), "hours": (0.01, 1000), **dict.fromkeys(shares, (0, 1))},
+             "negative": (0, 100), "taught": (0, 100), "rounds": (0, 10), "hours": (0.01, 1000),
+             **dict.fromkeys(shares, (0, 1))},
         )  # fmt: skip
         if self.speech + self.words > 1:
             raise EdgernnError(f"streams: speech + words = {self.speech + self.words:g} must not exceed 1")

@@ -20,13 +20,13 @@ from torch.nn import functional as F
 from edgernn.core.net import Net
 from edgernn.core.training import PROGRESS, Trainer, load_progress, normalised, training_device
 from edgernn.data.corpus import Dataset
-from edgernn.errors import EdgernnError
 from edgernn.runs import CHECKPOINT
 from edgernn.signal import native
 from edgernn.signal.log_mel import make_tables
 from edgernn.tasks import make_recipe
 from edgernn.tasks.spot.clips import TrainingSet, clip_pcm, label_indices, labels_of, training_set
 from edgernn.tasks.spot.recipe import SpotNet, SpotRecipe, SpotTrain
+from edgernn.tasks.spot.teaching import check_teachers, depends_on
 from edgernn.tasks.spot.train_masks import mask, tilt
 
 Progress = Callable[[str, int, int], None]
@@ -54,8 +54,8 @@ def train(
     a share of the targets (Hinton et al. 2015). Raises EdgernnError when the loss is no longer finite.
     """
     where, tables, labels = training_device(device, recipe.train.threads), make_tables(recipe.frontend), labels_of(dataset)
-    _check_teachers(recipe, labels, teachers)
-    depends = {"dataset": dataset.id, "teacher": " ".join(sorted(t.fingerprint for t in teachers))}
+    check_teachers(recipe, labels, teachers)
+    depends = {"dataset": dataset.id, **depends_on(teachers)}
     load_progress(folder / PROGRESS, lambda kept: make_recipe(kept) == recipe, where, depends)  # before an hour is spent
     data = training_set(dataset, recipe, tables, progress)
     data = data.taught_by(teachers, progress) if teachers else data
@@ -69,12 +69,6 @@ def train(
     net = SpotNet(recipe, labels, tables, mean, deviation, weights, source)
     net.save(folder / CHECKPOINT)
     return net
-
-
-def _check_teachers(recipe: SpotRecipe, labels: tuple[str, ...], teachers: Sequence[SpotNet]) -> None:
-    for teacher in teachers:
-        if teacher.recipe.signal != recipe.signal or teacher.labels != labels:
-            raise EdgernnError(f"teacher {teacher.recipe.name} has another front end or other labels; train it on this data")
 
 
 def _validation(dataset: Dataset, recipe: SpotRecipe, mean: NDArray[Any], deviation: NDArray[Any]) -> Validation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from edgernn.tasks.spot.losses import Asked, asked, stream_loss
 from edgernn.tasks.spot.recipe import SpotNet, SpotRecipe
 from edgernn.tasks.spot.scoring import to_posteriors
 from edgernn.tasks.spot.suspects import Suspect, clear_scores, suspects, tell
+from edgernn.tasks.spot.teaching import Panel, check_teachers, depends_on, taught_loss
 from edgernn.tasks.spot.train_masks import mask_bands, tilt
 
 Progress = Callable[[str, int, int], None]
@@ -40,18 +41,29 @@ STATISTICS_STREAMS = 512  #: from which the bands' means and deviations are take
 LEAD = 0.7  #: share of a hard example that lies before what woke the net
 
 
-def train_streams(recipe: SpotRecipe, dataset: Dataset, folder: Path, progress: Progress, device: str = "auto") -> SpotNet:
+def train_streams(
+    recipe: SpotRecipe,
+    dataset: Dataset,
+    folder: Path,
+    progress: Progress,
+    device: str = "auto",
+    teachers: Sequence[SpotNet] = (),
+) -> SpotNet:
     """Train the recipe's model on a prepared dataset; writes `metrics.csv` and `model.safetensors` into `folder`.
 
-    Running it again on the same folder resumes. Raises EdgernnError when the loss is no longer finite.
+    Running it again on the same folder resumes. Teachers are trained nets with the same front end, labels and steps, to whose
+    posteriors a share of the loss is compared. Raises EdgernnError when the loss is no longer finite.
     """
     where, labels = training_device(device, recipe.train.threads), (*dataset.keywords, UNKNOWN)
-    load_progress(folder / PROGRESS, lambda kept: make_recipe(kept) == recipe, where, {"dataset": dataset.id})
-    trainer = StreamTrainer(recipe, dataset, labels, where, progress)
+    check_teachers(recipe, labels, teachers)
+    depends = {"dataset": dataset.id, **depends_on(teachers)}
+    load_progress(folder / PROGRESS, lambda kept: make_recipe(kept) == recipe, where, depends)
+    trainer = StreamTrainer(recipe, dataset, labels, where, progress, teachers)
     trainer.resume(folder, lambda kept: make_recipe(kept) == recipe)
     trainer.run(folder, progress)
     tables, weights = make_tables(recipe.frontend), trainer.net.weights(trainer.best)
-    net = SpotNet(recipe, labels, tables, trainer.mean, trainer.deviation, weights, {"dataset": dataset.id})
+    source = {name: value for name, value in depends.items() if value}
+    net = SpotNet(recipe, labels, tables, trainer.mean, trainer.deviation, weights, source)
     net.save(folder / CHECKPOINT)
     return net
 
@@ -70,12 +82,13 @@ def check_split(dataset: Dataset) -> None:
 class StreamTrainer(FreshTrainer):
     """An epoch is `streams.count` sequences, composed anew; after a round of listening, hard examples are among them."""
 
-    parts = ("said", "quiet")
+    parts = ("said", "quiet", "taught")
     judged = ("missed",)
 
     def __init__(
-        self, recipe: SpotRecipe, dataset: Dataset, labels: tuple[str, ...], device: torch.device, progress: Progress
-    ) -> None:
+        self, recipe: SpotRecipe, dataset: Dataset, labels: tuple[str, ...], device: torch.device, progress: Progress,
+        teachers: Sequence[SpotNet] = (),
+    ) -> None:  # fmt: skip
         check_split(dataset)
         self.recipe, self.labels, self._dataset = recipe, labels, dataset
         self.streams = training_streams(dataset, recipe, progress)
@@ -86,13 +99,15 @@ class StreamTrainer(FreshTrainer):
         torch.manual_seed(recipe.seed)
         net = Net(recipe.net_layers(labels), recipe.train.dropout)
         batches = max(1, recipe.streams.count // recipe.train.batch)
-        super().__init__(recipe.to_dict(), net, recipe.train, batches, device, {"dataset": dataset.id})
+        depends = {"dataset": dataset.id, **depends_on(teachers)}
+        super().__init__(recipe.to_dict(), net, recipe.train, batches, device, depends)
+        self._teachers = Panel(teachers, device) if teachers else None
         self.best: dict[str, Tensor] = {}
         self._best_score, self.hard = 2.0, torch.zeros((0, 2), dtype=torch.int64)
 
     # Batches ---------------------------------------------------------------------------
 
-    def batches(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Asked]]:
+    def batches(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Asked, Tensor]]:
         """Those of an epoch; before some, the negative hours are listened to."""
         if self._epoch in self.rounds:
             if self._epoch == self.rounds[0]:
@@ -100,18 +115,17 @@ class StreamTrainer(FreshTrainer):
             self.listen()
         return super().batches(rng)
 
-    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Asked]:
-        """Features [B, T, bands], and what is asked of them."""
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Asked, Tensor]:
+        """Features [B, T, bands], what is asked of them, and their int16 log-energies before masks, as teachers hear them."""
         batch = self.recipe.train.batch
         hard = round(self.recipe.streams.hard * batch) if len(self.hard) else 0
         rows = self.streams.draw(batch - hard, rng)
         return self._heard(joined(rows, self.woken(hard, rng)) if hard else rows, rng)
 
-    def _heard(self, rows: Bank, rng: np.random.Generator) -> tuple[Tensor, Asked]:
-        p = self.recipe.train
-        x = normalised(warped_bands(rows.log_mel, self.recipe.streams.warp, rng), self.mean, self.deviation)
-        x = mask_bands(tilt(x, p.tilt, rng), p, rng)
-        return x, self._asked(rows)
+    def _heard(self, rows: Bank, rng: np.random.Generator) -> tuple[Tensor, Asked, Tensor]:
+        p, logs = self.recipe.train, warped_bands(rows.log_mel, self.recipe.streams.warp, rng)
+        x = mask_bands(tilt(normalised(logs, self.mean, self.deviation), p.tilt, rng), p, rng)
+        return x, self._asked(rows), torch.from_numpy(logs)
 
     def _asked(self, rows: Bank) -> Asked:
         steps = rows.log_mel.shape[1] // self.recipe.frames_per_step
@@ -123,11 +137,16 @@ class StreamTrainer(FreshTrainer):
         f = self.recipe.frontend
         return 1000 * f.hop * self.recipe.frames_per_step / f.sample_rate
 
-    def loss(self, net: Net, batch: tuple[Tensor, Asked]) -> tuple[Tensor, tuple[float, ...]]:
-        """See `stream_loss`."""
-        x, wanted = batch
-        said, quiet = stream_loss(net(x)[0], wanted, self.recipe.streams)
-        return said + quiet, (float(said.detach()), float(quiet.detach()))
+    def loss(self, net: Net, batch: tuple[Tensor, Asked, Tensor]) -> tuple[Tensor, tuple[float, ...]]:
+        """See `stream_loss`; teachers, where there are some, stand for a share of it by `taught_loss`."""
+        x, wanted, logs = batch
+        logits = net(x)[0]
+        said, quiet = stream_loss(logits, wanted, self.recipe.streams)
+        if self._teachers is None:
+            return said + quiet, (float(said.detach()), float(quiet.detach()), 0.0)
+        taught, share = taught_loss(logits, self._teachers.posteriors(logs)), self.recipe.train.distill
+        whole = (1 - share) * (said + quiet) + share * self.recipe.streams.taught * taught
+        return whole, (float(said.detach()), float(quiet.detach()), float(taught.detach()))
 
     # Hard examples ---------------------------------------------------------------------------
 
