@@ -489,6 +489,17 @@ def test_a_step_costs_no_more_than_promised(name: str, cell: str, scheme: str) -
     assert plain > 1.4 * gru, "the plain C is counted by the same rule"
 
 
+#: instructions of a denoiser's whole step, sound to sound, as counted and 3 % more
+WHOLE_STEPS = {"dsp": 470_400, "mve": 246_200, "neon": 304_000}
+
+
+@pytest.mark.parametrize("name", WHOLE_STEPS)
+def test_a_denoisers_step_costs_no_more_than_promised(name: str, tmp_path: Path) -> None:
+    """With rows that share their weights, and products over neighbouring ones, which no net of one row has."""
+    core = need_gcc_12(cores_of(kernels()[name])[0].name)
+    assert sum(bench_kernels.split(bench_kernels.whole_graph("dn-small"), core, name, tmp_path).values()) <= WHOLE_STEPS[name]
+
+
 def test_the_kernels_code_is_small(tmp_path: Path) -> None:
     board = load_board("mps2-an386")
     need(board.name, "gcc", "qemu")

@@ -19,7 +19,6 @@ class Mve(BlockKernel):
     header = "ern_mve.h"
     rows, columns = 4, 8
     shifts = (16, 32)
-    kinds = ("matvec", "conv")
     in_words = False
     widens = False
     lanes = 8
