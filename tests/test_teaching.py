@@ -17,8 +17,8 @@ from edgernn.errors import EdgernnError
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
-from edgernn.tasks.spot.teaching import Panel, check_teachers, taught_loss  # noqa: E402
 from edgernn.tasks.spot.train_streams import StreamTrainer, train_streams  # noqa: E402
+from edgernn.tasks.spot.train_taught import Panel, check_teachers, taught_loss  # noqa: E402
 
 LABELS = ("stop", UNKNOWN)
 

@@ -26,8 +26,8 @@ from edgernn.signal.log_mel import make_tables
 from edgernn.tasks import make_recipe
 from edgernn.tasks.spot.clips import TrainingSet, clip_pcm, label_indices, labels_of, training_set
 from edgernn.tasks.spot.recipe import SpotNet, SpotRecipe, SpotTrain
-from edgernn.tasks.spot.teaching import check_teachers, depends_on
 from edgernn.tasks.spot.train_masks import mask, tilt
+from edgernn.tasks.spot.train_taught import check_teachers, depends_on
 
 Progress = Callable[[str, int, int], None]
 

@@ -29,8 +29,8 @@ from edgernn.tasks.spot.losses import Asked, asked, stream_loss
 from edgernn.tasks.spot.recipe import SpotNet, SpotRecipe
 from edgernn.tasks.spot.scoring import to_posteriors
 from edgernn.tasks.spot.suspects import Suspect, clear_scores, suspects, tell
-from edgernn.tasks.spot.teaching import Panel, check_teachers, depends_on, taught_loss
 from edgernn.tasks.spot.train_masks import mask_bands, tilt
+from edgernn.tasks.spot.train_taught import Panel, check_teachers, depends_on, taught_loss
 
 Progress = Callable[[str, int, int], None]
 SMOOTHING_MS = 400.0  #: with which an epoch is judged, and hard examples are found
