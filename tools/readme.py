@@ -216,6 +216,23 @@ def spotting() -> str:
     return table(columns, rows)
 
 
+def streams() -> str:
+    """Nets that listen without end: misses and false accepts at thresholds of the validation split, and at the test's own."""
+    rows, found = [], results("streams")
+    for run in found["runs"]:
+        for scheme, x in run["schemes"].items():
+            judged = [_heard(x[key]) for key in ("validation", "test", "by_the_test_itself")]
+            rows.append([run["name"], scheme, thousands(x["weight_bytes"]), x["smoothing_ms"], *itertools.chain(*judged)])
+    heads = ["training", "scheme", "weights, bytes", "smoothing, ms", "missed on validation", "false accepts an hour there",
+             "missed on test", "false accepts an hour there (95 %)", "missed, thresholds of test", "then an hour"]  # fmt: skip
+    return f"{found['date']}:\n\n{table(heads, rows)}"
+
+
+def _heard(x: dict[str, Any]) -> tuple[str, str]:
+    middle, low, high = x["per_hour"]
+    return f"{percent(x['missed'])} of {x['keywords']}", f"{middle} ({low} to {high})"
+
+
 def _spotted(run: dict[str, Any], scheme: str, smoothing: str, c: dict[str, Any]) -> list[Any]:
     low, high = c["fa_per_hour_95"]
     return [run["recipe"], run["seed"], scheme, smoothing, c["threshold"], f"{percent(c['frr'])} of {c['keywords']}",
@@ -488,6 +505,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         intervals,
         sizes,
         spotting,
+        streams,
         wake,
         wake_peers,
         front,
