@@ -22,7 +22,7 @@ from edgernn.zoo import all_cards
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "docs" / "results"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-COMPARED = ("wake (GRU-80)", "wake-taught")  #: the looks that stand beside other engines
+COMPARED = ("wake (GRU-80)", "wake-taught (")  #: the looks that stand beside other engines
 NETS = {"sc12-40k": "GRU-72", "sc12-20k": "GRU-47", "sc12-20k-lstm": "LSTM-39", "sc12-20k-rnn": "RNN-92 (tanh)"}
 
 
