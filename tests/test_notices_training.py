@@ -221,6 +221,7 @@ def test_a_training_goes_on_only_as_what_it_was(tmp_path: Path) -> None:
         Counting(depends={"dataset": "e"}).resume(tmp_path, lambda _: True)
     with pytest.raises(EdgernnError, match=r"trained with another teacher \(none, now t\)"):
         Counting(depends={"dataset": "d", "teacher": "t"}).resume(tmp_path, lambda _: True)
+    assert Counting(depends={"dataset": "d", "teacher": ""}).resume(tmp_path, lambda _: True), "no teacher, then as now"
     (tmp_path / "progress.pt").write_bytes((tmp_path / "progress.pt").read_bytes()[:-100])
     with pytest.raises(EdgernnError, match="is damaged"):
         Counting().resume(tmp_path, lambda _: True)

@@ -287,7 +287,7 @@ def check_depends(state: Mapping[str, Any], depends: Mapping[str, str], path: Pa
     if not isinstance(kept, Mapping):
         raise EdgernnError(f"{path} does not say what it was trained on (an older edgernn wrote it); delete it to train again")
     for name, value in depends.items():
-        if kept.get(name) != value:
+        if kept.get(name, "") != value:
             was, now = (str(x)[:40] or "none" for x in (kept.get(name, ""), value))
             raise EdgernnError(
                 f"{path} was trained with another {name} ({was}, now {now}); bring it back to go on, or delete the file, "

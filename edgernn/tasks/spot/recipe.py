@@ -43,9 +43,7 @@ class SpotTrain(TrainParams):
     band_masks: int = 1
     band_mask_bands: int = 6
     tilt: float = 0.15  #: random spectral slope and bend, in standard deviations of a band
-    distill: float = (
-        0.6  #: share of the target, or of the loss on streams, that teachers give, where `edgernn train --teacher` names some
-    )
+    distill: float = 0.6  #: share of the target (streams: of the loss) that `edgernn train --teacher` gives to teachers
     mixup: float = 0.0  #: Beta(a, a) parameter; 0: off
 
     RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
