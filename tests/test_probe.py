@@ -100,7 +100,7 @@ def test_ctrl_c_stops_the_server(graph_file: Path, tmp_path: Path) -> None:
     need_program("gdb-multiarch")
     board = own_board(tmp_path, "mps2-an386", [*STUB["mps2-an386"], *QUIET])
     shutil.copy(graph_file, tmp_path / "g.ern")
-    write_wav(tmp_path / "long.wav", np.zeros(60 * 16000, np.int16), 16000)  # long enough to be interrupted
+    write_wav(tmp_path / "long.wav", np.zeros(600 * 16000, np.int16), 16000)  # minutes: a kernel is soon done with one
     command = [sys.executable, "-m", "edgernn", "run", str(tmp_path / "g.ern"), "--board", str(board), "--probe", "auto"]
     command += ["--wav", str(tmp_path / "long.wav")]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
