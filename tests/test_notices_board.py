@@ -123,6 +123,16 @@ def test_totals_tell_self_test_steps_events_stack_and_bytes(task: str, tmp_path:
     assert not (tmp_path / "o").exists(), "counting writes nothing but the sum"
 
 
+def test_a_word_that_still_lasts_when_the_sound_ends_is_counted(tmp_path: Path) -> None:
+    g, steps = GRAPHS["spot"], 4
+    pcm = heard(g, steps)
+    output = make_runtime("numpy", g).run(pcm).output
+    assert events_of("spot", output) == 1 and not output[:, 3].any(), "it fired, and is not over"
+    write_wav(tmp_path / "in.wav", pcm)
+    ran("spot", "in.wav out.bin", tmp_path)
+    assert np.fromfile(tmp_path / "out.bin.sum", "<u4").tolist()[1:3] == [steps, 1]
+
+
 def test_the_stream_begins_from_reset_after_the_self_test(task: str, tmp_path: Path) -> None:
     """The self-test's noise is not heard by the first step."""
     g = GRAPHS[task]
