@@ -17,15 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_wake import OUT, Spans, listed, misses, noisy, quiet_hours, said, test_noise
+from bench_wake import OUT, Spans, listed, missed_in, noisy, quiet_hours, said, test_noise
 
 from edgernn.artifacts import write_json
 from edgernn.runs import find_graph
 from edgernn.runtimes import fast_runtime, make_runtime
-from edgernn.signal.audio import SAMPLE_RATE, Int16
+from edgernn.signal.audio import Int16
 from edgernn.tasks import load_graph
 from edgernn.tasks.denoise.stream import denoised
-from edgernn.tasks.spot.hearing import Material
 from edgernn.zoo import find_card
 
 FRONT = "dn-small"
@@ -50,14 +49,9 @@ def through(front: Callable[[Int16], Int16], made: Streams, quiet: list[Int16]) 
 
 def heard(folder: Path, made: Streams, quiet: list[Int16]) -> dict[str, Any]:
     """What a spotter misses of each stream, the mean over its words."""
-    graph = load_graph(find_graph(folder))
-    runtime = make_runtime(fast_runtime(), graph)
-    negative, found = [runtime.run(x).posteriors for x in quiet], {}
-    for name, (pcm, spans) in made.items():
-        runtime.reset()
-        m = Material(SAMPLE_RATE, pcm, spans, [str(i) for i in range(len(spans))], [], 0)
-        found[name] = misses(graph, runtime.run(pcm).posteriors, m, negative)["mean"]
-    return found
+    runtime = make_runtime(fast_runtime(), load_graph(find_graph(folder)))
+    negative = [runtime.run(x).posteriors for x in quiet]
+    return {name: missed_in(runtime, stream, negative)["mean"] for name, stream in made.items()}
 
 
 def main() -> int:

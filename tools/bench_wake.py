@@ -126,11 +126,15 @@ def measure(folder: Path) -> dict[str, Any]:
         "false_accepts": {graph.labels[k]: sum(e.label == k for e in events) for k in range(len(graph.decision.thresholds))},
         "per_hour_all_words": [round(x / hours, 2) for x in (len(events), *poisson_interval(len(events)))],
     }  # fmt: skip
-    for name, (pcm, spans) in streams.items():
-        runtime.reset()
-        m = Material(SAMPLE_RATE, pcm, spans, [str(i) for i in range(len(spans))], [], 0)
-        result[name] = misses(graph, runtime.run(pcm).posteriors, m, negative)
-    return result
+    return {**result, **{name: missed_in(runtime, stream, negative) for name, stream in streams.items()}}
+
+
+def missed_in(runtime: Any, stream: tuple[Int16, Spans], negative: list[Int16]) -> dict[str, Any]:
+    """The misses of a stream of words, heard from reset, against the posteriors of those without."""
+    pcm, spans = stream
+    runtime.reset()
+    m = Material(SAMPLE_RATE, pcm, spans, [str(i) for i in range(len(spans))], [], 0)
+    return misses(runtime.graph, runtime.run(pcm).posteriors, m, negative)
 
 
 def misses(graph: Any, positive: Int16, m: Material, negative: list[Int16]) -> dict[str, Any]:

@@ -321,6 +321,11 @@ def normalised(log_energy: NDArray[np.int16], mean: NDArray[Any], deviation: NDA
     return torch.from_numpy(np.clip(x, -FEATURE_LIMIT, FEATURE_LIMIT))
 
 
+def in_deviations(log_energy: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """The same of tensors on any device: log-energies [.., bands], mean and deviation float32 [bands]."""
+    return ((log_energy - mean) / deviation.clamp(min=LEAST_DEVIATION)).clamp(-FEATURE_LIMIT, FEATURE_LIMIT)
+
+
 def write_metrics(history: Sequence[Mapping[str, float]], columns: Sequence[str], path: Path) -> None:
     """`metrics.csv`: one line an epoch."""
     text = io.StringIO()

@@ -15,9 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgernn.core.affine import FEATURE_LIMIT, LEAST_DEVIATION
 from edgernn.core.net import Net
-from edgernn.core.training import training_device
+from edgernn.core.training import in_deviations, training_device
 from edgernn.data.corpus import Dataset
 from edgernn.data.mixing import Pair, make_mixtures
 from edgernn.signal import native
@@ -90,8 +89,7 @@ class DenoiseTrainer(MixtureTrainer):
     def enhanced(self, net: Net, batch: Batch) -> Tensor:
         """Gains times the noisy spectra."""
         mean, deviation = (torch.from_numpy(a.astype(np.float32)).to(self.device) for a in (self.mean, self.deviation))
-        x = (batch.log_bands - mean) / deviation.clamp(min=LEAST_DEVIATION)
-        gains = torch.sigmoid(net(x.clamp(-FEATURE_LIMIT, FEATURE_LIMIT))[0])
+        gains = torch.sigmoid(net(in_deviations(batch.log_bands, mean, deviation))[0])
         spread: Tensor = gains[:, :, torch.from_numpy(self.recipe.stft.band_of_bin()).to(self.device)]
         return batch.noisy * spread
 

@@ -55,7 +55,7 @@ def train(
     """
     where, tables, labels = training_device(device, recipe.train.threads), make_tables(recipe.frontend), labels_of(dataset)
     check_teachers(recipe, labels, teachers)
-    depends = {"dataset": dataset.id, **depends_on(teachers)}
+    depends = depends_on(dataset, teachers)
     load_progress(folder / PROGRESS, lambda kept: make_recipe(kept) == recipe, where, depends)  # before an hour is spent
     data = training_set(dataset, recipe, tables, progress)
     data = data.taught_by(teachers, progress) if teachers else data

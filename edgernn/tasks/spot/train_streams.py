@@ -56,7 +56,7 @@ def train_streams(
     """
     where, labels = training_device(device, recipe.train.threads), (*dataset.keywords, UNKNOWN)
     check_teachers(recipe, labels, teachers)
-    depends = {"dataset": dataset.id, **depends_on(teachers)}
+    depends = depends_on(dataset, teachers)
     load_progress(folder / PROGRESS, lambda kept: make_recipe(kept) == recipe, where, depends)
     trainer = StreamTrainer(recipe, dataset, labels, where, progress, teachers)
     trainer.resume(folder, lambda kept: make_recipe(kept) == recipe)
@@ -99,8 +99,7 @@ class StreamTrainer(FreshTrainer):
         torch.manual_seed(recipe.seed)
         net = Net(recipe.net_layers(labels), recipe.train.dropout)
         batches = max(1, recipe.streams.count // recipe.train.batch)
-        depends = {"dataset": dataset.id, **depends_on(teachers)}
-        super().__init__(recipe.to_dict(), net, recipe.train, batches, device, depends)
+        super().__init__(recipe.to_dict(), net, recipe.train, batches, device, depends_on(dataset, teachers))
         self._teachers = Panel(teachers, device) if teachers else None
         self.best: dict[str, Tensor] = {}
         self._best_score, self.hard = 2.0, torch.zeros((0, 2), dtype=torch.int64)

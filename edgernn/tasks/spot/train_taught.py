@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgernn.core.affine import FEATURE_LIMIT, LEAST_DEVIATION
 from edgernn.core.net import Net
+from edgernn.core.training import in_deviations
+from edgernn.data.corpus import Dataset
 from edgernn.errors import EdgernnError
 from edgernn.tasks.spot.recipe import SpotNet, SpotRecipe
 
@@ -29,9 +30,9 @@ def check_teachers(recipe: SpotRecipe, labels: tuple[str, ...], teachers: Sequen
             )
 
 
-def depends_on(teachers: Sequence[SpotNet]) -> dict[str, str]:
-    """The teachers as something that a training follows: their fingerprints."""
-    return {"teacher": " ".join(sorted(t.fingerprint for t in teachers))}
+def depends_on(dataset: Dataset, teachers: Sequence[SpotNet]) -> dict[str, str]:
+    """What a spotter's training follows beside its recipe: the dataset's id, the teachers' fingerprints."""
+    return {"dataset": dataset.id, "teacher": " ".join(sorted(t.fingerprint for t in teachers))}
 
 
 class Panel:
@@ -43,12 +44,7 @@ class Panel:
     def posteriors(self, log_mel: Tensor) -> Tensor:
         """Means of theirs, float32 [B, steps, labels], of features int16 [B, T, bands] (Q9), each row from reset."""
         with torch.no_grad():
-            said = [
-                torch.sigmoid(
-                    net(((log_mel - mean) / deviation.clamp(min=LEAST_DEVIATION)).clamp(-FEATURE_LIMIT, FEATURE_LIMIT))[0]
-                )
-                for net, mean, deviation in self._nets
-            ]
+            said = [torch.sigmoid(net(in_deviations(log_mel, mean, deviation))[0]) for net, mean, deviation in self._nets]
         return torch.stack(said).mean(0)
 
 
