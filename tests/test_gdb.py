@@ -18,7 +18,7 @@ from fixture_runs import fixture_run
 from needs import need_program
 from typer.testing import CliRunner
 
-from edgernn import cli, pipeline
+from edgernn import application, cli, pipeline
 from edgernn.application import run_on_device
 from edgernn.errors import EdgernnError
 from edgernn.firmware import build_firmware, count_instructions
@@ -120,6 +120,26 @@ def test_a_wrong_weight_shows_through_gdb(graph_file: Path, tmp_path: Path, monk
     behind("mps2-an386", firmware.elf, monkeypatch)
     with pytest.raises(EdgernnError, match="self-test failed"):
         run_on_device(g, firmware, machine, golden_signal(g.step_samples, 3), "localhost:1", "-O2")
+
+
+def test_an_entry_that_came_back_otherwise_is_counted(
+    graph_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One entry of what the board computed is changed on its way; the self-test knows nothing of it."""
+    need_program("gdb-multiarch")
+    g, machine = load_graph(graph_file), load_board("mps2-an386")
+    firmware, _ = build_firmware(g, machine, tmp_path / "fw")
+    behind("mps2-an386", firmware.elf, monkeypatch)
+    read = application.emulated_trace
+
+    def changed(*given: object) -> object:
+        trace, total = read(*given)  # type: ignore[arg-type]
+        next(a for _, a in trace.arrays() if a.size).flat[0] ^= 1
+        return trace, total
+
+    monkeypatch.setattr(application, "emulated_trace", changed)
+    result = run_on_device(g, firmware, machine, golden_signal(g.step_samples, 3), "localhost:1", "-O2")
+    assert (result["steps"], result["bits_differing"]) == (3, 1)
 
 
 def test_the_verb(graph_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
