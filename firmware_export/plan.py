@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,13 +43,14 @@ class StateField:
 class Plan:
     """The body of `net_step`, the carried arrays as the struct holds them, and the scratch memory in bytes.
 
-    fast: outputs of the products that the kernel computes.
+    fast: outputs of the products that the kernel computes. kept: states as such products want them, from step to step.
     """
 
     lines: list[str]
     states: list[StateField]
     arena_bytes: int
     fast: frozenset[str] = frozenset()
+    kept: tuple[StateField, ...] = ()
 
 
 def c_name(value: str) -> str:
@@ -63,7 +64,7 @@ def make_plan(g: NetGraph, kernel: Kernel | None = None) -> Plan:
     places = _Places(g, fused_steps(g) if kernel else single_steps(g), kernel)
     lines = [line for step in places.steps for line in _lines(g, step, places, kernel)]
     lines += [_store(g, s.read, s.write, places) for s in g.states if s not in places.direct]
-    return Plan(lines, state_fields(g), places.arena_bytes, places.fast)
+    return Plan(lines, state_fields(g), places.arena_bytes, places.fast, places.kept_fields())
 
 
 def _lines(g: NetGraph, step: Step, at: _Places, kernel: Kernel | None) -> list[str]:
@@ -128,6 +129,7 @@ def state_bytes(g: NetGraph, plan: Plan, members: StateMembers) -> int:
     """Size of a task's state struct as C lays it out; the C compiler checks it."""
     scratch = max(_layout(members.scratch), plan.arena_bytes, _ALIGN)
     size = _aligned(_layout(members.first), _ALIGN) + _aligned(scratch, _ALIGN) + net_bytes(g)
+    size += sum(f.count * ctype_bytes(f.ctype) + f.pad for f in plan.kept)
     words = [max(1, m.count) * ctype_bytes(m.ctype) for m in members.padded] + [
         g.affine.bits // 8 * g.frames_per_step * g.bands
     ]
@@ -151,7 +153,8 @@ class _Places:
     """C expressions for values: slices point into their parent, everything else has a place in the arena.
 
     direct: states that a loop writes in place. A kernel's product of int8 operands has a place for them widened, too, and one
-    over neighbouring rows has one with zeros around them.
+    over neighbouring rows has one with zeros around them. narrowed: a state that was narrowed when it was written, for what
+    reads it next, is not narrowed again a step later: name then -> name before, which lies in the struct's `kept`.
     """
 
     def __init__(self, g: NetGraph, steps: Sequence[Step], kernel: Kernel | None) -> None:
@@ -169,6 +172,10 @@ class _Places:
         self.wide = frozenset(x.output for x in g.ops if x.kind == "narrow" and self.widens and self._only_fast(x.output))
         last = self._last_uses()
         self.direct = [s for s in g.states if kernel and self._can_be_written(s, last)]
+        self.narrowed = dict(x for s in self.direct for x in self._narrowed_before(s, last))
+        if self.narrowed:
+            self.steps = [x for step in steps if (x := _without(step, self.narrowed)).ops]
+            last = self._last_uses()
         self._home = {s.write: s.read for s in self.direct}
         self._allocate(last)
 
@@ -186,6 +193,23 @@ class _Places:
         """Whether a loop may put the state's next value where it lies: nobody reads the old one after or beside the loop."""
         step = next((i for i, x in enumerate(self.steps) if s.write in x.kept), -1)
         return step >= 0 and self.steps[step].fused and last.get(s.read, -1) <= step and self._root[s.write] == (s.write, 0)
+
+    def _narrowed_before(self, s: State, last: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+        """(the state narrowed, its next value narrowed), if the first is out of use when a loop makes the second."""
+        of = {op.inputs[0]: op.output for op in self._g.ops if op.kind == "narrow"}
+        then, before = of.get(s.read, ""), of.get(s.write, "")
+        made = next((i for i, x in enumerate(self.steps) if before in x.kept), -1)
+        if then and last[then] < made and self.steps[made].fused and (then in self.wide) == (before in self.wide):
+            yield then, before
+
+    def kept_fields(self) -> tuple[StateField, ...]:
+        """Of the struct's `kept`, which is zero at the start like the states: 0 narrowed is 0."""
+        g, fields = self._g, []
+        for value in self.narrowed.values():
+            ctype = self.ctype(value)
+            pad = padding(_count(g, value) * ctype_bytes(ctype))
+            fields.append(StateField(c_name(value), ctype, _count(g, value), value, pad))
+        return tuple(fields)
 
     def _alias(self, op: Op) -> tuple[str, int]:
         """(value that owns the memory, offset in entries)."""
@@ -248,7 +272,7 @@ class _Places:
         for op in step.ops:
             if op.output in self.fast and (op.kind == "row_conv" or self.to_widen(op.inputs[0])):
                 yield _operand(op), 2 * (2 * _margin(g, op) + _aligned(_count(g, op.inputs[0]), _ALIGN) + _ALIGN), i
-            elsewhere = (g.logits, g.posteriors, *self._home)
+            elsewhere = (g.logits, g.posteriors, *self._home, *self.narrowed.values())
             if op.output in step.kept and not self.is_alias(op.output) and op.output not in elsewhere:
                 yield op.output, _bytes(g, op.output) * (2 if op.output in self.wide else 1), last[op.output]
 
@@ -264,7 +288,9 @@ class _Places:
             return "s->features"
         if root in (g.logits, g.posteriors):
             return f"s->{root}"
-        root = self._home.get(root, root)
+        root = self.narrowed.get(root, self._home.get(root, root))
+        if root in self.narrowed.values():
+            return f"s->kept.{c_name(root)}"
         if root not in self._offset:
             return f"s->net.{c_name(root)}"
         place = f"s->scratch.net + {self._offset[root] // 2}"
@@ -277,6 +303,12 @@ class _Places:
     def ctype(self, value: str) -> str:
         """Of the entries of its place."""
         return "int16_t" if value in self.wide else f"{self._g.values[value].dtype}_t"
+
+
+def _without(step: Step, values: Container[str]) -> Step:
+    """The step without the operations that give these values."""
+    ops = tuple(op for op in step.ops if op.output not in values)
+    return replace(step, ops=ops, kept=tuple(x for x in step.kept if x not in values))
 
 
 def _first_gap(live: list[tuple[int, int, int]], size: int) -> int:

@@ -35,7 +35,7 @@ from edgernn.tasks import task_of
 from firmware_export.emit import BOARD_DRIVER, c_sources, export_c
 from firmware_export.fuse import fused_steps
 from firmware_export.kernels import Kernel, find_kernel, kernels
-from firmware_export.plan import make_plan
+from firmware_export.plan import make_plan, state_bytes
 from targets import load_board
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -410,6 +410,34 @@ def test_loops_take_what_lies_between_products_and_write_states_in_place() -> No
         ]
 
 
+def test_a_state_is_narrowed_once_where_it_is_written() -> None:
+    """What the head gets of a state is what the next step's product of it wants: kept, and the struct is that much larger."""
+    for name, width in (("dsp", 2), ("neon", 1)):
+        kernel, g = kernels()[name], graphs("int8")["gru"]
+        plan = make_plan(g, kernel)
+        assert sum("ern_fast_narrow" in line for line in plan.lines) == 1
+        assert sum("s->kept.gru0_h_next_int8" in line for line in plan.lines) == 3, "written, and read by two products"
+        assert [(f.value, f.ctype, f.count) for f in plan.kept] == [("gru0.h_next.int8", f"int{8 * width}_t", 33)]
+        members = task_of(g).members(g)
+        bare = replace(plan, kept=())
+        assert state_bytes(g, plan, members) == state_bytes(g, bare, members) + padded(33 * width)
+        assert not make_plan(graphs("int8x16")["gru"], kernel).kept and not make_plan(g).kept
+        stacked = make_plan(graphs("int8")["gru_reset_before"], kernel)
+        assert len(stacked.kept) == 2, "of both layers"
+        assert not make_plan(narrowed_late(g), kernel).kept, "a product wants the old state after the loop"
+
+
+def padded(size: int) -> int:
+    return -(-size // 4) * 4
+
+
+def narrowed_late(g: NetGraph) -> NetGraph:
+    """The GRU with its head on the old state, narrowed, after the new one was."""
+    old = next(op.output for op in g.ops if op.kind == "narrow" and op.inputs[0] == "gru0.h")
+    (head,) = (op for op in g.ops if op.output == "logits")
+    return replace(g, ops=tuple(replace(op, inputs=(old,)) if op is head else op for op in g.ops))
+
+
 def test_columns_of_many_rows_are_read_where_they_lie_and_neighbours_are_a_product() -> None:
     for scheme in SCHEMES:
         g = graphs(scheme)["rows"]
@@ -456,17 +484,20 @@ def test_loops_are_of_one_length_and_leave_a_state_that_is_still_read() -> None:
     assert any("ern_copy(s->net" in line for line in make_plan(late, kernel).lines), "the head wants the old state"
 
 
-#: instructions a multiply-accumulate, whole step, that the project promises on a kernel's first core, or the one that is named
+#: instructions a multiply-accumulate of a recurrent layer on a kernel's first core, or the one that is named: as counted and
+#: 3 % more, where the project has not promised less
 PROMISED = {
-    ("dsp", "gru", "int8x16"): 1.75, ("dsp", "gru", "int8"): 1.80,
-    ("m0", "gru", "int8x16"): 4.44, ("m0", "gru", "int8"): 4.55,
-    ("m3", "gru", "int8x16"): 2.70, ("m3", "gru", "int8"): 2.77,
-    ("mve", "gru", "int8x16"): 0.465, ("mve", "gru", "int8"): 0.328,
-    ("neon", "gru", "int8x16"): 0.686, ("neon", "gru", "int8"): 0.508,
-    ("neon on raspberry-pi-5-aarch64", "gru", "int8"): 0.365,
-    ("neon on raspberry-pi-3-armv7l", "gru", "int8x16"): 0.824, ("neon on raspberry-pi-3-armv7l", "gru", "int8"): 0.646,
-    ("rv32", "gru", "int8x16"): 4.1, ("rv32", "gru", "int8"): 4.1,
+    ("dsp", "gru", "int8x16"): 1.667, ("dsp", "gru", "int8"): 1.684,
+    ("m0", "gru", "int8x16"): 4.386, ("m0", "gru", "int8"): 4.431,
+    ("m3", "gru", "int8x16"): 2.637, ("m3", "gru", "int8"): 2.666,
+    ("mve", "gru", "int8x16"): 0.459, ("mve", "gru", "int8"): 0.322,
+    ("neon", "gru", "int8x16"): 0.652, ("neon", "gru", "int8"): 0.464,
+    ("neon on raspberry-pi-5-aarch64", "gru", "int8"): 0.325,
+    ("neon on raspberry-pi-3-armv7l", "gru", "int8x16"): 0.759, ("neon on raspberry-pi-3-armv7l", "gru", "int8"): 0.592,
+    ("rv32", "gru", "int8x16"): 4.061, ("rv32", "gru", "int8"): 4.1,
 }  # fmt: skip
+#: int8 on 64-bit NEON, where a call of a product weighs more: an RNN's two are spread over a third of the products
+RNN_ABOVE = {("neon", "int8"): 1.01, ("neon on raspberry-pi-5-aarch64", "int8"): 1.015}
 
 
 def need_gcc_12(name: str) -> Core:
@@ -485,12 +516,13 @@ def test_a_step_costs_no_more_than_promised(name: str, cell: str, scheme: str) -
     gru = bench_kernels.per_mac(cell, scheme, core, first)
     assert gru <= PROMISED[name, cell, scheme]
     assert bench_kernels.per_mac("lstm", scheme, core, first) <= 1.08 * gru
+    assert bench_kernels.per_mac("rnn_tanh", scheme, core, first) <= RNN_ABOVE.get((name, scheme), 1.0) * gru
     plain = bench_kernels.per_mac(cell, scheme, core, "plain")
     assert plain > 1.4 * gru, "the plain C is counted by the same rule"
 
 
 #: instructions of a denoiser's whole step, sound to sound, as counted and 3 % more
-WHOLE_STEPS = {"dsp": 470_400, "mve": 246_200, "neon": 304_000}
+WHOLE_STEPS = {"dsp": 468_000, "mve": 246_200, "neon": 264_500, "rv32": 968_800}
 
 
 @pytest.mark.parametrize("name", WHOLE_STEPS)

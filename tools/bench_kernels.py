@@ -3,8 +3,8 @@
     python tools/bench_kernels.py                   # writes docs/results/kernels.json and the table of docs/kernels.md
     python tools/bench_kernels.py --only aarch64    # measures the cores with this in their name, and keeps the other rows
 
-Random nets of the tests, input 40 bands, hidden 64, gcc -O2, 50 steps a count. The step is the recurrent layer and a head of
-five outputs; what is counted is everything but the front end, divided by the multiply-accumulates of both.
+Random nets of the tests, input 40 bands, hidden 64, gcc -O2, 50 steps a count. What is counted is the recurrent layer:
+products, gates and states, without front end, head and decision, divided by the layer's multiply-accumulates.
 """
 
 from __future__ import annotations
@@ -68,6 +68,19 @@ def emptied(function: str, unused: str) -> Callable[[str], str]:
     return change
 
 
+def only_layer(header: str) -> str:
+    """The change that leaves out of the net's step its head, and what follows."""
+
+    def kept(found: re.Match[str]) -> str:
+        lines = found[2].splitlines(True)
+        head = next(i for i, line in enumerate(lines) if _PRODUCT.match(line) and "(s->logits," in line)
+        return found[1] + "".join(lines[:head]) + found[3]
+
+    text, n = re.subn(_FUNCTION % "net_step", kept, header)
+    assert n == 1
+    return text
+
+
 def only_products(header: str) -> str:
     """The change that leaves of the net's step its matrix products alone."""
 
@@ -79,10 +92,10 @@ def only_products(header: str) -> str:
     return text
 
 
-def net_instructions(g: NetGraph, core: Core, kernel: str, folder: Path, optimize: str = "-O2") -> float:
-    """Instructions of one step of the net: those of a step, less those of one without it."""
-    whole = counted(g, core, kernel, folder, str, optimize)
-    return whole - counted(g, core, kernel, folder, emptied("net_step", "(void)s;"), optimize)
+def layer_instructions(g: NetGraph, core: Core, kernel: str, folder: Path, optimize: str = "-O2") -> float:
+    """Instructions of one step of the layers before the head: those of a step without it, less those of one without the net."""
+    deaf = counted(g, core, kernel, folder, emptied("net_step", "(void)s;"), optimize)
+    return counted(g, core, kernel, folder, only_layer, optimize) - deaf
 
 
 def split(g: NetGraph, core: Core, kernel: str, folder: Path) -> dict[str, float]:
@@ -104,10 +117,10 @@ def whole_graph(name: str) -> NetGraph:
 
 
 def per_mac(cell: str, scheme: str, core: Core, kernel: str) -> float:
-    """Instructions a multiply-accumulate of the tests' random net of 64 units."""
+    """Instructions a multiply-accumulate of a recurrent layer of 64 units."""
     g = quantized(random_net(cell, 64), scheme)
     with tempfile.TemporaryDirectory() as scratch:
-        return net_instructions(g, core, kernel, Path(scratch)) / g.macs_per_step
+        return layer_instructions(g, core, kernel, Path(scratch)) / (g.macs_per_step - g.constants["logits.weight"].size)
 
 
 def measure(only: str = "") -> list[dict[str, Any]]:

@@ -80,12 +80,21 @@ ern_m0_rows:
     push {r4-r7}
     ldrh r4, [r1, #10]     @ columns
     lsls r4, r4, #1
-    subs r4, #2
     movs r3, #0
+    adds r7, r2, #2
+    subs r4, #4            @ the two that come last
+    b 9f
 0:  ldrsh r5, [r2, r4]
     adds r3, r3, r5
-    subs r4, #2
-    bpl 0b
+    ldrsh r5, [r7, r4]
+    adds r3, r3, r5
+    subs r4, #4
+9:  bpl 0b
+    adds r4, #2
+    bmi 8f                 @ an even number of them: none is left
+    ldrsh r5, [r2, r4]
+    adds r3, r3, r5
+8:
     lsls r3, r3, #7        @ 128 times the sum of x
     ldrh r4, [r1, #6]      @ groups of four columns
     lsls r4, r4, #3

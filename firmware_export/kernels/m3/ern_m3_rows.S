@@ -73,10 +73,25 @@ ern_m3_rows:
     ldrh r4, [r1, #10]     @ columns
     mov r5, r2
     movs r3, #0
-0:  ldrsh r6, [r5], #2
-    add r3, r3, r6
+    subs r4, #4
+    blt 7f
+0:  ldrsh r6, [r5], #8
+    ldrsh r7, [r5, #-6]
+    ldrsh r8, [r5, #-4]
+    ldrsh r9, [r5, #-2]
+    add r3, r6
+    add r3, r7
+    add r3, r8
+    add r3, r9
+    subs r4, #4
+    bge 0b
+7:  adds r4, #4
+    beq 9f
+8:  ldrsh r6, [r5], #2
+    add r3, r6
     subs r4, #1
-    bne 0b
+    bne 8b
+9:
     lsls r7, r3, #7        @ 128 times the sum of x
     ldrh r6, [r1, #4]      @ rows
     ldrh r3, [r1, #6]      @ groups of four columns

@@ -49,6 +49,7 @@ static inline void ern_fast_put_int8(int8_t *p, uint32_t left, ern_fast_lanes x)
     } else {
         vstrbq_p_s16(p, x, vctp16q(left));
     }
+    __asm__ __volatile__("" : : : "memory"); /* GCC 12 takes a narrowing store before another for dead */
 }
 
 static inline ern_fast_lanes ern_fast_add(ern_fast_lanes a, ern_fast_lanes b)

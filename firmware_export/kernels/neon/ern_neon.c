@@ -33,11 +33,24 @@ static inline void put(int16_t *y, sums s, const int8_t *scales, uint32_t left, 
         s.high = vmlal_lane_s16(s.high, vget_high_s16(second), x, (lane) + 1);                         \
     } while (0)
 
+/* The last columns of a block, onto the sums so far. Returns where its weights end. */
+static inline const int8_t *last_columns(sums *to, sums s, const int8_t *w, const int16_t *x, const int16_t *end)
+{
+    for (; x != end; x++, w += ROWS) {
+        const int16x8_t column = vmovl_s8(vld1_s8(w));
+        s.low = vmlal_s16(s.low, vget_low_s16(column), vld1_dup_s16(x));
+        s.high = vmlal_s16(s.high, vget_high_s16(column), vld1_dup_s16(x));
+    }
+    *to = s;
+    return w;
+}
+
 /* A block of int16 operands, column by column. Returns where its weights end. */
 static inline const int8_t *block16(sums *to, const int8_t *w, const int16_t *x, uint32_t columns)
 {
+    const int16_t *const eights = x + (columns & ~7u), *const end = x + columns;
     sums s = *to;
-    for (; columns >= 8u; columns -= 8u, x += 8, w += 64) { /* 31 instructions for 64 products */
+    for (; x != eights; x += 8, w += 64) { /* 31 instructions for 64 products */
         const int16x4_t early = vld1_s16(x), late = vld1_s16(x + 4);
         const int8x16_t a = vld1q_s8(w), b = vld1q_s8(w + 16), c = vld1q_s8(w + 32), d = vld1q_s8(w + 48);
         ADD_COLUMNS(s, a, early, 0);
@@ -45,13 +58,24 @@ static inline const int8_t *block16(sums *to, const int8_t *w, const int16_t *x,
         ADD_COLUMNS(s, c, late, 0);
         ADD_COLUMNS(s, d, late, 2);
     }
-    for (; columns > 0u; columns--, x++, w += ROWS) {
-        const int16x8_t column = vmovl_s8(vld1_s8(w));
-        s.low = vmlal_s16(s.low, vget_low_s16(column), vld1_dup_s16(x));
-        s.high = vmlal_s16(s.high, vget_high_s16(column), vld1_dup_s16(x));
+    return last_columns(to, s, w, x, end);
+}
+
+/* The same for two rows of x: columns are widened once for both. */
+static inline const int8_t *blocks16(sums to[2], const int8_t *w, const int16_t *x, uint32_t step, uint32_t columns)
+{
+    const int16_t *next = x + step, *const fours = x + (columns & ~3u), *const end = x + columns;
+    sums s = to[0], t = to[1];
+    for (; x != fours; x += 4, next += 4, w += 32) { /* 28 instructions for 64 products */
+        const int16x4_t four = vld1_s16(x), others = vld1_s16(next);
+        const int8x16_t a = vld1q_s8(w), b = vld1q_s8(w + 16);
+        ADD_COLUMNS(s, a, four, 0);
+        ADD_COLUMNS(t, a, others, 0);
+        ADD_COLUMNS(s, b, four, 2);
+        ADD_COLUMNS(t, b, others, 2);
     }
-    *to = s;
-    return w;
+    (void)last_columns(to + 1, t, w, next, end + step);
+    return last_columns(to, s, w, x, end);
 }
 
 /* Sums of eight rows of int8 operands, and what four columns of x, in every word of a vector, add to them, or eight of them. */
@@ -163,14 +187,14 @@ static inline int32x4x2_t eight(const int8_t *x)
 /* A block of int8 operands, four columns after another. Returns where its weights end. */
 static inline const int8_t *block8(sums *to, const int8_t *w, const int8_t *x, uint32_t columns)
 {
+    const int8_t *const eights = x + (columns & ~7u), *const end = x + columns;
     sums8 s = none();
     sums all;
-    int32_t left = (int32_t)columns;
-    for (; left >= 8; left -= 8, x += 8, w += 64) {
+    for (; x != eights; x += 8, w += 64) {
         const int32x4x2_t words = eight(x);
         s = add_eight(s, w, vreinterpretq_s8_s32(words.val[0]), vreinterpretq_s8_s32(words.val[1]));
     }
-    for (; left > 0; left -= 4, x += 4, w += 32) {
+    for (; x < end; x += 4, w += 32) {
         s = add_four(s, w, four(x));
     }
     all = whole(s);
@@ -179,30 +203,74 @@ static inline const int8_t *block8(sums *to, const int8_t *w, const int8_t *x, u
     return w;
 }
 
-/* y[n][rows] from n rows of x, by one of the blocks. */
-#define MATVEC(y, l, x, n, block)                                                                      \
+/* Of a result. */
+static inline int16x8_t least_of(const ern_fast_linear *l)
+{
+    return vdupq_n_s16(l->relu != 0u ? 0 : -32768);
+}
+
+/* y[rows] from a row of x, by one of the blocks. */
+#define ROW(y, l, x, block)                                                                            \
     do {                                                                                               \
-        const int16x8_t least = vdupq_n_s16(l->relu != 0u ? 0 : -32768);                               \
-        for (; n > 0u; n--, x += l->step) {                                                            \
-            const uint32_t *stream = l->stream;                                                        \
-            uint32_t left, rows;                                                                       \
-            for (left = l->rows; left > 0u; left -= rows, y += rows) {                                 \
-                const int8_t *const weights = (const int8_t *)(const void *)(stream + ROWS);           \
-                sums s = begun(stream);                                                                \
-                const int8_t *const end = block(&s, weights, x, l->columns);                           \
-                rows = left < ROWS ? left : ROWS;                                                      \
-                put(y, s, end, rows, least);                                                           \
-                stream = (const uint32_t *)(const void *)(end + 4 * ROWS);                             \
+        const int16x8_t least = least_of(l);                                                           \
+        const uint32_t columns = l->columns;                                                           \
+        const uint32_t *stream = l->stream;                                                            \
+        uint32_t left = l->rows;                                                                       \
+        for (;; left -= ROWS, y += ROWS) {                                                             \
+            sums s = begun(stream);                                                                    \
+            const int8_t *const end = block(&s, (const int8_t *)(const void *)(stream + ROWS), x, columns); \
+            put(y, s, end, left, least);                                                               \
+            if (left <= ROWS) {                                                                        \
+                break;                                                                                 \
             }                                                                                          \
+            stream = (const uint32_t *)(const void *)(end + 4 * ROWS);                                 \
         }                                                                                              \
+        y += left;                                                                                     \
     } while (0)
+
+/* y[2][rows] from two rows of x. */
+static void two_rows(int16_t *y, const ern_fast_linear *l, const int16_t *x)
+{
+    const int16x8_t least = least_of(l);
+    const uint32_t columns = l->columns, step = l->step, rows = l->rows;
+    const uint32_t *stream = l->stream;
+    uint32_t left = rows;
+    for (;; left -= ROWS, y += ROWS) {
+        sums s[2] = { begun(stream), begun(stream) };
+        const int8_t *const end = blocks16(s, (const int8_t *)(const void *)(stream + ROWS), x, step, columns);
+        put(y, s[0], end, left, least);
+        put(y + rows, s[1], end, left, least);
+        if (left <= ROWS) {
+            return;
+        }
+        stream = (const uint32_t *)(const void *)(end + 4 * ROWS);
+    }
+}
 
 void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n)
 {
-    MATVEC(y, l, x, n, block16);
+    for (;;) {
+        if (n == 1u) {
+            ROW(y, l, x, block16);
+            return;
+        }
+        two_rows(y, l, x);
+        n -= 2u;
+        if (n == 0u) {
+            return;
+        }
+        x += 2u * l->step;
+        y += 2u * l->rows;
+    }
 }
 
 void ern_fast_matvec8(int16_t *y, const ern_fast_linear *l, const int8_t *x, uint32_t n)
 {
-    MATVEC(y, l, x, n, block8);
+    for (;;) {
+        ROW(y, l, x, block8);
+        if (--n == 0u) {
+            return;
+        }
+        x += l->step;
+    }
 }

@@ -109,21 +109,27 @@ static inline ern_fast_lanes ern_fast_mul(ern_fast_lanes a, ern_fast_lanes b, in
     return ern_neon_narrowed(ern_neon_scaled(low, shift), ern_neon_scaled(high, shift));
 }
 
-/* Four words of the table of slopes. */
-static inline uint16x8_t ern_neon_words(uint16x4_t index)
-{
-    uint32x4_t words = vdupq_n_u32(ern_fast_curve[vget_lane_u16(index, 0)]);
-    words = vld1q_lane_u32(ern_fast_curve + vget_lane_u16(index, 1), words, 1);
-    words = vld1q_lane_u32(ern_fast_curve + vget_lane_u16(index, 2), words, 2);
-    return vreinterpretq_u16_u32(vld1q_lane_u32(ern_fast_curve + vget_lane_u16(index, 3), words, 3));
-}
+/* The word of the table of slopes at one of eight indices, and a vector of four of them. */
+#define ERN_NEON_WORD(index, lane) ern_fast_curve[vgetq_lane_u16(index, lane)]
+#ifdef __aarch64__
+#define ERN_NEON_WORDS(words, index, first)                                                                                  \
+    const uint32x4_t words = { ERN_NEON_WORD(index, first), ERN_NEON_WORD(index, (first) + 1),                               \
+                               ERN_NEON_WORD(index, (first) + 2), ERN_NEON_WORD(index, (first) + 3) }
+#else /* whose compiler makes more of that */
+#define ERN_NEON_WORDS(words, index, first)                                                                                  \
+    uint32x4_t words = vdupq_n_u32(ERN_NEON_WORD(index, first));                                                             \
+    words = vld1q_lane_u32(&ERN_NEON_WORD(index, (first) + 1), words, 1);                                                    \
+    words = vld1q_lane_u32(&ERN_NEON_WORD(index, (first) + 2), words, 2);                                                    \
+    words = vld1q_lane_u32(&ERN_NEON_WORD(index, (first) + 3), words, 3)
+#endif
 
 /* The curve, `part` of 2^bits parts of a step beyond each index, to 16 bits and bits + 1 less, or bits less, rounded: bits is 9
  * for the sigmoid, 8 for tanh. */
 static inline uint16x8_t ern_neon_curve(uint16x8_t index, uint16x8_t part, int32_t bits)
 {
-    const uint16x8x2_t base_and_slope =
-        vuzpq_u16(ern_neon_words(vget_low_u16(index)), ern_neon_words(vget_high_u16(index)));
+    ERN_NEON_WORDS(first, index, 0);
+    ERN_NEON_WORDS(second, index, 4);
+    const uint16x8x2_t base_and_slope = vuzpq_u16(vreinterpretq_u16_u32(first), vreinterpretq_u16_u32(second));
     const uint16x8_t base = base_and_slope.val[0], slope = base_and_slope.val[1];
     uint32x4_t low, high;
     if (bits == 9) {
@@ -179,8 +185,7 @@ static inline ern_fast_lanes ern_fast_cell_to_preact(ern_fast_lanes c, int32_t e
 /* (x + 129 - 2 (x < 0)) >> 8, as the two roundings add up; where the sum saturates the result does. */
 static inline ern_fast_lanes ern_fast_narrow(ern_fast_lanes x)
 {
-    const int16x8_t sign = vshrq_n_s16(x, 15);
-    return vshrq_n_s16(vaddq_s16(vqaddq_s16(x, vdupq_n_s16(129)), vaddq_s16(sign, sign)), 8);
+    return vshrq_n_s16(vsraq_n_s16(vsraq_n_s16(vqaddq_s16(x, vdupq_n_s16(129)), x, 15), x, 15), 8);
 }
 
 #endif
