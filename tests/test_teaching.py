@@ -14,11 +14,15 @@ from test_streams import QUIET, recipe
 
 from edgernn.data.corpus import UNKNOWN, Dataset
 from edgernn.errors import EdgernnError
+from edgernn.runs import CHECKPOINT, find_recipe
+from edgernn.tasks import load_checkpoint
+from edgernn.tasks.spot import TASK
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
 from edgernn.tasks.spot.train_streams import StreamTrainer, train_streams  # noqa: E402
 from edgernn.tasks.spot.train_taught import Panel, check_teachers, taught_loss  # noqa: E402
+from edgernn.tasks.spot.train_teachers import teacher_recipes  # noqa: E402
 
 LABELS = ("stop", UNKNOWN)
 
@@ -105,10 +109,73 @@ def test_a_training_on_streams_goes_on_with_its_own_teachers_only(data: Dataset,
 
 
 def test_who_cannot_teach_is_refused(teachers: list[Any]) -> None:
-    with pytest.raises(EdgernnError, match="teacher streams has another front end or other labels"):
+    with pytest.raises(EdgernnError, match="teacher streams has other labels"):
         check_teachers(recipe(), ("go", UNKNOWN), teachers)
     asked_for = recipe()
     layers = (replace(asked_for.layers[0], options={**asked_for.layers[0].options, "stride": 1}), *asked_for.layers[1:])
     with pytest.raises(EdgernnError, match="teacher streams takes 2 frames a step, this net 1"):
         check_teachers(replace(asked_for, layers=layers), LABELS, teachers)
+    deaf = replace(recipe(), frontend=replace(recipe().frontend, hop=160))
+    with pytest.raises(EdgernnError, match="teacher streams has another front end"):
+        check_teachers(deaf, LABELS, teachers)
     check_teachers(recipe(), LABELS, teachers)
+
+
+def taught(count: int, **train: Any) -> Any:
+    asked_for = recipe(taught=0.5)
+    return replace(asked_for, train=replace(asked_for.train, teachers=count, distill=0.5, **train))
+
+
+def test_a_recipe_trains_its_own_teachers_first_and_once(data: Dataset, tmp_path: Path) -> None:
+    told: list[str] = []
+    net = TASK.train(taught(2), data, tmp_path, lambda what, done, whole: told.append(what), "cpu", {})
+    made = [load_checkpoint(tmp_path / "teachers" / str(i) / CHECKPOINT) for i in (0, 1)]
+    assert net.source["teacher"] == " ".join(sorted(t.fingerprint for t in made)), "it learnt from those"
+    assert [t.recipe.seed for t in made] == [0, 1] and not any(t.recipe.train.teachers for t in made)
+    assert {what.split(":")[0] for what in told if what.startswith("teacher")} == {"teacher 1 of 2", "teacher 2 of 2"}
+    assert told.index("teacher 1 of 2: training") < told.index("teacher 2 of 2: training") < told.index("training")
+
+    before = {path: path.read_bytes() for path in (tmp_path / "teachers").rglob("*") if path.is_file()}
+    (tmp_path / CHECKPOINT).unlink()
+    told.clear()
+    again = TASK.train(taught(2), data, tmp_path, lambda what, done, whole: told.append(what), "cpu", {})
+    assert again.fingerprint == net.fingerprint and not any(what.startswith("teacher") for what in told)
+    assert before == {path: path.read_bytes() for path in (tmp_path / "teachers").rglob("*") if path.is_file()}
+
+    with pytest.raises(EdgernnError, match=r"teachers/0 holds a teacher of another recipe or other data; delete it"):
+        TASK.train(taught(2, weight_decay=0.5), data, tmp_path, QUIET, "cpu", {})
+
+
+def test_teachers_that_are_named_are_taken_instead(data: Dataset, teachers: list[Any], tmp_path: Path) -> None:
+    teachers[0].save(tmp_path / "other" / CHECKPOINT)
+    net = TASK.train(taught(2), data, tmp_path / "run", QUIET, "cpu", {"teacher": [str(tmp_path / "other")]})
+    assert net.source["teacher"] == teachers[0].fingerprint and not (tmp_path / "run" / "teachers").exists()
+
+
+def test_a_teacher_has_another_recipes_layers_and_this_ones_data() -> None:
+    asked_for = replace(make_taught(), seed=2)
+    made = teacher_recipes(asked_for)
+    wake: Any = find_recipe("wake")
+    assert [t.seed for t in made] == [6, 7, 8], "runs of two seeds share none"
+    assert all(t.layers == wake.layers and t.train == wake.train for t in made)
+    assert all(t.data == asked_for.data and t.data.keywords == ("hello",) for t in made)
+    assert not teacher_recipes(replace(asked_for, train=replace(asked_for.train, teachers=0)))
+
+
+def make_taught(**train: Any) -> Any:
+    """The recipe wake-taught with a word of one's own."""
+    found: Any = find_recipe("wake-taught")
+    return replace(found, data=replace(found.data, keywords=("hello",)), train=replace(found.train, **train))
+
+
+def test_teachers_that_cannot_be_trained_are_refused_before_anything_is() -> None:
+    for name, words in (
+        ("nowhere", "no recipe 'nowhere'"),
+        ("dn-small", "taught_by = 'dn-small' is the recipe of denoise, not of a keyword spotter"),
+        ("sc12-20k", "taught_by = 'sc12-20k' trains on clips, this recipe on streams"),
+    ):
+        with pytest.raises(EdgernnError, match=words):
+            TASK.before_training(make_taught(taught_by=name), {})
+    with pytest.raises(EdgernnError, match="teachers"):
+        make_taught(teachers=-1)
+    TASK.before_training(make_taught(), {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -107,24 +107,30 @@ class Spot(Task):
         return recipe.data.clip_seconds or None
 
     def before_training(self, recipe: Any, options: Values) -> None:
-        """Teachers must be there."""
+        """Teachers must be there, or such that can be trained."""
         from edgernn.runs import run_checkpoint
+        from edgernn.tasks.spot.train_teachers import teacher_recipes
 
         for teacher in options.get("teacher", ()):
             run_checkpoint(Path(teacher))
+        if not options.get("teacher"):
+            teacher_recipes(recipe)
 
     def train(self, recipe: Any, dataset: Dataset, folder: Path, progress: Progress, device: str, options: Values) -> SpotNet:
-        """On augmented clips, or on streams; teachers may give a share of what is asked."""
+        """On augmented clips, or on streams; teachers may give a share of what is asked: those named, or the recipe's own."""
         from edgernn.runs import run_checkpoint
-
-        teachers = [run_checkpoint(Path(t)) for t in options.get("teacher", ())]
-        if recipe.train.kind == "streams":
-            from edgernn.tasks.spot.train_streams import train_streams
-
-            return train_streams(recipe, dataset, folder, progress, device, teachers)
         from edgernn.tasks.spot.train import train
+        from edgernn.tasks.spot.train_streams import train_streams
+        from edgernn.tasks.spot.train_teachers import trained_teachers
 
-        return train(recipe, dataset, folder, progress, device, teachers)
+        def one(
+            recipe: SpotRecipe, dataset: Dataset, folder: Path, progress: Progress, teachers: Sequence[SpotNet] = ()
+        ) -> SpotNet:
+            chosen = train_streams if recipe.train.kind == "streams" else train
+            return chosen(recipe, dataset, folder, progress, device, teachers)
+
+        named = [run_checkpoint(Path(t)) for t in options.get("teacher", ())]
+        return one(recipe, dataset, folder, progress, named or trained_teachers(recipe, dataset, folder, progress, one))
 
     def calibration(self, net: SpotNet, dataset: Dataset) -> list[Int16]:
         """Streams of training speech in noise."""

@@ -43,7 +43,9 @@ class SpotTrain(TrainParams):
     band_masks: int = 1
     band_mask_bands: int = 6
     tilt: float = 0.15  #: random spectral slope and bend, in standard deviations of a band
-    distill: float = 0.6  #: share of the target (streams: of the loss) that `edgernn train --teacher` gives to teachers
+    distill: float = 0.6  #: share of the target (streams: of the loss) that teachers give, where there are some
+    teachers: int = 0  #: nets of other seeds that are trained first, on the same data, and teach; `--teacher` names others
+    taught_by: str = ""  #: recipe whose layers and training those have; empty: this one
     mixup: float = 0.0  #: Beta(a, a) parameter; 0: off
 
     RANGES: ClassVar[Mapping[str, tuple[float, float]]] = {
@@ -51,7 +53,7 @@ class SpotTrain(TrainParams):
         "patience": (0, 100_000), "variants": (1, 1000), "carried": (0, 1),
         "context_s": (0, 60), "silence": (0, 100), "speech": (0, 100),
         "time_masks": (0, 100), "time_mask_frames": (0, 10_000), "band_masks": (0, 100), "band_mask_bands": (0, 80),
-        "tilt": (0, 10), "distill": (0, 1), "mixup": (0, 100),
+        "tilt": (0, 10), "distill": (0, 1), "teachers": (0, 20), "mixup": (0, 100),
     }  # fmt: skip
 
     def __post_init__(self) -> None:

@@ -20,13 +20,21 @@ from edgernn.tasks.spot.recipe import SpotNet, SpotRecipe
 
 def check_teachers(recipe: SpotRecipe, labels: tuple[str, ...], teachers: Sequence[SpotNet]) -> None:
     """They must hear and answer what is to be learnt."""
+    check_hearing(recipe, [teacher.recipe for teacher in teachers])
     for teacher in teachers:
-        if teacher.recipe.signal != recipe.signal or teacher.labels != labels:
-            raise EdgernnError(f"teacher {teacher.recipe.name} has another front end or other labels; train it on this data")
-        if recipe.train.kind == "streams" and teacher.recipe.frames_per_step != recipe.frames_per_step:
+        if teacher.labels != labels:
+            raise EdgernnError(f"teacher {teacher.recipe.name} has other labels; train it on this data")
+
+
+def check_hearing(recipe: SpotRecipe, teachers: Sequence[SpotRecipe]) -> None:
+    """Nets trained by the recipes `teachers` must hear what is to be learnt."""
+    for teacher in teachers:
+        if teacher.signal != recipe.signal:
+            raise EdgernnError(f"teacher {teacher.name} has another front end; give both the same frontend")
+        if recipe.train.kind == "streams" and teacher.frames_per_step != recipe.frames_per_step:
             raise EdgernnError(
-                f"teacher {teacher.recipe.name} takes {teacher.recipe.frames_per_step} frames a step, this net "
-                f"{recipe.frames_per_step}: they cannot be compared step by step; give both the same strides"
+                f"teacher {teacher.name} takes {teacher.frames_per_step} frames a step, this net {recipe.frames_per_step}: "
+                "they cannot be compared step by step; give both the same strides"
             )
 
 
