@@ -323,23 +323,12 @@ def product(rng: np.random.Generator, kernel: Kernel, size: tuple[int, int, int]
     if kind == "ties":
         weight, m = np.zeros_like(weight), np.full(rows, 16384)
         bias = rng.choice([-3, -1, 1, 3], rows) * (1 << np.clip(shift + wide - 15, 0, 29)) + rng.integers(-1, 2, rows)
-    constants = {"weight": weight, "bias": bias >> wide, "multiplier": m, "shift": shift}
+    constants = {"weight": weight, "bias": np.sign(bias) * (np.abs(bias) >> wide), "multiplier": m, "shift": shift}
     return Product(constants, (x >> wide << wide).astype(np.int16), dtype, kind == "random" and rows % 2 == 1)
 
 
-SIZES = (
-    (1, 1, 1),
-    (1, 3, 2),
-    (2, 4, 3),
-    (1, 5, 7),
-    (3, 8, 8),
-    (2, 6, 9),
-    (1, 9, 9),
-    (1, 13, 17),
-    (2, 64, 5),
-    (1, 131, 12),
-    (1, 512, 11),
-)
+SIZES = ((1, 1, 1), (1, 3, 2), (2, 4, 3), (1, 5, 7), (3, 8, 8), (1, 9, 9), (1, 13, 17), (2, 64, 5), (1, 131, 12), (1, 512, 11),
+         (2, 6, 9), (5, 2, 1))  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "board"), PAIRS)
