@@ -352,10 +352,12 @@ def _fast_product(g: NetGraph, op: Op, at: _Places) -> list[str]:
     if margin:
         places = (operand, f"{operand} + {margin + count}")
         lines += [f"ern_fast_zero{of_bytes}({place}, {margin}u);" for place in places]
-    called = f"{at[op.output]}, &@_{c_name(op.output)}, {operand}, {rows}u"
+    called = f"{at[op.output]}, &@_{c_name(op.output)}, {operand}"
     if op.kind == "depthwise":
         each = g.values[op.output].shape[1] // g.values[x].shape[1]
-        return [*lines, f"ern_fast_depthwise({called}, {each}u);"]
+        return [*lines, f"ern_fast_depthwise({called}, {rows}u, {each}u);"]
+    if rows > 1:
+        return [*lines, f"ern_fast_matvec{of_bytes}_rows({called}, {rows}u);"]
     return [*lines, f"ern_fast_matvec{of_bytes}({called});"]
 
 

@@ -95,7 +95,7 @@ int main(void)
         uint32_t *const stream = got(f, 4 * head[4]);
         int16_t *const x = got(f, 2 * head[5]), *const y = malloc(bytes), *const wanted = got(f, bytes);
         const ern_fast_linear l = { stream, rows, groups, (uint16_t)head[3], columns, columns };
-        ern_fast_matvec(y, &l, x, head[2]);
+        ern_fast_matvec_rows(y, &l, x, head[2]);
         for (i = 0; i < head[0] * head[2]; i++) {
             wrong += y[i] != wanted[i];
         }

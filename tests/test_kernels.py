@@ -245,7 +245,8 @@ PRODUCTS = r"""
 #include "board.h"
 #include "KERNEL.h"
 #if WIDENS
-#define ern_fast_matvec8(y, l, x, n) (void)(x)
+#define ern_fast_matvec8(y, l, x) (void)(x)
+#define ern_fast_matvec8_rows(y, l, x, n) (void)(x)
 #endif
 
 CONSTANTS
@@ -267,10 +268,14 @@ int main(void)
         for (k = 0; k < bytes; k++) {
             x[k] = ((const unsigned char *)cases[i].x)[k];
         }
-        if (cases[i].size == 1u) {
-            ern_fast_matvec8(y, l, (const int8_t *)x, cases[i].n);
+        if (cases[i].size == 1u && cases[i].n == 1u) {
+            ern_fast_matvec8(y, l, (const int8_t *)x);
+        } else if (cases[i].size == 1u) {
+            ern_fast_matvec8_rows(y, l, (const int8_t *)x, cases[i].n);
+        } else if (cases[i].n == 1u) {
+            ern_fast_matvec(y, l, (const int16_t *)(const void *)x);
         } else {
-            ern_fast_matvec(y, l, (const int16_t *)(const void *)x, cases[i].n);
+            ern_fast_matvec_rows(y, l, (const int16_t *)(const void *)x, cases[i].n);
         }
         (void)board_write(fd, y, 2u * l->rows * cases[i].n);
         for (k = 0; k < 8u; k++) {
@@ -499,7 +504,7 @@ PROMISED = {
     ("rv32", "gru", "int8x16"): 4.061, ("rv32", "gru", "int8"): 4.1,
 }  # fmt: skip
 #: int8 on 64-bit NEON, where a call of a product weighs more: an RNN's two are spread over a third of the products
-RNN_ABOVE = {("neon", "int8"): 1.01, ("neon on raspberry-pi-5-aarch64", "int8"): 1.015}
+RNN_ABOVE = {("neon", "int8"): 1.006, ("neon on raspberry-pi-5-aarch64", "int8"): 1.01}
 
 
 def need_gcc_12(name: str) -> Core:

@@ -20,14 +20,18 @@ typedef struct {
     uint16_t step;             /* entries of x from one row of it to the next */
 } ern_fast_linear;
 
-/* y[n][rows] from n rows of x; up to three entries after x are read, and do not count. */
-void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n);
+/* y[rows] from a row of x; up to three entries after x are read, and do not count. */
+void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x);
+
+/* y[n][rows] from n rows of x; what takes several at a time lies in no firmware that has one. */
+void ern_fast_matvec_rows(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n);
 
 /* y[rows] from x[taps][step], `each` filters a channel; of the kernels that take depthwise products. */
 void ern_fast_depthwise(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t taps, uint32_t each);
 
 /* The same, of the kernels that do not widen. */
-void ern_fast_matvec8(int16_t *y, const ern_fast_linear *l, const int8_t *x, uint32_t n);
+void ern_fast_matvec8(int16_t *y, const ern_fast_linear *l, const int8_t *x);
+void ern_fast_matvec8_rows(int16_t *y, const ern_fast_linear *l, const int8_t *x, uint32_t n);
 
 /* y[i] = 256 x[i]; x and y at words, n may be filled up to a multiple of four. */
 void ern_fast_widen(int16_t *y, const int8_t *x, uint32_t n);

@@ -3,29 +3,26 @@
  *
  * Copyright 2026 the edgernn authors. SPDX-License-Identifier: Apache-2.0
  */
-void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n)
+void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x)
 {
-    for (;;) {
+    ERN_FAST_ROW(y, l, x);
+    if (l->relu != 0u) {
+        ern_fast_floor(y, l->rows);
+    }
+}
+
+void ern_fast_matvec_rows(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n)
+{
 #ifdef ERN_FAST_TWO_ROWS
-        const uint32_t rows = n < 2u ? 1u : 2u;
-        if (rows == 2u) {
-            ERN_FAST_TWO_ROWS(y, l, x);
-        } else {
-            ERN_FAST_ROW(y, l, x);
-        }
-#else
-        const uint32_t rows = 1u;
-        ERN_FAST_ROW(y, l, x);
-#endif
+    for (; n > 1u; n -= 2u, x += 2u * l->step, y += 2u * l->rows) {
+        ERN_FAST_TWO_ROWS(y, l, x);
         if (l->relu != 0u) {
-            ern_fast_floor(y, rows * l->rows);
+            ern_fast_floor(y, 2u * l->rows);
         }
-        n -= rows;
-        if (n == 0u) {
-            return;
-        }
-        x += rows * l->step;
-        y += rows * l->rows;
+    }
+#endif
+    for (; n > 0u; n--, x += l->step, y += l->rows) {
+        ern_fast_matvec(y, l, x);
     }
 }
 

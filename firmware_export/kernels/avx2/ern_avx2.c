@@ -67,22 +67,26 @@ static inline const int8_t *sum_blocks(__m256i sum[4], const int8_t *w, const in
     return w;
 }
 
-void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n)
+void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x)
 {
     const __m256i least = _mm256_set1_epi16(l->relu != 0u ? 0 : -32768);
     const uint32_t block = 128u * (l->groups + 1u); /* bytes */
-    for (; n > 0u; n--, x += l->step) {
-        const int8_t *w = (const int8_t *)(const void *)l->stream;
-        int32_t left;
-        for (left = l->rows; left > 0; left -= 2 * ROWS, w += 2u * block) {
-            __m256i sum[4];
-            const int8_t *const end = sum_blocks(sum, w, left > ROWS ? w + block : w, x, l->groups);
-            put(y, sum[0], sum[1], end, left, least);
-            if (left > ROWS) {
-                put(y + ROWS, sum[2], sum[3], end + block, left - ROWS, least);
-            }
-            y += left < 2 * ROWS ? left : 2 * ROWS;
+    const int8_t *w = (const int8_t *)(const void *)l->stream;
+    int32_t left;
+    for (left = l->rows; left > 0; left -= 2 * ROWS, w += 2u * block, y += 2 * ROWS) {
+        __m256i sum[4];
+        const int8_t *const end = sum_blocks(sum, w, left > ROWS ? w + block : w, x, l->groups);
+        put(y, sum[0], sum[1], end, left, least);
+        if (left > ROWS) {
+            put(y + ROWS, sum[2], sum[3], end + block, left - ROWS, least);
         }
+    }
+}
+
+void ern_fast_matvec_rows(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n)
+{
+    for (; n > 0u; n--, x += l->step, y += l->rows) {
+        ern_fast_matvec(y, l, x);
     }
 }
 

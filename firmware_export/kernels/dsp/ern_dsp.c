@@ -3,7 +3,12 @@
 
 typedef uint32_t __attribute__((may_alias)) word_of_any;
 
-void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n)
+void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x)
+{
+    ern_dsp_rows(y, l->stream, x, &l->rows);
+}
+
+void ern_fast_matvec_rows(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n)
 {
     for (; n > 0u; n--, x += l->step, y += l->rows) {
         ern_dsp_rows(y, l->stream, x, &l->rows);

@@ -225,7 +225,6 @@ static inline int16x8_t least_of(const ern_fast_linear *l)
             }                                                                                          \
             stream = (const uint32_t *)(const void *)(end + 4 * ROWS);                                 \
         }                                                                                              \
-        y += left;                                                                                     \
     } while (0)
 
 /* y[2][rows] from two rows of x. */
@@ -247,30 +246,29 @@ static void two_rows(int16_t *y, const ern_fast_linear *l, const int16_t *x)
     }
 }
 
-void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n)
+void ern_fast_matvec(int16_t *y, const ern_fast_linear *l, const int16_t *x)
 {
-    for (;;) {
-        if (n == 1u) {
-            ROW(y, l, x, block16);
-            return;
-        }
+    ROW(y, l, x, block16);
+}
+
+void ern_fast_matvec_rows(int16_t *y, const ern_fast_linear *l, const int16_t *x, uint32_t n)
+{
+    for (; n > 1u; n -= 2u, x += 2u * l->step, y += 2u * l->rows) {
         two_rows(y, l, x);
-        n -= 2u;
-        if (n == 0u) {
-            return;
-        }
-        x += 2u * l->step;
-        y += 2u * l->rows;
+    }
+    if (n > 0u) {
+        ern_fast_matvec(y, l, x);
     }
 }
 
-void ern_fast_matvec8(int16_t *y, const ern_fast_linear *l, const int8_t *x, uint32_t n)
+void ern_fast_matvec8(int16_t *y, const ern_fast_linear *l, const int8_t *x)
 {
-    for (;;) {
-        ROW(y, l, x, block8);
-        if (--n == 0u) {
-            return;
-        }
-        x += l->step;
+    ROW(y, l, x, block8);
+}
+
+void ern_fast_matvec8_rows(int16_t *y, const ern_fast_linear *l, const int8_t *x, uint32_t n)
+{
+    for (; n > 0u; n--, x += l->step, y += l->rows) {
+        ern_fast_matvec8(y, l, x);
     }
 }
