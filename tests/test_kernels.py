@@ -40,6 +40,7 @@ from targets import load_board
 
 sys.path.insert(0, str(ROOT / "tools"))
 import bench_kernels
+import kernel_page
 
 STEPS = 150
 
@@ -581,3 +582,52 @@ def test_the_page_has_the_counts_of_every_kernels_cores() -> None:
     for name, kernel in kernels().items():
         assert f"| `{name}` |" in page
         assert any(core in page for core in kernel.cores)
+
+
+def test_code_is_weighed_by_part(tmp_path: Path) -> None:
+    """A kernel's products weigh what its functions do; helpers of the compiler and the harness weigh nothing."""
+    core = need_core("mps2-an386")
+    if shutil.which("nm") is None:
+        pytest.skip("nm is missing")
+    g = graphs("int8x16")["gru"]
+    plain, fast = (bench_kernels.code_bytes(g, core, name, tmp_path / name) for name in ("plain", "dsp"))
+    assert set(plain) == set(fast) == {"signal path", "products", "gates, states", "decision"}
+    assert 200 < fast["products"] < 700, "two rows of ern_dsp_rows, ern_fast_matvec and _rows; no plain product is linked"
+    assert plain["products"] > 500 and plain["decision"] == fast["decision"] > 100
+    assert sum(plain.values()) < 10_000
+    pieces = bench_kernels.code_bytes(graphs("int8x16")["rows"], core, "dsp", tmp_path / "rows")
+    assert "decision" not in pieces and pieces["products"] > fast["products"], "products of many rows beside those of one"
+
+
+FOUND: dict[str, Any] = {
+    "date": "2026-01-02",
+    "rows": [{"board": "b", "core": "c", "cell": "gru", "scheme": s, "plain": 4.5, "auto": 1.25} for s in SCHEMES],
+    "units": [
+        {"board": "b", "core": "c", "cell": "gru", "scheme": "int8", "units": n, "plain": n / 10, "auto": n / 100}
+        for n in (64, 16)
+    ],
+    "code": [
+        {"board": "b", "core": "c", "recipe": "demo", "kernel": "plain", "bytes": {"products": 1234, "decision": 56}},
+        {"board": "b", "core": "c", "recipe": "dn-small", "kernel": "dsp", "bytes": {"products": 321}},
+    ],
+    "whole": [{"board": "b", "core": "c", "recipe": "demo", "kernel": "dsp", "parts": {"front end": 1000, "rest": 234}}],
+}
+
+
+def test_the_page_says_what_was_found(tmp_path: Path) -> None:
+    text = kernel_page.tables(FOUND, ("front end", "rest"))
+    assert "| c (b) | gru | int8x16 | 4.50 | **1.25** |" in text and "2026-01-02" in text
+    assert "| core | cell | scheme | 16 units | 64 units |" in text
+    assert "| c | gru | int8 | 1.60, **0.16** | 6.40, **0.64** |" in text
+    assert "| c | demo | plain | 1,234 | 56 |" in text and "| c | dn-small | dsp | 321 | 0 |" in text
+    assert "| c | demo | dsp | 1,000 | 234 | **1,234** |" in text
+    pytest.importorskip("matplotlib", reason="a picture needs matplotlib")
+    for name in ("a", "b"):
+        kernel_page.draw(FOUND["rows"], tmp_path / name)
+    picture = (tmp_path / "a").read_text(encoding="utf-8")
+    assert picture == (tmp_path / "b").read_text(encoding="utf-8"), "nothing of the day in it"
+    assert (
+        picture.count(">4.50<") == picture.count(">1.25<") == 2
+        and "plain C" in picture
+        and "GRU of 64 units, int8x16" in picture
+    )

@@ -1,6 +1,6 @@
 """What the net's step costs on each core, plain and with the core's kernel: exact instructions, counted in an emulator.
 
-    python tools/bench_kernels.py                   # writes docs/results/kernels.json and the table of docs/kernels.md
+    python tools/bench_kernels.py                   # writes docs/results/kernels.json, docs/kernels.svg, tables of kernels.md
     python tools/bench_kernels.py --only aarch64    # measures the cores with this in their name, and keeps the other rows
 
 Random nets of the tests, input 40 bands, hidden 64, gcc -O2, 50 steps a count. What is counted is the recurrent layer:
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import itertools
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -24,9 +26,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from cores import Core, all_cores, cores_of
 from denoisers import denoiser_of, quantized_denoiser
+from kernel_page import written
 from nets import net_of, quantized, random_net
 
-from edgernn.artifacts import read_json, write_json, write_text
+from edgernn.artifacts import read_json, write_json
 from edgernn.core.graph import NetGraph
 from edgernn.core.primitives import SCHEMES
 from edgernn.runs import find_recipe
@@ -34,13 +37,15 @@ from edgernn.tasks import task_of
 from firmware_export.emit import BOARD_DRIVER, c_sources, export_c
 from firmware_export.golden import golden_signal
 from firmware_export.kernels import PLAIN, find_kernel, kernels
+from firmware_export.parts import HELPERS, by_part
 
-ROOT = Path(__file__).resolve().parents[1]
-OUT, PAGE = ROOT / "docs" / "results" / "kernels.json", ROOT / "docs" / "kernels.md"
+OUT = Path(__file__).resolve().parents[1] / "docs" / "results" / "kernels.json"
 CELLS = ("gru", "lstm", "rnn_tanh")
+UNITS, OTHER_UNITS = 64, (16, 128)
 STEPS = 50
 #: recipes whose whole step is split into its parts, with random weights, in int8x16
 WHOLE = ("demo", "dn-small", "dn-standard")
+CODE_OF = ("demo", "dn-small")  #: recipes whose code is weighed
 PARTS = ("front end", "products", "between products", "rest")
 _PRODUCT = re.compile(r" *ern_\w*(matvec|widen|depthwise|row_conv)")
 _FUNCTION = r"(?m)(^void model_%s\([^)]*\)\n\{\n)((?:.*\n)*?)(\}\n)"
@@ -116,9 +121,9 @@ def whole_graph(name: str) -> NetGraph:
     return quantized(net_of(recipe), "int8x16")
 
 
-def per_mac(cell: str, scheme: str, core: Core, kernel: str) -> float:
-    """Instructions a multiply-accumulate of a recurrent layer of 64 units."""
-    g = quantized(random_net(cell, 64), scheme)
+def per_mac(cell: str, scheme: str, core: Core, kernel: str, units: int = UNITS) -> float:
+    """Instructions a multiply-accumulate of a recurrent layer."""
+    g = quantized(random_net(cell, units), scheme)
     with tempfile.TemporaryDirectory() as scratch:
         return layer_instructions(g, core, kernel, Path(scratch)) / (g.macs_per_step - g.constants["logits.weight"].size)
 
@@ -138,60 +143,71 @@ def measure(only: str = "") -> list[dict[str, Any]]:
     return rows
 
 
+def first_cores(only: str = "") -> list[Core]:
+    """The first core of each kernel that is no host's; only: those with this in their name."""
+    found = [[core for core in cores_of(kernel) if not core.missing()] for kernel in kernels().values()]
+    return [cores[0] for cores in found if cores and only in cores[0].name]
+
+
 def measure_whole(only: str = "") -> list[dict[str, Any]]:
-    """Each recipe's step split into its parts, on the first core of each kernel; only: if this is in its name."""
+    """Each recipe's step split into its parts."""
     rows = []
-    for kernel in kernels().values():
-        cores = [core for core in cores_of(kernel) if not core.missing()]
-        if not cores or only not in cores[0].name:  # none: a host's
-            continue
-        core = cores[0]
-        for name in WHOLE:
-            for chosen in (PLAIN, kernel.name):
-                with tempfile.TemporaryDirectory() as scratch:
-                    parts = split(whole_graph(name), core, chosen, Path(scratch))
-                row = {"board": core.name, "core": core.shown, "recipe": name, "kernel": chosen}
-                rows.append({**row, "parts": {part: round(n) for part, n in parts.items()}})
-                print(rows[-1], flush=True)
+    for core in first_cores(only):
+        for name, kernel in itertools.product(WHOLE, (PLAIN, find_kernel("auto", core.cpu).name)):  # type: ignore[union-attr]
+            with tempfile.TemporaryDirectory() as scratch:
+                parts = split(whole_graph(name), core, kernel, Path(scratch))
+            row = {"board": core.name, "core": core.shown, "recipe": name, "kernel": kernel}
+            rows.append({**row, "parts": {part: round(n) for part, n in parts.items()}})
+            print(rows[-1], flush=True)
     return rows
 
 
-def table(found: dict[str, Any]) -> str:
-    """What stands in the page."""
-    lines = ["| core | cell | scheme | plain C | with its kernel |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {r['core']} ({r['board']}) | {r['cell']} | {r['scheme']} | {r['plain']:.2f} | **{r['auto']:.2f}** |"
-        for r in found["rows"]
-    ]
-    whole = [f"| core | recipe | kernel | {' | '.join(PARTS)} | whole step |", "|---|---|---|" + "---|" * (len(PARTS) + 1)]
-    for r in found["whole"]:
-        numbers = [f"{r['parts'][part]:,}" for part in PARTS]
-        whole.append(
-            f"| {r['core']} | {r['recipe']} | {r['kernel']} | {' | '.join(numbers)} | **{sum(r['parts'].values()):,}** |"
-        )
-    said = f"Instructions a multiply-accumulate, {found['date']}, `python tools/bench_kernels.py`:\n\n" + "\n".join(lines)
-    return f"{said}\n\n{_WHOLE_SAYS}\n\n" + "\n".join(whole)
+def measure_units(only: str = "") -> list[dict[str, Any]]:
+    """Layers of other sizes, on the first core of each kernel."""
+    rows = []
+    for core in first_cores(only):
+        for cell, scheme, units in itertools.product(CELLS, SCHEMES, (*OTHER_UNITS, UNITS)):
+            found = {name: round(per_mac(cell, scheme, core, name, units), 3) for name in (PLAIN, "auto")}
+            rows.append({"board": core.name, "core": core.shown, "cell": cell, "scheme": scheme, "units": units, **found})
+            print(rows[-1], flush=True)
+    return rows
 
 
-_WHOLE_SAYS = """\
-Instructions of whole steps, from samples to the event or to sound: `demo` takes two frames of 320 samples a step, the
-denoisers one of 256. Between products are gates, activations, states and copies; the rest is the decision, or the way back to
-sound. Random weights, int8x16:"""
+def code_bytes(g: NetGraph, core: Core, kernel: str, folder: Path) -> dict[str, int]:
+    """Bytes of the C functions of a firmware by the part of a step they belong to."""
+    counted(g, core, kernel, folder, str)
+    (program,) = (path for path in (folder / "x.elf", folder / "x") if path.is_file())
+    done = subprocess.run(["nm", "-S", str(program)], capture_output=True, text=True, check=True)
+    words = [line.split() for line in done.stdout.splitlines()]
+    sizes = {w[3]: int(w[1], 16) for w in words if len(w) == 4 and w[2] in "tT"}
+    parts = by_part(sizes, folder / "src")
+    return {part: size for part, size in parts.items() if part != HELPERS}
+
+
+def measure_code(only: str = "") -> list[dict[str, Any]]:
+    """Bytes of code by part of two recipes, plain and with each kernel."""
+    rows = []
+    for core in first_cores(only):
+        for name, kernel in itertools.product(CODE_OF, (PLAIN, find_kernel("auto", core.cpu).name)):  # type: ignore[union-attr]
+            with tempfile.TemporaryDirectory() as scratch:
+                found = code_bytes(whole_graph(name), core, kernel, Path(scratch))
+            rows.append({"board": core.name, "core": core.shown, "recipe": name, "kernel": kernel, "bytes": found})
+            print(rows[-1], flush=True)
+    return rows
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="What the net's step costs on each core, plain and with its kernel.")
     parser.add_argument("--only", default="", help="measure cores with this in their name, and keep the other rows")
     only = parser.parse_args().only
-    found = {"date": datetime.date.today().isoformat(), "rows": measure(only), "whole": measure_whole(only)}
+    measured = {"rows": measure, "units": measure_units, "code": measure_code, "whole": measure_whole}
+    found = {"date": datetime.date.today().isoformat(), **{key: f(only) for key, f in measured.items()}}
     if only:
         for key, rows in read_json(OUT).items():
             if key != "date":
                 found[key] = [row for row in rows if only not in row["board"]] + found[key]
     write_json(OUT, found)
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition("<!-- table -->\n")
-    write_text(PAGE, f"{before}<!-- table -->\n{table(found)}\n<!-- end -->\n{rest.partition('<!-- end -->' + chr(10))[2]}")
+    written(found, PARTS)
     return 0
 
 
