@@ -540,16 +540,16 @@ def test_a_denoisers_step_costs_no_more_than_promised(name: str, tmp_path: Path)
     assert sum(bench_kernels.split(bench_kernels.whole_graph("dn-small"), core, name, tmp_path).values()) <= WHOLE_STEPS[name]
 
 
-def test_the_kernels_code_is_small(tmp_path: Path) -> None:
-    board = load_board("mps2-an386")
-    need(board.name, "gcc", "qemu")
-    need_nm = shutil.which("nm")
-    if need_nm is None:
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_kernels_code_is_small(scheme: str, tmp_path: Path) -> None:
+    """The matrix product, and the fused step of a GRU with its calls, on a Cortex-M4."""
+    core = need_gcc_12("mps2-an386")
+    if shutil.which("nm") is None:
         pytest.skip("nm is missing")
-    firmware, _ = build_firmware(graphs("int8")["gru"], board, tmp_path, "gcc", "-O2", "dsp")
-    lines = subprocess.run(["nm", "-S", str(firmware.elf)], capture_output=True, text=True, check=True).stdout.splitlines()
-    sizes = {words[3]: int(words[1], 16) for words in map(str.split, lines) if len(words) == 4}
+    bench_kernels.counted(graphs(scheme)["gru"], core, "dsp", tmp_path, bench_kernels.only_layer)
+    sizes = bench_kernels.function_sizes(tmp_path)
     assert 200 < sizes["ern_dsp_rows"] + sizes.get("ern_fast_matvec", 0) <= 500
+    assert 200 < sizes["model_net_step"] <= 500
 
 
 def test_the_command_line_takes_kernels(tmp_path: Path) -> None:

@@ -173,14 +173,18 @@ def measure_units(only: str = "") -> list[dict[str, Any]]:
     return rows
 
 
-def code_bytes(g: NetGraph, core: Core, kernel: str, folder: Path) -> dict[str, int]:
-    """Bytes of the C functions of a firmware by the part of a step they belong to."""
-    counted(g, core, kernel, folder, str)
+def function_sizes(folder: Path) -> dict[str, int]:
+    """Bytes of each function of what was built there."""
     (program,) = (path for path in (folder / "x.elf", folder / "x") if path.is_file())
     done = subprocess.run(["nm", "-S", str(program)], capture_output=True, text=True, check=True)
     words = [line.split() for line in done.stdout.splitlines()]
-    sizes = {w[3]: int(w[1], 16) for w in words if len(w) == 4 and w[2] in "tT"}
-    parts = by_part(sizes, folder / "src")
+    return {w[3]: int(w[1], 16) for w in words if len(w) == 4 and w[2] in "tT"}
+
+
+def code_bytes(g: NetGraph, core: Core, kernel: str, folder: Path) -> dict[str, int]:
+    """Bytes of the C functions of a firmware by the part of a step they belong to."""
+    counted(g, core, kernel, folder, str)
+    parts = by_part(function_sizes(folder), folder / "src")
     return {part: size for part, size in parts.items() if part != HELPERS}
 
 

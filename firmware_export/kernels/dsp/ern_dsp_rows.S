@@ -53,7 +53,7 @@ ern_dsp_rows:
     ldr xp, [sp, #16]
     ldrd n, t, [sp, #8]
     cbnz t, 3f
-2:  group
+2:  group                  @ 38 instructions for 32 products
 3:  group
     subs n, #1
     bne 2b
