@@ -123,23 +123,12 @@ static inline ern_fast_lanes ern_fast_mul(ern_fast_lanes a, ern_fast_lanes b, in
     words = vld1q_lane_u32(&ERN_NEON_WORD(index, (first) + 3), words, 3)
 #endif
 
-/* The curve, `part` of 2^bits parts of a step beyond each index, to 16 bits and bits + 1 less, or bits less, rounded: bits is 9
- * for the sigmoid, 8 for tanh. */
-static inline uint16x8_t ern_neon_curve(uint16x8_t index, uint16x8_t part, int32_t bits)
+/* Of each index the curve's base, and its slope. */
+static inline uint16x8x2_t ern_neon_curve(uint16x8_t index)
 {
     ERN_NEON_WORDS(first, index, 0);
     ERN_NEON_WORDS(second, index, 4);
-    const uint16x8x2_t base_and_slope = vuzpq_u16(vreinterpretq_u16_u32(first), vreinterpretq_u16_u32(second));
-    const uint16x8_t base = base_and_slope.val[0], slope = base_and_slope.val[1];
-    uint32x4_t low, high;
-    if (bits == 9) {
-        low = vmlal_u16(vshll_n_u16(vget_low_u16(base), 9), vget_low_u16(part), vget_low_u16(slope));
-        high = vmlal_u16(vshll_n_u16(vget_high_u16(base), 9), vget_high_u16(part), vget_high_u16(slope));
-        return vcombine_u16(vrshrn_n_u32(low, 10), vrshrn_n_u32(high, 10));
-    }
-    low = vmlal_u16(vshll_n_u16(vget_low_u16(base), 8), vget_low_u16(part), vget_low_u16(slope));
-    high = vmlal_u16(vshll_n_u16(vget_high_u16(base), 8), vget_high_u16(part), vget_high_u16(slope));
-    return vcombine_u16(vrshrn_n_u32(low, 8), vrshrn_n_u32(high, 8));
+    return vuzpq_u16(vreinterpretq_u16_u32(first), vreinterpretq_u16_u32(second));
 }
 
 /* |v| = (9 |x| + (x >= 0)) / 2: its step of the curve is 9 |x| >> 10, and what is left of it may be a whole step. Beyond 29013
@@ -151,20 +140,25 @@ static inline ern_fast_lanes ern_fast_sigmoid(ern_fast_lanes x)
     const int16x8_t below = vandq_s16(vmulq_n_s16(a, 9), vdupq_n_s16(0x3FF));
     const uint16x8_t part = vreinterpretq_u16_s16(vrhaddq_s16(below, sign));
     const uint16x8_t index = vreinterpretq_u16_s16(vqdmulhq_n_s16(a, 9 * 32));
-    const int16x8_t y = vreinterpretq_s16_u16(ern_neon_curve(index, part, 9));
+    const uint16x8x2_t at = ern_neon_curve(index);
+    const uint32x4_t low = vmlal_u16(vshll_n_u16(vget_low_u16(at.val[0]), 9), vget_low_u16(part), vget_low_u16(at.val[1]));
+    const uint32x4_t high = vmlal_u16(vshll_n_u16(vget_high_u16(at.val[0]), 9), vget_high_u16(part), vget_high_u16(at.val[1]));
+    const int16x8_t y = vreinterpretq_s16_u16(vcombine_u16(vrshrn_n_u32(low, 10), vrshrn_n_u32(high, 10)));
     return vbslq_s16(vreinterpretq_u16_s16(sign), vsubq_s16(vdupq_n_s16(-32768), y), y);
 }
 
-/* Likewise, with steps of 2^9, up to 14506; where x is negative it is - that of |x|. */
+/* Likewise, with steps of 2^9, up to 14506; where x is negative it is - that of |x|. A base is a whole number of the result's
+ * units, so only part * slope is rounded, by 8 bits: 2^7 part times the slope, doubled, upper half. A whole step of 256 parts
+ * saturates by one, which is less than the rounding. */
 static inline ern_fast_lanes ern_fast_tanh(ern_fast_lanes x)
 {
     const int16x8_t sign = vshrq_n_s16(x, 15);
     const int16x8_t a = vminq_s16(vqabsq_s16(x), vdupq_n_s16(14506));
     const int16x8_t below = vandq_s16(vmulq_n_s16(a, 9), vdupq_n_s16(0x1FF));
-    const uint16x8_t part = vreinterpretq_u16_s16(vrhaddq_s16(below, sign));
-    const uint16x8_t index = vreinterpretq_u16_s16(vqdmulhq_n_s16(a, 9 * 64));
-    const int16x8_t y = vsubq_s16(vreinterpretq_s16_u16(ern_neon_curve(index, part, 8)), vdupq_n_s16(-32768));
-    return vsubq_s16(veorq_s16(y, sign), sign);
+    const int16x8_t part = vqshlq_n_s16(vrhaddq_s16(below, sign), 7);
+    const uint16x8x2_t at = ern_neon_curve(vreinterpretq_u16_s16(vqdmulhq_n_s16(a, 9 * 64)));
+    const int16x8_t y = vaddq_s16(vreinterpretq_s16_u16(at.val[0]), vqrdmulhq_s16(part, vreinterpretq_s16_u16(at.val[1])));
+    return vsubq_s16(veorq_s16(vsubq_s16(y, vdupq_n_s16(-32768)), sign), sign);
 }
 
 /* floor((scale c + 3) / 6): what is divided is made positive by a multiple of 6; u / 6 = u * 0x55555556 >> 33. */
