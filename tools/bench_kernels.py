@@ -176,7 +176,7 @@ def measure_units(only: str = "") -> list[dict[str, Any]]:
 def function_sizes(folder: Path) -> dict[str, int]:
     """Bytes of each function of what was built there."""
     (program,) = (path for path in (folder / "x.elf", folder / "x") if path.is_file())
-    done = subprocess.run(["nm", "-S", str(program)], capture_output=True, text=True, check=True)
+    done = subprocess.run(["nm", "-S", str(program)], capture_output=True, encoding="utf-8", check=True)
     words = [line.split() for line in done.stdout.splitlines()]
     return {w[3]: int(w[1], 16) for w in words if len(w) == 4 and w[2] in "tT"}
 
