@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -53,16 +55,38 @@ def serving(board: Board, elf: Path, name: str = "auto") -> Iterator[str]:
     """HOST:PORT of the server, which lives as long as the block; what it said last is added to an error in the block."""
     probe, port = choose(board, name), _free_port()
     words = [word.replace("{port}", str(port)).replace("{elf}", str(elf.resolve())) for word in probe.command]
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryFile() as log, _interrupts_held() as let_go:
         # a session of its own: Ctrl-C must reach gdb first, the server is stopped below
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         try:
+            let_go()
             _wait(process, port, log, words[0])
             yield f"localhost:{port}"
         except EdgernnError as error:
             raise EdgernnError(_explained(str(error), words[0], _said(log))) from None
         finally:
             _stop(process)
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[Callable[[], None]]:
+    """Ctrl-C waits until what is given is called: a server that has begun and is known to nobody would not be stopped."""
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    came = []
+    signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+
+    def let_go() -> None:
+        signal.signal(signal.SIGINT, before)
+        while came:
+            before(came.pop(), None)
+
+    try:
+        yield let_go
+    finally:
+        let_go()
 
 
 def _free_port() -> int:

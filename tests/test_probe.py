@@ -103,13 +103,41 @@ def test_ctrl_c_stops_the_server(graph_file: Path, tmp_path: Path) -> None:
     write_wav(tmp_path / "long.wav", np.zeros(600 * 16000, np.int16), 16000)  # minutes: a kernel is soon done with one
     command = [sys.executable, "-m", "edgernn", "run", str(tmp_path / "g.ern"), "--board", str(board), "--probe", "auto"]
     command += ["--wav", str(tmp_path / "long.wav")]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's job in the background ignores it
+    )
     until = time.monotonic() + 60
     while not running(str(tmp_path)) and time.monotonic() < until:
         time.sleep(0.02)
     assert running(str(tmp_path)), "the server never ran"
     process.send_signal(signal.SIGINT)
     assert process.wait(30) not in (0, 1)
+    assert not running(str(tmp_path))
+
+
+def test_ctrl_c_in_the_moment_the_server_begins_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anybody holds the process that has begun."""
+    need_program(STUB["mps2-an386"][0])
+    board = load_board(str(own_board(tmp_path, "mps2-an386", ["qemu-system-arm", "-M", "mps2-an386", "-S", "-display", "none",
+                                                             "-name", str(tmp_path), "-gdb", "tcp::{port}"])))  # fmt: skip
+    begin = subprocess.Popen
+
+    def interrupted(*args: object, **more: object) -> object:
+        process = begin(*args, **more)  # type: ignore[call-overload]
+        os.kill(os.getpid(), signal.SIGINT)
+        return process
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(probe.subprocess, "Popen", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt), probe.serving(board, tmp_path / "x.elf"):
+            pytest.fail("it went on")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not running(str(tmp_path))
 
 
