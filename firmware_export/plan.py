@@ -76,10 +76,13 @@ def _lines(g: NetGraph, step: Step, at: _Places, kernel: Kernel | None) -> list[
 
 def state_fields(g: NetGraph) -> list[StateField]:
     """The carried arrays in the graph's order; each begins at a multiple of four bytes, for kernels that read words."""
-    return [
-        StateField(c_name(s.read), f"{g.values[s.read].dtype}_t", _count(g, s.read), s.read, padding(_bytes(g, s.read)))
-        for s in g.states
-    ]
+    return [_field(g, s.read, f"{g.values[s.read].dtype}_t") for s in g.states]
+
+
+def _field(g: NetGraph, value: str, ctype: str) -> StateField:
+    """An array of the struct for a value, whose entries are of that C type."""
+    count = _count(g, value)
+    return StateField(c_name(value), ctype, count, value, padding(count * ctype_bytes(ctype)))
 
 
 def _count(g: NetGraph, value: str) -> int:
@@ -191,25 +194,24 @@ class _Places:
 
     def _can_be_written(self, s: State, last: Mapping[str, int]) -> bool:
         """Whether a loop may put the state's next value where it lies: nobody reads the old one after or beside the loop."""
-        step = next((i for i, x in enumerate(self.steps) if s.write in x.kept), -1)
+        step = self._made_in(s.write)
         return step >= 0 and self.steps[step].fused and last.get(s.read, -1) <= step and self._root[s.write] == (s.write, 0)
+
+    def _made_in(self, value: str) -> int:
+        """Which step leaves this value to others; -1: none."""
+        return next((i for i, step in enumerate(self.steps) if value in step.kept), -1)
 
     def _narrowed_before(self, s: State, last: Mapping[str, int]) -> Iterator[tuple[str, str]]:
         """(the state narrowed, its next value narrowed), if the first is out of use when a loop makes the second."""
         of = {op.inputs[0]: op.output for op in self._g.ops if op.kind == "narrow"}
         then, before = of.get(s.read, ""), of.get(s.write, "")
-        made = next((i for i, x in enumerate(self.steps) if before in x.kept), -1)
+        made = self._made_in(before)
         if then and last[then] < made and self.steps[made].fused and (then in self.wide) == (before in self.wide):
             yield then, before
 
     def kept_fields(self) -> tuple[StateField, ...]:
         """Of the struct's `kept`, which is zero at the start like the states: 0 narrowed is 0."""
-        g, fields = self._g, []
-        for value in self.narrowed.values():
-            ctype = self.ctype(value)
-            pad = padding(_count(g, value) * ctype_bytes(ctype))
-            fields.append(StateField(c_name(value), ctype, _count(g, value), value, pad))
-        return tuple(fields)
+        return tuple(_field(self._g, value, self.ctype(value)) for value in self.narrowed.values())
 
     def _alias(self, op: Op) -> tuple[str, int]:
         """(value that owns the memory, offset in entries)."""

@@ -16,7 +16,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,17 +149,22 @@ def first_cores(only: str = "") -> list[Core]:
     return [cores[0] for cores in found if cores and only in cores[0].name]
 
 
-def measure_whole(only: str = "") -> list[dict[str, Any]]:
-    """Each recipe's step split into its parts."""
+def of_recipes(names: Sequence[str], only: str, key: str, measured: Callable[..., Mapping[str, float]]) -> list[dict[str, Any]]:
+    """What `measured` finds, as `key` of a row for each recipe, plain and with the kernel, on the first core of each kernel."""
     rows = []
     for core in first_cores(only):
-        for name, kernel in itertools.product(WHOLE, (PLAIN, find_kernel("auto", core.cpu).name)):  # type: ignore[union-attr]
+        for name, kernel in itertools.product(names, (PLAIN, find_kernel("auto", core.cpu).name)):  # type: ignore[union-attr]
             with tempfile.TemporaryDirectory() as scratch:
-                parts = split(whole_graph(name), core, kernel, Path(scratch))
+                found = measured(whole_graph(name), core, kernel, Path(scratch))
             row = {"board": core.name, "core": core.shown, "recipe": name, "kernel": kernel}
-            rows.append({**row, "parts": {part: round(n) for part, n in parts.items()}})
+            rows.append({**row, key: {part: round(n) for part, n in found.items()}})
             print(rows[-1], flush=True)
     return rows
+
+
+def measure_whole(only: str = "") -> list[dict[str, Any]]:
+    """Each recipe's step split into its parts."""
+    return of_recipes(WHOLE, only, "parts", split)
 
 
 def measure_units(only: str = "") -> list[dict[str, Any]]:
@@ -190,14 +195,7 @@ def code_bytes(g: NetGraph, core: Core, kernel: str, folder: Path) -> dict[str, 
 
 def measure_code(only: str = "") -> list[dict[str, Any]]:
     """Bytes of code by part of two recipes, plain and with each kernel."""
-    rows = []
-    for core in first_cores(only):
-        for name, kernel in itertools.product(CODE_OF, (PLAIN, find_kernel("auto", core.cpu).name)):  # type: ignore[union-attr]
-            with tempfile.TemporaryDirectory() as scratch:
-                found = code_bytes(whole_graph(name), core, kernel, Path(scratch))
-            rows.append({"board": core.name, "core": core.shown, "recipe": name, "kernel": kernel, "bytes": found})
-            print(rows[-1], flush=True)
-    return rows
+    return of_recipes(CODE_OF, only, "bytes", code_bytes)
 
 
 def main() -> int:
