@@ -152,6 +152,8 @@ def test_figures_are_the_integers() -> None:
         **figures, "stream_snr_db": 40.0, "stream_worst_minute_snr_db": 35.0, "stream_state_snr_db": 20.0,
         "stream_saturated": 0.5,
     }  # fmt: skip
+    with pytest.raises(KeyError, match="pesq"):  # of the integers: the float net's is no figure of theirs
+        TASK.figures({**said, "mean": {"integer": {"stoi": 0.8, "si_sdr": 9.0}, "float": other}})
     worse = {name for name, f in TASK.gated.items() if f.better < 0}
     assert worse == {
         "lost_si_sdr", "stream_growth_db", "stream_change", "stream_jump", "stream_silence", "stream_saturated"

@@ -141,6 +141,13 @@ def test_ctrl_c_in_the_moment_the_server_begins_stops_it(tmp_path: Path, monkeyp
     assert not running(str(tmp_path))
 
 
+def test_a_server_is_asked_to_end_before_it_is_killed() -> None:
+    """It may have a probe to let go of."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    probe._stop(process)
+    assert process.returncode == -signal.SIGTERM
+
+
 # Another chip, no chip ---------------------------------------------------------------------------
 
 
