@@ -103,7 +103,11 @@ class Denoise(Task):
             raise EdgernnError("the recipe names no data: give at least one [[data.sources]] table of speech and one of noise")
 
     def before_training(self, recipe: Any, options: Values) -> None:
-        """A start must have the same layers."""
+        """A start must have the same layers; who is to listen must be there."""
+        if recipe.train.opinion_loss:
+            from edgernn.tasks.denoise.train_opinion import Listener
+
+            Listener()
         if options.get("start"):
             from edgernn.tasks._mixtures import check_start
 

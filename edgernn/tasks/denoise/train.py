@@ -23,8 +23,9 @@ from edgernn.signal import native
 from edgernn.signal.audio import Int16
 from edgernn.signal.stft import StftParams, make_tables
 from edgernn.tasks._mixture_trainer import MixtureTrainer
-from edgernn.tasks.denoise.losses import Losses, measure
+from edgernn.tasks.denoise.losses import Losses, measure, overlap_added
 from edgernn.tasks.denoise.recipe import DenoiseNet, DenoiseRecipe
+from edgernn.tasks.denoise.train_opinion import Listener
 
 Progress = Callable[[str, int, int], None]
 VALIDATION_MIXTURES = 20
@@ -64,10 +65,12 @@ def train_denoiser(
 class DenoiseTrainer(MixtureTrainer):
     """The state of one training run."""
 
-    parts = ("magnitude", "complex", "sdr", "intelligibility", "residue")  # of the loss, see losses.py
+    #: of the loss, see losses.py; the last one is DNSMOS of the pairs that were listened to, 0 while none are
+    parts = ("magnitude", "complex", "sdr", "intelligibility", "residue", "opinion")
     recipe: DenoiseRecipe
 
     def __init__(self, recipe: DenoiseRecipe, dataset: Dataset, device: torch.device) -> None:
+        self._listener = Listener().to(device) if recipe.train.opinion_loss else None
         super().__init__(recipe, dataset, make_tables(recipe.stft), device)
         fixed = [m.pair for m in make_mixtures(dataset, "validation", VALIDATION_MIXTURES, recipe.seed)]
         self._validation = self.batch(fixed).to(device)
@@ -93,18 +96,24 @@ class DenoiseTrainer(MixtureTrainer):
         spread: Tensor = gains[:, :, torch.from_numpy(self.recipe.stft.band_of_bin()).to(self.device)]
         return batch.noisy * spread
 
-    def losses(self, net: Net, batch: Batch) -> Losses:
+    def losses(self, enhanced: Tensor, batch: Batch) -> Losses:
         """Part by part."""
-        return measure(self.enhanced(net, batch), batch.clean, batch.sound, self.recipe.stft)
+        return measure(enhanced, batch.clean, batch.sound, self.recipe.stft)
 
     def loss(self, net: Net, batch: Batch) -> tuple[Tensor, tuple[float, ...]]:
         """The recipe's sum, and its parts."""
-        found = self.losses(net, batch)
-        return found.weighted(self.recipe.train), tuple(float(getattr(found, part).detach()) for part in self.parts)
+        p, enhanced = self.recipe.train, self.enhanced(net, batch)
+        found = self.losses(enhanced, batch)
+        parts = tuple(float(getattr(found, part).detach()) for part in self.parts[:-1])
+        if self._listener is None or self._epoch < round(p.opinion_from * self.epochs):
+            return found.weighted(p), (*parts, 0.0)
+        opinion = self._listener(overlap_added(enhanced[: p.opinion_pairs], self.recipe.stft)).mean()
+        return found.weighted(p) - p.opinion_loss * opinion, (*parts, float(opinion.detach()))
 
     def validate(self) -> tuple[float, ...]:
-        """Loss of the averaged weights on fixed mixtures of the validation split."""
-        return (float(self.losses(self.average, self._validation).weighted(self.recipe.train)),)
+        """Loss of the averaged weights on fixed mixtures of the validation split, to which nobody listens."""
+        enhanced = self.enhanced(self.average, self._validation)
+        return (float(self.losses(enhanced, self._validation).weighted(self.recipe.train)),)
 
 
 def _spectra(integers: list[NDArray[np.int32]], p: StftParams) -> Tensor:
