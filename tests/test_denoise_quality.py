@@ -77,6 +77,8 @@ def test_listeners_would_prefer_it(trained: Trained) -> None:
     systems = {"integer": enhancer(make_runtime("c", trained.graphs["int8x16"]))}
     mean = judge(mixtures, systems, lambda *_: None, mos=True)["mean"]
     assert 1 < mean["noisy"]["dnsmos"] + 0.3 < mean["integer"]["dnsmos"] < 5
+    assert 1 < mean["noisy"]["p808"] + 0.1 < mean["integer"]["p808"] < 5
+    assert mean["integer"]["p808"] != mean["integer"]["dnsmos"]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -4,15 +4,16 @@
     python tools/bench_denoise.py --pauses LIST.csv RUN...    writes docs/results/pauses.json: what is left where nobody speaks
 
 LIST.csv names the mixtures (columns id, snr_db, clean, noise, noise_label); a RUN is a run folder with a trained denoiser,
-as `edgernn denoise-train` leaves it. The peers: the noisy input, a Wiener filter with decision-directed SNR (Ephraim & Malah
-1984), and RNNoise (Valin 2018) as the package pyrnnoise carries it, if that is installed; it works at 48 kHz, so sounds
-are resampled around it.
+as `edgernn denoise-train` leaves it. What was measured of other recipes before is kept, each with its date. The peers: the
+noisy input, a Wiener filter with decision-directed SNR (Ephraim & Malah 1984), and RNNoise (Valin 2018) as the package
+pyrnnoise carries it, if that is installed; it works at 48 kHz, so sounds are resampled around it.
 """
 
 from __future__ import annotations
 
 import datetime
 import importlib.util
+import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -249,6 +250,13 @@ def on_board(run: Path, g: DenoiseGraph, name: str, mixtures: list[Mixture]) -> 
     return {**built.to_dict(), **reports[0], **sums, "stack_bytes": stack, "files": len(sounds) if name in BIT_BOARDS else 0}
 
 
+def with_others(new: Any, old: Any) -> Any:
+    """`new`, and what `old` has beside it, at every depth: systems that were not judged again."""
+    if not (isinstance(new, dict) and isinstance(old, dict)):
+        return new
+    return {key: with_others(new[key], old.get(key)) if key in new else old[key] for key in sorted({*old, *new})}
+
+
 def main() -> int:
     given = [word for word in sys.argv[1:] if word != "--pauses"]
     if len(given) < 2:
@@ -256,7 +264,8 @@ def main() -> int:
         return 2
     mixtures, runs = read_mixtures(Path(given[0])), [Path(p) for p in given[1:]]
     if "--pauses" in sys.argv:
-        write_json(PAUSES, {"date": datetime.date.today().isoformat(), **pauses(mixtures, runs)})
+        found = {"dates": dict.fromkeys(names_of(runs), datetime.date.today().isoformat()), **pauses(mixtures, runs)}
+        write_json(PAUSES, with_others(found, json.loads(PAUSES.read_text(encoding="utf-8")) if PAUSES.is_file() else {}))
         print(f"wrote {PAUSES}")
         return 0
     for run in runs:
@@ -264,8 +273,9 @@ def main() -> int:
             graph_of(run, scheme)
     with ProcessPoolExecutor(2) as pool:
         costs = dict(zip(names_of(runs), pool.map(cost, runs, [mixtures] * len(runs)), strict=True))
-    result = {"date": datetime.date.today().isoformat(), "quality": quality(mixtures, runs), "cost": costs}
-    write_json(OUT, result)
+    dates = dict.fromkeys(names_of(runs), datetime.date.today().isoformat())
+    result = {"dates": dates, "quality": quality(mixtures, runs), "cost": costs}
+    write_json(OUT, with_others(result, json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() else {}))
     print(f"wrote {OUT}")
     return 0
 

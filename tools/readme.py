@@ -319,13 +319,19 @@ def _listed(values: dict[str, str]) -> str:
 
 # Denoising ---------------------------------------------------------------------------
 
-SCORES = {"pesq": "PESQ", "stoi": "STOI", "estoi": "ESTOI", "si_sdr": "SI-SDR, dB", "dnsmos": "DNSMOS"}
+SCORES = {"pesq": "PESQ", "stoi": "STOI", "estoi": "ESTOI", "si_sdr": "SI-SDR, dB", "dnsmos": "DNSMOS", "p808": "P.808"}
 AGAINST_FLOAT = ("pesq", "stoi", "estoi", "si_sdr")
 
 
 def scored(scores: dict[str, float]) -> list[str]:
-    mos = f"{scores['dnsmos']:.2f}" if "dnsmos" in scores else ""
-    return [f"{scores['pesq']:.3f}", f"{scores['stoi']:.3f}", f"{scores['estoi']:.3f}", f"{scores['si_sdr']:.2f}", mos]
+    mos = [f"{scores[m]:.2f}" if m in scores else "" for m in ("dnsmos", "p808")]
+    return [f"{scores['pesq']:.3f}", f"{scores['stoi']:.3f}", f"{scores['estoi']:.3f}", f"{scores['si_sdr']:.2f}", *mos]
+
+
+def judged_on(dates: dict[str, str]) -> str:
+    """ "2026-11-25, dn-small 2026-11-28": when; the recipes whose date is another."""
+    most = max(sorted(dates.values()), key=list(dates.values()).count)
+    return ", ".join([most, *(f"{name} {date}" for name, date in sorted(dates.items()) if date != most)])
 
 
 def denoisers() -> list[tuple[str, str, dict[str, Any]]]:
@@ -340,7 +346,7 @@ def denoised() -> str:
     work = {f"{r}, {s}": f"{c['mmacs_per_second']:.1f}" for r, s, c in denoisers()}
     rows = [[name, weights.get(name, ""), work.get(name, ""), *scored(s)] for name, s in q["mean"].items()]
     text = table(["system", "weights, bytes", "million MACs a second", *SCORES.values()], rows)
-    return f"{q['mixtures']} mixtures, {results('denoise')['date']}:\n\n{text}"
+    return f"{q['mixtures']} mixtures, {judged_on(results('denoise')['dates'])}:\n\n{text}"
 
 
 def denoised_snr() -> str:
@@ -404,7 +410,7 @@ def denoised_pauses() -> str:
     edges = [f"{f / 1000:g}" for f in r["bands_hz"]]
     columns = ["dB below the speech", "in all", *(f"{a} to {b} kHz" for a, b in itertools.pairwise(edges))]
     rows = [[name, *(f"{x:.1f}" for x in levels)] for name, levels in sorted(r["level_db"].items())]
-    return f"{r['mixtures']} mixtures with at least 0.1 s of pauses, {r['date']}:\n\n{table(columns, rows)}"
+    return f"{r['mixtures']} mixtures with at least 0.1 s of pauses, {judged_on(r['dates'])}:\n\n{table(columns, rows)}"
 
 
 def dn() -> str:
@@ -415,7 +421,7 @@ def dn() -> str:
     rows = [[name, weights.get(name, ""), *scored(q["mean"][name])] for name in chosen]
     text = table(["system", "weights, bytes", *SCORES.values()], rows)
     heard = "speakers and kinds of noise unheard in training"
-    return f"{q['mixtures']} mixtures at -5 to 15 dB, {heard}, {results('denoise')['date']}:\n\n{text}"
+    return f"{q['mixtures']} mixtures at -5 to 15 dB, {heard}, {judged_on(results('denoise')['dates'])}:\n\n{text}"
 
 
 def demo_denoise() -> str:

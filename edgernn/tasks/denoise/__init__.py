@@ -48,7 +48,7 @@ class Denoise(Task):
         Option("start", Path, "A trained run folder of the same layers, to go on from.", ("train", "whole")),
         Option("mixtures", Path, "CSV of mixtures (id, snr_db, clean, noise, noise_label); default: 50 of the split.",
                ("simulate",)),
-        Option("mos", bool, "DNSMOS too (needs speechmos); slow.", ("simulate",)),
+        Option("mos", bool, "DNSMOS too, P.835 overall and P.808 (needs speechmos); slow.", ("simulate",)),
     )  # fmt: skip
     gated: ClassVar[Mapping[str, Figure]] = {
         "int8_pesq": Figure(+1, 0.02),
@@ -56,11 +56,13 @@ class Denoise(Task):
         "int8_estoi": Figure(+1, 0.01),
         "int8_si_sdr": Figure(+1, 0.1),
         "int8_dnsmos": Figure(+1, 0.03),
+        "int8_p808": Figure(+1, 0.03),
         "float_pesq": Figure(+1, 0.02),
         "float_stoi": Figure(+1, 0.005),
         "float_estoi": Figure(+1, 0.01),
         "float_si_sdr": Figure(+1, 0.1),
         "float_dnsmos": Figure(+1, 0.03),
+        "float_p808": Figure(+1, 0.03),
         "lost_si_sdr": Figure(-1, 0.05),
         **DRIFT,
         "stream_repeat_snr_db": Figure(+1, 3.0),

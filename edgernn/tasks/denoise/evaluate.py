@@ -63,13 +63,18 @@ def score(clean: Int16, enhanced: Int16) -> Scores:
     return Scores(quality, float(stoi(c, e, SAMPLE_RATE)), float(stoi(c, e, SAMPLE_RATE, extended=True)), si_sdr(c, e))
 
 
-def opinion(pcm: Int16) -> float:
-    """DNSMOS (Reddy et al. 2022), overall, about 1..5, of PCM [n] at 16 kHz: what listeners would say; needs no reference."""
+def opinions(pcm: Int16) -> dict[str, float]:
+    """What listeners would say of PCM [n] at 16 kHz, about 1..5 each; needs no reference.
+
+    dnsmos: DNSMOS P.835, overall (Reddy et al. 2022), which a training may listen to (`train.opinion_loss`); p808: DNSMOS P.808
+    (Reddy et al. 2021), another net that heard other listeners, to which none does.
+    """
     try:
         from speechmos import dnsmos
     except ImportError as error:
         raise needs_extra("DNSMOS needs the package speechmos", "mos", error) from None
-    return float(dnsmos.run(to_float(pcm), SAMPLE_RATE)["ovrl_mos"])
+    marks = dnsmos.run(to_float(pcm), SAMPLE_RATE)
+    return {"dnsmos": float(marks["ovrl_mos"]), "p808": float(marks["p808_mos"])}
 
 
 def si_sdr(clean: NDArray[np.float64], enhanced: NDArray[np.float64]) -> float:
@@ -136,7 +141,7 @@ def judge_files(
         outputs = {"noisy": m.pair.noisy, **{name: enhance(m.pair.noisy) for name, enhance in systems.items()}}
         scores = {name: asdict(score(m.pair.clean, pcm)) for name, pcm in outputs.items()}
         for name in mos:
-            scores[name]["dnsmos"] = opinion(outputs[name])
+            scores[name] |= opinions(outputs[name])
         rows.append({"name": m.name, "snr_db": m.snr_db, "noise": m.noise, "scores": scores})
     progress("judging mixtures", len(mixtures), len(mixtures))
     return rows

@@ -8,7 +8,7 @@ from edgernn.show import Shown, Table, drifted, speed_line
 from edgernn.tasks.base import Values
 
 #: metrics and how they are called
-QUALITY = {"pesq": "PESQ", "stoi": "STOI", "estoi": "ESTOI", "si_sdr": "SI-SDR dB", "dnsmos": "DNSMOS"}
+QUALITY = {"pesq": "PESQ", "stoi": "STOI", "estoi": "ESTOI", "si_sdr": "SI-SDR dB", "dnsmos": "DNSMOS", "p808": "P.808"}
 
 
 def simulated(r: Values) -> Shown:
