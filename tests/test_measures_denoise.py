@@ -20,7 +20,7 @@ from edgernn.runtimes import make_runtime
 from edgernn.signal.stft import GAIN_ONE
 from edgernn.tasks.base import Question
 from edgernn.tasks.denoise import TASK, evaluate
-from edgernn.tasks.denoise.evaluate import differences, drift, judge_files, means, score, si_sdr, summary
+from edgernn.tasks.denoise.evaluate import LEAST_SI_SDR, differences, drift, judge_files, means, score, si_sdr, summary
 from edgernn.tasks.denoise.graph import DenoiseGraph
 from edgernn.tasks.denoise.stream import FloatDenoiser, aligned, denoised, float_synthesis
 
@@ -38,6 +38,8 @@ def test_si_sdr_by_hand() -> None:
     assert si_sdr(clean, 7 * (clean + noise)) == pytest.approx(20)
     assert si_sdr(clean, -clean - noise) == pytest.approx(20)
     assert si_sdr(clean, clean) > 100
+    assert si_sdr(clean, noise) == si_sdr(clean, np.zeros(4)) == LEAST_SI_SDR
+    assert LEAST_SI_SDR < si_sdr(clean, noise + clean / 1000) < -30
     a, b = RNG.normal(size=100), RNG.normal(size=100)
     along = a * (a @ b) / (a @ a)
     assert si_sdr(a, b) == pytest.approx(10 * np.log10((along @ along) / ((b - along) @ (b - along))))
@@ -48,6 +50,8 @@ def test_what_is_silent_scores_least_and_silent_speech_cannot_be_judged_by() -> 
     speech = noisy_sound(16000)
     found = score(speech, np.zeros_like(speech))
     assert (found.pesq, found.stoi, found.estoi) == (1.0, 0.0, 0.0)
+    worst = score(speech, RNG.normal(scale=3000, size=len(speech)).astype(np.int16))
+    assert found.si_sdr == LEAST_SI_SDR < worst.si_sdr < 0, "a denoiser that says nothing is no better than noise"
     with pytest.raises(EdgernnError, match="silent or shorter than half a second"):
         score(np.zeros_like(speech), speech)
     with pytest.raises(EdgernnError, match="silent or shorter than half a second"):

@@ -30,6 +30,7 @@ Enhance = Callable[[Int16], Int16]
 MIXTURES = 50  #: judged by `simulate` when nothing else is asked for
 FLOAT_SECONDS = 600.0  #: of the stream without a reset that the floats go along with
 PAUSE_BANDS = (0, 1000, 2000, 4300, 8000)  #: Hz: edges of the bands in which pauses are listened to
+LEAST_SI_SDR = -60.0  #: dB: of what has nothing in common with the clean speech, silence too
 _PAUSE_DB = -45.0  #: a frame of clean speech so far below its loudest is a pause
 _FRAME = 512
 
@@ -55,7 +56,7 @@ def score(clean: Int16, enhanced: Int16) -> Scores:
         raise EdgernnError("the clean speech to judge against is silent or shorter than half a second; give a longer one")
     c, e = to_float(clean).astype(np.float64), to_float(enhanced).astype(np.float64)
     if not enhanced.any():
-        return Scores(1.0, 0.0, 0.0, si_sdr(c, e))  # nothing left to hear
+        return Scores(1.0, 0.0, 0.0, LEAST_SI_SDR)  # nothing left to hear
     try:
         quality = float(pesq(SAMPLE_RATE, c, e, "wb"))
     except NoUtterancesError:
@@ -78,10 +79,13 @@ def opinions(pcm: Int16) -> dict[str, float]:
 
 
 def si_sdr(clean: NDArray[np.float64], enhanced: NDArray[np.float64]) -> float:
-    """Scale-invariant signal-to-distortion ratio in dB, [n] each."""
+    """Scale-invariant signal-to-distortion ratio in dB, [n] each; no less than LEAST_SI_SDR, which is that of silence."""
     target = clean * (np.dot(enhanced, clean) / max(float(np.dot(clean, clean)), 1e-12))
     noise = enhanced - target
-    return float(10 * np.log10(max(float(np.dot(target, target)), 1e-12) / max(float(np.dot(noise, noise)), 1e-12)))
+    power = float(np.dot(target, target))
+    if power <= 0:
+        return LEAST_SI_SDR
+    return max(LEAST_SI_SDR, float(10 * np.log10(power / max(float(np.dot(noise, noise)), 1e-12))))
 
 
 def left_in_pauses(clean: Int16, enhanced: Int16) -> list[float] | None:
