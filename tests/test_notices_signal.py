@@ -14,7 +14,7 @@ from edgernn.errors import EdgernnError
 from edgernn.signal import native
 from edgernn.signal.audio import read_audio, resampled, write_wav
 from edgernn.signal.condition import Condition
-from edgernn.signal.live import check_source, in_steps
+from edgernn.signal.live import check_raw, check_source, in_steps
 from edgernn.signal.log_mel import FrontEndParams, LogMelStream, log_mel, make_tables
 from edgernn.signal.stft import StftParams
 
@@ -61,11 +61,24 @@ def test_blocks_of_any_length_become_whole_steps() -> None:
 
 
 def test_a_sound_or_the_microphone_but_not_both_or_neither() -> None:
-    check_source("a.wav", False)
-    check_source("", True)
+    check_source("a.wav", False, 16000, 1)
+    check_source("", True, 16000, 1)
     for audio, live in (("a.wav", True), ("", False)):
         with pytest.raises(EdgernnError, match="exactly one of them"):
-            check_source(audio, live)
+            check_source(audio, live, 16000, 1)
+
+
+def test_rate_and_channels_are_those_of_raw_sound_alone() -> None:
+    check_raw("-", 8000, 2)
+    for audio, rate, channels, name in (
+        ("a.wav", 8000, 1, "a.wav"),
+        ("a.wav", 16000, 2, "a.wav"),
+        ("", 48000, 1, "microphone"),
+    ):
+        with pytest.raises(EdgernnError, match=f"raw PCM on standard input, not of .*{name}"):
+            check_raw(audio, rate, channels)
+    with pytest.raises(EdgernnError, match="raw PCM"):
+        check_source("a.wav", False, 8000, 1)
 
 
 def test_the_front_end_in_pieces_is_the_whole() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgernn.errors import EdgernnError, needs_extra
 from edgernn.notes import note
-from edgernn.signal.audio import Int16, stream_audio
+from edgernn.signal.audio import SAMPLE_RATE, Int16, stream_audio
 
 
 def in_steps(blocks: Iterator[Int16], step: int) -> Iterator[Int16]:
@@ -26,10 +26,20 @@ def in_steps(blocks: Iterator[Int16], step: int) -> Iterator[Int16]:
         note(f"the sound is too short: {len(left)} samples of the {step} that one step takes, so nothing was heard")
 
 
-def check_source(audio: str, live: bool) -> None:
-    """A sound or the microphone, not both, not neither."""
+def check_source(audio: str, live: bool, rate: int, channels: int) -> None:
+    """A sound or the microphone, not both, not neither; `check_raw`."""
     if bool(audio) == live:
         raise EdgernnError("give a sound file, - for a pipe, or --live for the microphone; exactly one of them")
+    check_raw(audio, rate, channels)
+
+
+def check_raw(audio: str, rate: int, channels: int) -> None:
+    """A rate and channels of one's own are for raw PCM: a file says its own, and the microphone is asked for what is needed."""
+    if audio != "-" and (rate, channels) != (SAMPLE_RATE, 1):
+        raise EdgernnError(
+            f"--rate and --channels tell of raw PCM on standard input, not of {audio or 'the microphone'}: "
+            "leave them out, or pipe the sound in and give - as its name"
+        )
 
 
 def sound_or_microphone(audio: str, live: bool, wanted: int, rate: int, channels: int) -> Iterator[Int16]:

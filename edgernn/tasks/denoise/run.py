@@ -10,6 +10,7 @@ from edgernn.errors import EdgernnError
 from edgernn.runs import find_graph_of, run_checkpoint
 from edgernn.runtimes import fast_runtime, make_runtime
 from edgernn.signal.audio import read_audio
+from edgernn.signal.live import check_raw
 from edgernn.tasks import find_task, load_graph
 from edgernn.tasks.denoise.graph import DenoiseGraph
 from edgernn.tasks.denoise.stream import FloatDenoiser, Process, denoise_file, denoiser, live
@@ -34,6 +35,7 @@ def _check(r: DenoiseRequest) -> None:
     """Refuse what contradicts itself."""
     if r.live == bool(r.audio and r.out):
         raise EdgernnError("give a sound file (or -) and where to write (or -), or --live; exactly one of them")
+    check_raw(r.audio, r.rate, r.channels)
     if r.out not in ("", "-") and Path(r.out).suffix.lower() not in (".wav", ".wave", ""):
         raise EdgernnError(
             f"{r.out}: denoised sound is written as WAV; name it {Path(r.out).with_suffix('.wav')}, or pipe - on"

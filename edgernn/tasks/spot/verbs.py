@@ -40,7 +40,7 @@ def detect(
     from edgernn.tasks.spot.graph import SpotGraph
     from edgernn.tasks.spot.listening import detections, with_threshold
 
-    check_source(audio, live)
+    check_source(audio, live, rate, channels)
     loaded = load_graph(find_graph_of(find_task("spot", "edgernn detect"), graph))
     assert isinstance(loaded, SpotGraph)  # `find_graph_of` has looked
     blocks, heard = sound_or_microphone(audio, live, loaded.sample_rate, rate, channels), 0

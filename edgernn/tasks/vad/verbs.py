@@ -31,7 +31,7 @@ def vad(
     from edgernn.tasks.vad.activity import stretches_of_speech
     from edgernn.tasks.vad.graph import VadGraph
 
-    check_source(audio, live)
+    check_source(audio, live, rate, channels)
     loaded = load_graph(find_graph_of(find_task("vad", "edgernn vad"), graph, scheme))
     assert isinstance(loaded, VadGraph)  # `find_graph_of` has looked
     blocks, seconds = sound_or_microphone(audio, live, loaded.sample_rate, rate, channels), 0.0
