@@ -19,7 +19,7 @@ from edgernn.errors import EdgernnError
 from edgernn.outcomes import Events, Heights, Marks
 from edgernn.signal.audio import SAMPLE_RATE, to_float
 from edgernn.tasks import make_recipe
-from edgernn.tasks.spot import TASK, bank, hearing
+from edgernn.tasks.spot import TASK, bank, det, hearing
 from edgernn.tasks.spot.compose import MARGIN, Composer, sounding
 from edgernn.tasks.spot.decision import Decision, detect
 from edgernn.tasks.spot.det import LEAST, MOST, RATES, Evidence, choose, peaks, smoothed
@@ -361,6 +361,47 @@ def test_a_threshold_lies_just_above_the_first_peak_that_is_too_many() -> None:
     assert Evidence(4, np.array([1]), np.array([4 * 32767]), 1.0).threshold(0.5) == MOST
 
 
+def heights(odds: Any, steps: int) -> Any:
+    return np.sort(np.floor(steps * 32768 / (1 + np.exp(-odds)))).astype(np.int64)
+
+
+def test_a_threshold_for_hours_to_come_keeps_the_rate_where_the_lowest_one_lets_twice_as_much_pass() -> None:
+    """Peaks whose log odds fall off exponentially, 60 above -2 in two hours; what a threshold lets pass is known exactly."""
+    rng, lowest, expected = np.random.default_rng(5), [], []
+    for _ in range(400):
+        e = Evidence(6, np.array([1]), heights(-2 + rng.exponential(0.9, rng.poisson(60)), 6), 2.0)
+        for found, t in ((lowest, e.threshold(0.5)), (expected, e.expected(0.5))):
+            found.append(30 * np.exp(-(np.log(t / (32768 - t)) + 2) / 0.9))
+            assert e.false_accepts(t) <= 1, "the rate is kept where it was set too"
+    assert np.mean(lowest) > 0.9, "an hour"
+    assert 0.45 < np.mean(expected) < 0.65, "and their mean is not far from the 0.5 that were asked for"
+
+
+def test_a_threshold_for_hours_to_come_by_hand() -> None:
+    """Forty peaks, in the mean ln 3 above a level that one more peak has: one of them is expected ln 3 ln 40 above it."""
+    level, above = np.log(1 / 9), np.log(3)
+    odds = np.concatenate([np.full(30, level - 1), [level], np.full(20, level + 0.5 * above), np.full(20, level + 1.5 * above)])
+    e = Evidence(4, np.array([1]), heights(odds, 4), 2.0)
+    wanted = 32768 / (1 + np.exp(-(level + above * np.log(40))))
+    assert det.TAIL == 40 and e.threshold(0.5) < wanted and abs(e.expected(0.5) - wanted) <= 2
+    more = Evidence(4, np.array([1]), heights(odds, 4), 32.0)
+    assert more.expected(0.5) == more.threshold(0.5), "the sixteen that are allowed lie higher than the tail says"
+
+
+def test_what_cannot_be_told_from_the_tail_is_left_at_the_lowest_threshold() -> None:
+    peaks_, said = heights(np.linspace(-4, 0, det.TAIL), 4), np.array([1])
+    for e, rate in (
+        (Evidence(4, said, peaks_, 2.0), 0.5),
+        (Evidence(4, said, peaks_[:0], 2.0), 0.5),
+        (Evidence(4, said, peaks_, 0.0), 0.5),
+    ):
+        assert e.expected(rate) == e.threshold(rate)
+    more = heights(np.linspace(-4, 0, 3 * det.TAIL), 4)
+    assert Evidence(4, said, more, 2.0).expected(det.TAIL) == Evidence(4, said, more, 2.0).threshold(det.TAIL)
+    highest = np.full(2 * det.TAIL, 4 * 32767)
+    assert Evidence(4, said, highest, 2.0).expected(0.5) == MOST
+
+
 def test_the_decision_stage_counts_what_the_threshold_promised() -> None:
     """A stream with five wakes of known heights: chosen for two, two fire."""
     posteriors = np.zeros((1000, 1), np.int16)
@@ -380,6 +421,12 @@ def test_the_smoothing_with_the_fewest_misses_is_chosen_and_of_equals_the_shorte
 
     c = choose({6: [one(6, 15000, 20000)], 8: [one(8, 25000, 20000)], 10: [one(10, 25000, 20000)]}, 0.5)
     assert (c.smoothing, c.thresholds, c.misses) == (8, (20001,), 0.0)
+
+
+def test_thresholds_are_chosen_for_hours_to_come() -> None:
+    e = Evidence(6, 6 * np.array([30000, 31000]), heights(np.linspace(-3, 1, 100), 6), 2.0)
+    c = choose({6: [e]}, 0.5)
+    assert c.thresholds == (e.expected(0.5),) and c.thresholds[0] > e.threshold(0.5)
 
 
 def test_a_detection_counts_from_the_words_beginning_to_half_a_second_after_its_end() -> None:

@@ -7,6 +7,7 @@ score of its time. A threshold t fires where the sum reaches N * t, so of both i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 Int64 = NDArray[np.int64]
 LEAST, MOST = 3277, 32767  #: thresholds, Q15: one under a tenth would fire on anything
 RATES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)  #: false accepts an hour that curves are shown at
+TAIL = 40  #: highest peaks from which it is told how seldom higher ones are
 FAINT = 0.02  #: a mean posterior that no threshold reaches: peaks below it are not kept
 
 
@@ -65,6 +67,21 @@ class Evidence:
         wanted = int(highest[allowed]) // self.steps + 1 if len(highest) > allowed else 0
         return min(MOST, max(LEAST, wanted))
 
+    def expected(self, rate: float) -> int:
+        """The lowest threshold (Q15) that keeps `rate` here and is expected to keep it in hours of other people.
+
+        Half a false accept an hour in two hours is one peak: where it lies says much of one recording and little of the next.
+        The log odds of the highest peaks fall off about exponentially, so that beyond the TAIL highest, all above u and by m
+        in the mean, rate * hours are expected above u + m ln(TAIL / (rate * hours)) (peaks over a threshold, Coles 2001).
+        """
+        here, allowed = self.threshold(rate), rate * self.hours
+        if not 0 < allowed < TAIL < len(self.false_):
+            return here
+        share = np.sort(self.false_)[: -TAIL - 2 : -1] / (self.steps * 32768)
+        odds = np.log(share / (1 - share))
+        beyond = odds[-1] + np.mean(odds[:-1] - odds[-1]) * np.log(TAIL / allowed)
+        return min(MOST, max(here, math.ceil(32768 / (1 + math.exp(-beyond)))))
+
     def curve(self, rates: Sequence[float] = RATES) -> list[float]:
         """Misses at each of the rates that the hours can tell: below one false accept in all of them, those of one."""
         return [self.misses(self.threshold(max(rate, 1 / self.hours if self.hours else rate))) for rate in rates]
@@ -80,10 +97,10 @@ class Choice:
 
 
 def choose(evidence: Mapping[int, Sequence[Evidence]], rate: float) -> Choice:
-    """The smoothing (steps -> evidence of each keyword) with the fewest misses at `rate`; of equals the shortest."""
+    """The smoothing (steps -> evidence of each keyword) with the fewest misses at an expected rate; of equals the shortest."""
     found = []
     for steps in sorted(evidence):
-        thresholds = tuple(e.threshold(rate) for e in evidence[steps])
+        thresholds = tuple(e.expected(rate) for e in evidence[steps])
         missed = [e.misses(t) for e, t in zip(evidence[steps], thresholds, strict=True)]
         found.append(Choice(steps, thresholds, float(np.mean(missed))))
     return min(found, key=lambda c: c.misses)
