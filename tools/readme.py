@@ -98,6 +98,21 @@ def wake() -> str:
     return table(heads, rows)
 
 
+def wake_model() -> str:
+    """What the wake-word model that comes along does on the test: the look at its very graph."""
+    card = next(card for card in all_cards() if card.name == "wake")
+    look = next(x for x in results("wake")["looks"] if x["graph"] == card.graph["id"])
+    streams = ("clean", "noise 10 dB", "in speech")
+    rows = [
+        [word, *(f"{100 * look[name][word]['at the threshold']:.0f} %" for name in streams),
+         f"{look['false_accepts'][word]} in {look['hours']:g} h"]
+        for word in look["thresholds"]
+    ]  # fmt: skip
+    per_hour = "{:g} an hour ({:g} to {:g})".format(*look["per_hour_all_words"])
+    text = table(["missed", "clean", "noise at 10 dB", "inside running speech", "false accepts"], rows)
+    return f"{look['date']}, at the thresholds that it comes with, which let {per_hour} pass, all words:\n\n{text}"
+
+
 def _missed(looks: Sequence[Any]) -> list[str]:
     """Percent, clean / at 10 dB for two rates and at the thresholds, then in running speech; means of the looks."""
 
@@ -513,6 +528,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         spotting,
         streams,
         wake,
+        wake_model,
         wake_peers,
         front,
         boards,
