@@ -30,7 +30,7 @@ class DenoiseTrain(TrainParams):
     sdr_loss: float = 0.3  #: weight of the negative signal-to-distortion ratio in dB
     intelligibility_loss: float = 300.0  #: weight of 1 - STOI
     residue_loss: float = 0.0  #: weight of the dB by which bins are louder than those of clean speech
-    opinion_loss: float = 0.0  #: weight of minus DNSMOS, overall: what listeners would say
+    opinion_loss: float = 0.0  #: weight of minus DNSMOS, overall: what listeners would say; 20 is a good one
     opinion_pairs: int = 1  #: of each batch, so many are listened to: one takes as long as all else of the batch, or half
     opinion_from: float = 0.6  #: share of the epochs before the first that is listened to
 
