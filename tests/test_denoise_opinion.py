@@ -48,7 +48,7 @@ def test_its_marks_are_those_of_the_package(listener: Any) -> None:
 
 
 def test_its_opinion_is_the_one_that_simulate_tells(listener: Any) -> None:
-    """The package hears a sound of nine seconds in one piece, and one that it repeats in pieces that start elsewhere."""
+    """The package hears a sound of nine seconds in one piece."""
     pcm = noisy_sound(LENGTH, 3)
     with torch.no_grad():
         assert float(listener(torch.from_numpy(to_float(pcm))[None])) == pytest.approx(opinions(pcm)["dnsmos"], abs=1e-3)

@@ -2,18 +2,19 @@
 
     python tools/bench_denoise.py LIST.csv RUN...             writes docs/results/denoise.json; tools/readme.py shows it
     python tools/bench_denoise.py --pauses LIST.csv RUN...    writes docs/results/pauses.json: what is left where nobody speaks
+    python tools/bench_denoise.py --validation RUN...         writes docs/results/denoise-validation.json: to choose by
 
 LIST.csv names the mixtures (columns id, snr_db, clean, noise, noise_label); a RUN is a run folder with a trained denoiser,
-as `edgernn denoise-train` leaves it. What was measured of other recipes before is kept, each with its date. The peers: the
-noisy input, a Wiener filter with decision-directed SNR (Ephraim & Malah 1984), and RNNoise (Valin 2018) as the package
-pyrnnoise carries it, if that is installed; it works at 48 kHz, so sounds are resampled around it.
+as `edgernn denoise-train` leaves it. What was measured of others before is kept, each with its date. On validation the floats
+are judged, on mixtures of the first RUN's data, each by its folder's name, so that trainings of one recipe can be told apart.
+The peers: the noisy input, a Wiener filter with decision-directed SNR (Ephraim & Malah 1984), and RNNoise (Valin 2018) as the
+package pyrnnoise carries it, if that is installed; it works at 48 kHz, so sounds are resampled around it.
 """
 
 from __future__ import annotations
 
 import datetime
 import importlib.util
-import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -22,16 +23,18 @@ from typing import Any
 import numpy as np
 
 from edgernn import pipeline
-from edgernn.artifacts import write_json
+from edgernn.artifacts import read_json, write_json
 from edgernn.core.primitives import SCHEMES
 from edgernn.data.corpus import Dataset
-from edgernn.data.mixing import Mixture, read_mixtures
+from edgernn.data.mixing import Mixture, make_mixtures, read_mixtures
 from edgernn.firmware import build_firmware, run_firmware
+from edgernn.runs import load_data
 from edgernn.runtimes import make_runtime
 from edgernn.signal.audio import SAMPLE_RATE, Int16, to_float, to_int16
 from edgernn.tasks import load_checkpoint, load_graph
 from edgernn.tasks.denoise.evaluate import (
     PAUSE_BANDS,
+    Enhance,
     differences,
     drift,
     enhancer,
@@ -47,6 +50,8 @@ from targets import load_board
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "results" / "denoise.json"
 PAUSES = OUT.with_name("pauses.json")
+VALIDATION = OUT.with_name("denoise-validation.json")
+VALIDATION_MIXTURES, VALIDATION_SEED = 40, 77
 BOARDS = ("cortex-m0-4m", "mps2-an385", "mps2-an386", "mps2-an500", "mps2-an505", "mps3-an547", "riscv32-virt")
 BIT_BOARDS = ("cortex-m0-4m", "mps2-an386", "riscv32-virt")
 DRIFT_SECONDS = 1800.0
@@ -143,10 +148,14 @@ def judge_part(part: tuple[list[Mixture], list[Path]]) -> list[dict[str, Any]]:
     mixtures, runs = part
     found = systems(runs)
     heard = [name for name in ("noisy", *found) if ", " not in name or name.endswith("int8x16")]
-    if importlib.util.find_spec("speechmos") is None:
+    return judge_files(mixtures, found, progress, heard if has_mos() else ())
+
+
+def has_mos() -> bool:
+    found = importlib.util.find_spec("speechmos") is not None
+    if not found:
         print("speechmos is not installed: DNSMOS left out")
-        heard = []
-    return judge_files(mixtures, found, progress, heard)
+    return found
 
 
 def progress(stage: str, done: int, total: int) -> None:
@@ -177,18 +186,37 @@ def quality(mixtures: list[Mixture], runs: list[Path]) -> dict[str, Any]:
 
 def pauses(mixtures: list[Mixture], runs: list[Path]) -> dict[str, Any]:
     """Mean level in the pauses of each mixture's clean speech, dB below that speech: in all, then band by band."""
-    shipped = {f"{load_checkpoint(run / 'model.safetensors').recipe.name}, int8x16": run for run in runs}
-    judged: dict[str, Any] = {"clean": None, "noisy": lambda x: x, **peers()}
-    judged |= {name: enhancer(make_runtime("c", graph_of(run, "int8x16"))) for name, run in shipped.items()}
-    levels: dict[str, list[list[float]]] = {name: [] for name in judged}
-    for m in mixtures:
-        if left_in_pauses(m.pair.clean, m.pair.clean) is None:
-            continue
-        for name, enhance in judged.items():
-            sound = enhance(m.pair.noisy) if enhance else m.pair.clean
-            levels[name] += [left for left in [left_in_pauses(m.pair.clean, sound)] if left]
-    rows = {name: [round(float(x), 1) for x in np.mean(found, axis=0)] for name, found in levels.items()}
-    return {"bands_hz": list(PAUSE_BANDS), "mixtures": len(next(iter(levels.values()))), "level_db": rows}
+    judged = {"noisy": lambda x: x, **peers()}
+    for name, run in zip(names_of(runs), runs, strict=True):
+        judged[f"{name}, int8x16"] = enhancer(make_runtime("c", graph_of(run, "int8x16")))
+    mixtures = [m for m in mixtures if left_in_pauses(m.pair.clean, m.pair.clean) is not None]
+    clean = np.mean([left_in_pauses(m.pair.clean, m.pair.clean) for m in mixtures], axis=0)
+    rows = {"clean": levels(clean), **{name: levels(left(mixtures, enhance)) for name, enhance in judged.items()}}
+    return {"bands_hz": list(PAUSE_BANDS), "mixtures": len(mixtures), "level_db": rows}
+
+
+def left(mixtures: list[Mixture], enhance: Enhance) -> Any:
+    """Mean over the mixtures with pauses, [1 + bands] dB."""
+    found = (left_in_pauses(m.pair.clean, enhance(m.pair.noisy)) for m in mixtures)
+    return np.mean([x for x in found if x is not None], axis=0)
+
+
+def levels(db: Any) -> list[float]:
+    return [round(float(x), 1) for x in db]
+
+
+# Validation ---------------------------------------------------------------------------
+
+
+def on_validation(runs: list[Path]) -> dict[str, Any]:
+    """Means of the float nets and the peers over mixtures of the validation split, and what is left in pauses."""
+    mixtures = make_mixtures(load_data(runs[0]), "validation", VALIDATION_MIXTURES, VALIDATION_SEED)
+    judged: dict[str, Enhance] = {run.name: float_enhancer(load_checkpoint(run / "model.safetensors")) for run in runs}
+    judged |= peers()
+    found = means(judge_files(mixtures, judged, progress, ("noisy", *judged) if has_mos() else ()))
+    for name, enhance in {"noisy": lambda x: x, **judged}.items():
+        found[name]["pauses_db"] = levels(left(mixtures, enhance))[0]
+    return {"mixtures": len(mixtures), "mean": found}
 
 
 # Bits, work, drift ---------------------------------------------------------------------------
@@ -257,27 +285,32 @@ def with_others(new: Any, old: Any) -> Any:
     return {key: with_others(new[key], old.get(key)) if key in new else old[key] for key in sorted({*old, *new})}
 
 
+def keep(path: Path, names: list[str], found: dict[str, Any]) -> int:
+    """Writes what was found today of `names`, beside what is known of others."""
+    dates = dict.fromkeys(names, datetime.date.today().isoformat())
+    write_json(path, with_others({"dates": dates, **found}, read_json(path) if path.is_file() else {}))
+    print(f"wrote {path}")
+    return 0
+
+
 def main() -> int:
-    given = [word for word in sys.argv[1:] if word != "--pauses"]
+    given = [word for word in sys.argv[1:] if not word.startswith("--")]
+    if "--validation" in sys.argv and given:
+        runs = [Path(p).resolve() for p in given]
+        return keep(VALIDATION, [run.name for run in runs], on_validation(runs))
     if len(given) < 2:
         print(__doc__, file=sys.stderr)
         return 2
     mixtures, runs = read_mixtures(Path(given[0])), [Path(p) for p in given[1:]]
+    names = names_of(runs)
     if "--pauses" in sys.argv:
-        found = {"dates": dict.fromkeys(names_of(runs), datetime.date.today().isoformat()), **pauses(mixtures, runs)}
-        write_json(PAUSES, with_others(found, json.loads(PAUSES.read_text(encoding="utf-8")) if PAUSES.is_file() else {}))
-        print(f"wrote {PAUSES}")
-        return 0
+        return keep(PAUSES, names, pauses(mixtures, runs))
     for run in runs:
         for scheme in SCHEMES:
             graph_of(run, scheme)
     with ProcessPoolExecutor(2) as pool:
-        costs = dict(zip(names_of(runs), pool.map(cost, runs, [mixtures] * len(runs)), strict=True))
-    dates = dict.fromkeys(names_of(runs), datetime.date.today().isoformat())
-    result = {"dates": dates, "quality": quality(mixtures, runs), "cost": costs}
-    write_json(OUT, with_others(result, json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() else {}))
-    print(f"wrote {OUT}")
-    return 0
+        costs = dict(zip(names, pool.map(cost, runs, [mixtures] * len(runs)), strict=True))
+    return keep(OUT, names, {"quality": quality(mixtures, runs), "cost": costs})
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_wake import OUT, Spans, listed, missed_in, noisy, quiet_hours, said, test_noise
+from bench_wake import OUT, TEST, Spans, missed_in, noisy, said
 
 from edgernn.artifacts import write_json
 from edgernn.runs import find_graph
@@ -35,11 +35,11 @@ Streams = dict[str, tuple[Int16, Spans]]
 def streams() -> tuple[Streams, list[Int16]]:
     """(streams of the words by name, streams without them), always the same."""
     rng = np.random.default_rng(2027)
-    clips, noise = list(listed("wake", lambda r: True)), test_noise()
+    clips, noise = TEST.clips(), TEST.noise()
     made: Streams = {"clean": said(clips, lambda x: x)}
     for snr in SNRS_DB:
         made[f"noise {snr:g} dB"] = said(clips, lambda x, snr=snr: noisy(x, noise, snr, rng))
-    return made, quiet_hours(rng)[0]
+    return made, TEST.quiet_hours(rng)[0]
 
 
 def through(front: Callable[[Int16], Int16], made: Streams, quiet: list[Int16]) -> tuple[Streams, list[Int16]]:

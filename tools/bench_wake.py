@@ -5,6 +5,11 @@
 measures the graph of a run folder on the test recordings and adds its figures to docs/results/wake.json, which is also the list
 of looks at the test. EDGERNN_DATA names a folder with wake/, commands/ and denoise/, each with its manifest.csv.
 
+    EDGERNN_DATA=... python tools/bench_wake.py --validation RUN NAME "WHAT IT WAS TRAINED ON"
+
+does the same with the words of the train split, of people that RUN must not have heard, and readers and noise of the validation
+split: to choose by, and to tell of a recipe without a look at the test. Such figures are kept apart.
+
 Rules, fixed before the first look. Said: 150 test clips a word, in one stream with gaps of a second, clean, and in test
 noise 10 dB below the word; a detection from the clip's start to 0.5 s after its end counts. Not said: the test parts of
 denoise/clean, commands and denoise/noise as one stream without a reset, once as they are, then the speech in test noise 5 to
@@ -20,6 +25,7 @@ import datetime
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +44,55 @@ from edgernn.tasks.spot.hearing import Material, heard
 from edgernn.tasks.spot.scoring import poisson_interval
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "results" / "wake.json"
-SNR_DB, PASSES = 10.0, 6
+SNR_DB = 10.0
 Spans = list[tuple[int, int, str]]
 
 
-def listed(part: str, wanted: Callable[[dict[str, str]], bool]) -> Iterator[tuple[str, Int16]]:
-    """(label, PCM) of the test rows of a manifest."""
-    folder = Path(os.environ["EDGERNN_DATA"]) / part
-    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["split"] == "test" and wanted(row):
-                yield row["label"], read_audio(folder / row["path"])
+@dataclass(frozen=True)
+class Recordings:
+    """Which ones are heard: the split of the words and that of all else, and how often speech is heard in noise."""
+
+    words: str = "test"
+    others: str = "test"
+    passes: int = 6
+
+    def listed(self, part: str, wanted: Callable[[dict[str, str]], bool] = lambda row: True) -> Iterator[tuple[str, Int16]]:
+        """(label, PCM) of rows of the manifest of a part of EDGERNN_DATA."""
+        folder = Path(os.environ["EDGERNN_DATA"]) / part
+        split = self.words if part == "wake" else self.others
+        with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                if row["split"] == split and wanted(row):
+                    yield row["label"], read_audio(folder / row["path"])
+
+    def clips(self) -> list[tuple[str, Int16]]:
+        return list(self.listed("wake"))
+
+    def readers(self) -> list[Int16]:
+        return [x for _, x in self.listed("denoise", lambda r: r["kind"] == "clean")]
+
+    def noise(self) -> list[Int16]:
+        return [x for _, x in self.listed("denoise", lambda r: r["kind"] == "noise")]
+
+    def quiet_hours(self, rng: np.random.Generator) -> tuple[list[Int16], float]:
+        """Streams without the words, and the minutes of recordings they are made of."""
+        talk, noise = [*self.readers(), *(x for _, x in self.listed("commands"))], self.noise()
+        streams = [*talk, *noise]
+        for _ in range(self.passes):
+            streams += [noisy(talk[i], noise, rng.uniform(5, 20), rng) for i in rng.permutation(len(talk))]
+        return streams, sum(map(len, [*talk, *noise])) / SAMPLE_RATE / 60
+
+    def streams(self) -> tuple[dict[str, tuple[Int16, Spans]], list[Int16], float]:
+        """(streams of the words by name, streams without them, minutes of recordings in those), always the same."""
+        rng = np.random.default_rng(2026)
+        clips, noise = self.clips(), self.noise()
+        streams = {"clean": said(clips, lambda x: x), "noise 10 dB": said(clips, lambda x: noisy(x, noise, SNR_DB, rng)),
+                   "in speech": in_speech(clips, self.readers(), rng)}  # fmt: skip
+        return streams, *self.quiet_hours(rng)
+
+
+TEST = Recordings()
+VALIDATION = Recordings("train", "validation", 40)
 
 
 def noisy(pcm: Int16, noise: list[Int16], snr: float, rng: np.random.Generator) -> Int16:
@@ -84,36 +128,10 @@ def in_speech(clips: list[tuple[str, Int16]], talk: list[Int16], rng: np.random.
     return np.concatenate(parts), spans
 
 
-def quiet_hours(rng: np.random.Generator) -> tuple[list[Int16], float]:
-    """Streams without the words, and the minutes of recordings they are made of."""
-    talk = [x for _, x in listed("denoise", lambda r: r["kind"] == "clean")] + [
-        x for _, x in listed("commands", lambda r: True)
-    ]
-    noise = test_noise()
-    streams = [*talk, *noise]
-    for _ in range(PASSES):
-        streams += [noisy(talk[i], noise, rng.uniform(5, 20), rng) for i in rng.permutation(len(talk))]
-    return streams, sum(map(len, [*talk, *noise])) / SAMPLE_RATE / 60
-
-
-def test_noise() -> list[Int16]:
-    return [x for _, x in listed("denoise", lambda r: r["kind"] == "noise")]
-
-
-def test_streams() -> tuple[dict[str, tuple[Int16, Spans]], list[Int16], float]:
-    """(streams of the words by name, streams without them, the minutes of recordings those are made of), always the same."""
-    rng = np.random.default_rng(2026)
-    clips, noise = list(listed("wake", lambda r: True)), test_noise()
-    talk = [x for _, x in listed("denoise", lambda r: r["kind"] == "clean")]
-    streams = {"clean": said(clips, lambda x: x), "noise 10 dB": said(clips, lambda x: noisy(x, noise, SNR_DB, rng)),
-               "in speech": in_speech(clips, talk, rng)}  # fmt: skip
-    return streams, *quiet_hours(rng)
-
-
-def measure(folder: Path) -> dict[str, Any]:
+def measure(folder: Path, recordings: Recordings) -> dict[str, Any]:
     """Everything about one run."""
     graph = load_graph(find_graph(folder))
-    streams, quiet, minutes = test_streams()
+    streams, quiet, minutes = recordings.streams()
     runtime = make_runtime(fast_runtime(), graph)
     negative = [runtime.run(x).posteriors for x in quiet]
     hours = sum(map(len, negative)) / graph.steps_per_second / 3600
@@ -151,18 +169,18 @@ def misses(graph: Any, positive: Int16, m: Material, negative: list[Int16]) -> d
 
 
 def main() -> int:
-    if len(sys.argv) != 4 or "EDGERNN_DATA" not in os.environ:
+    given = [word for word in sys.argv[1:] if word != "--validation"]
+    if len(given) != 3 or "EDGERNN_DATA" not in os.environ:
         print(__doc__, file=sys.stderr)
         return 2
-    known = dict(read_json(OUT)) if OUT.is_file() else {"looks": []}
-    look = {
-        "date": datetime.date.today().isoformat(),
-        "name": sys.argv[2],
-        "trained_on": sys.argv[3],
-        **measure(Path(sys.argv[1])),
-    }
-    write_json(OUT, {**known, "looks": [*known["looks"], look]})
-    print(f"wrote {OUT}: {look['clean']['mean']} clean, {look['noise 10 dB']['mean']} in noise")
+    kind, recordings = ("trials", VALIDATION) if "--validation" in sys.argv else ("looks", TEST)
+    known = dict(read_json(OUT)) if OUT.is_file() else {}
+    row = {
+        "date": datetime.date.today().isoformat(), "name": given[1], "trained_on": given[2],
+        **measure(Path(given[0]), recordings),
+    }  # fmt: skip
+    write_json(OUT, {**known, kind: [*known.get(kind, []), row]})
+    print(f"wrote {OUT}: {row['clean']['mean']} clean, {row['noise 10 dB']['mean']} in noise")
     return 0
 
 

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from bench_wake import OUT, test_streams
+from bench_wake import OUT, TEST
 
 from edgernn.artifacts import read_json, write_json
 from edgernn.signal.audio import SAMPLE_RATE, Int16
@@ -61,7 +61,7 @@ def micro_wake_word() -> tuple[Scores, float, float]:
 
 def measure(scores: Scores, step_s: float, threshold: float) -> dict[str, Any]:
     """Misses and false accepts at its own threshold, and its curve."""
-    streams, quiet, _ = test_streams()
+    streams, quiet, _ = TEST.streams()
     stream = np.concatenate(quiet)
     negative, hours = as_posteriors(scores(stream)), len(stream) / SAMPLE_RATE / 3600
     apart, limit = round(0.8 / step_s), round(threshold * 32768)
