@@ -238,13 +238,12 @@ def _export_c(graph: NetGraph, where: Path, out: Path, options: ExportOptions) -
     from firmware_export.kernels import PLAIN, find_kernel
     from firmware_export.package import export_package
 
-    if options.package and options.kernel:
-        raise EdgernnError("a package holds the plain C; leave --kernel or --package out")
-    if options.package:
-        return export_package(graph, options.package, out, options.prefix), {}
     if options.kernel == "auto":
         raise EdgernnError("--kernel auto needs a core; name a kernel, or let `edgernn build --board` choose")
-    return export_c(graph, out, options.prefix, find_kernel(options.kernel or PLAIN)), {}
+    kernel = find_kernel(options.kernel or PLAIN)
+    if options.package:
+        return export_package(graph, options.package, out, options.prefix, kernel), {}
+    return export_c(graph, out, options.prefix, kernel), {}
 
 
 def _export_tflite(graph: NetGraph, where: Path, out: Path, options: ExportOptions) -> Written:

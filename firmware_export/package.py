@@ -20,6 +20,7 @@ from edgernn.errors import EdgernnError
 from edgernn.extensions import folders
 from edgernn.tasks import task_of
 from firmware_export.emit import common_values, plain_capitals, render_header, runtime_files, template
+from firmware_export.kernels import Kernel
 
 _HOME = Path(str(files("firmware_export"))) / "packages"
 _SHARED = _HOME / "_shared"
@@ -82,19 +83,20 @@ def package_name(g: NetGraph, prefix: str) -> str:
     return words[:_NAME_LENGTH].rstrip("_")
 
 
-def export_package(g: NetGraph, framework: str, folder: Path, prefix: str = "") -> list[Path]:
+def export_package(g: NetGraph, framework: str, folder: Path, prefix: str = "", kernel: Kernel | None = None) -> list[Path]:
     """Write the library into a folder of its own name in `folder`, all of it or nothing; returns the files written."""
     chosen, task = load_framework(framework), task_of(g)
     prefix = prefix or task.c.prefix
-    header, name = render_header(g, prefix), package_name(g, prefix)
+    header, name = render_header(g, prefix, kernel), package_name(g, prefix)
     if not re.fullmatch(chosen.name, name):
         raise EdgernnError(f"{name!r} cannot name a library for {chosen.title}; give another --prefix than {prefix!r}")
     home = folder / name
     code = home / chosen.code
+    runtime = _runtime(kernel)
     values = {
-        **common_values(task, g, prefix), "name": name, "version": package_version(g), "release": release(),
-        "title": chosen.title, "code": chosen.code,
-        "runtime_sources": sorted(path.name for path in runtime_files(code) if path.suffix == ".c"),
+        **common_values(task, g, prefix, kernel), "name": name, "version": package_version(g), "release": release(),
+        "title": chosen.title, "code": chosen.code, "framework": framework, "kernel": kernel,
+        "runtime_sources": sorted(name for name in runtime if not name.endswith(".h")),
     }  # fmt: skip
 
     def filled(name: str, *places: Path) -> bytes:
@@ -105,7 +107,23 @@ def export_package(g: NetGraph, framework: str, folder: Path, prefix: str = "") 
         path = home / source.removesuffix(_SKELETON)
         taken = filled(source, chosen.folder, _SHARED) if source.endswith(_SKELETON) else (chosen.folder / source).read_bytes()
         contents[path] = taken
-    return write_all({**contents, **runtime_files(code)})
+    return write_all({**contents, **{code / name: data for name, data in runtime.items()}})
+
+
+def _runtime(kernel: Kernel | None) -> dict[str, bytes]:
+    """The runtime, and a kernel's C, by name; frameworks compile every .c and .S of a folder.
+
+    So a plain file that a kernel's own includes, and takes the place of, becomes a header.
+    """
+    found = {path.name: data for path, data in runtime_files(Path()).items()}
+    if kernel is None:
+        return found
+    found |= kernel.files()
+    for plain, own in kernel.instead.items():
+        header = plain.replace(".c", "_plain.h")
+        found[header] = found.pop(plain)
+        found[own] = found[own].replace(f'#include "{plain}"'.encode(), f'#include "{header}"'.encode())
+    return found
 
 
 def _skeletons(folder: Path) -> Iterator[str]:

@@ -7,6 +7,10 @@
 #ifndef ERN_AVX2_H
 #define ERN_AVX2_H
 
+#if !defined(__AVX2__)
+#error "this C is for x86-64 with AVX2 (--kernel avx2): export it with another kernel, or none, for your core"
+#endif
+
 #include <immintrin.h>
 
 #include "ern_fast.h"

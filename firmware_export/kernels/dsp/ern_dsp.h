@@ -7,6 +7,10 @@
 #ifndef ERN_DSP_H
 #define ERN_DSP_H
 
+#if !defined(__ARM_FEATURE_DSP)
+#error "this C is for Cortex-M4, M7 and M33 (--kernel dsp): export it with another kernel, or none, for your core"
+#endif
+
 #include <stdint.h>
 
 #ifdef __cplusplus

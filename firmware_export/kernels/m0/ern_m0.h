@@ -7,6 +7,10 @@
 #ifndef ERN_M0_H
 #define ERN_M0_H
 
+#if !defined(__thumb__)
+#error "this C is for Cortex-M0 and M0+ (--kernel m0): export it with another kernel, or none, for your core"
+#endif
+
 #include "ern_fast.h"
 
 #ifdef __cplusplus

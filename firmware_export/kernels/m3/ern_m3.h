@@ -7,6 +7,10 @@
 #ifndef ERN_M3_H
 #define ERN_M3_H
 
+#if !defined(__thumb2__)
+#error "this C is for Cortex-M3 (--kernel m3): export it with another kernel, or none, for your core"
+#endif
+
 #include "ern_fast_entry.h"
 
 #ifdef __cplusplus

@@ -8,6 +8,10 @@
 #ifndef ERN_MVE_H
 #define ERN_MVE_H
 
+#if !defined(__ARM_FEATURE_MVE)
+#error "this C is for Cortex-M55 with Helium (--kernel mve): export it with another kernel, or none, for your core"
+#endif
+
 #include <arm_mve.h>
 
 #include "ern_fast.h"

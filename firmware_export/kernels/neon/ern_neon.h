@@ -8,6 +8,10 @@
 #ifndef ERN_NEON_H
 #define ERN_NEON_H
 
+#if !defined(__ARM_NEON)
+#error "this C is for Arm cores with NEON (--kernel neon): export it with another kernel, or none, for your core"
+#endif
+
 #include <arm_neon.h>
 
 #include "ern_fast.h"

@@ -6,6 +6,10 @@
 #ifndef ERN_RV32_H
 #define ERN_RV32_H
 
+#if !defined(__riscv_mul) || __riscv_xlen != 32
+#error "this C is for rv32im (--kernel rv32): export it with another kernel, or none, for your core"
+#endif
+
 #include <stdint.h>
 
 #include "ern_fast_entry.h"
