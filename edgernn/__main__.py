@@ -20,7 +20,7 @@ def main() -> None:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted; a training goes on where it was when the same command is run again", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         sys.exit(130)
     finally:
         close_output()  # what is left is written here, where a closed pipe or a full disk is no traceback

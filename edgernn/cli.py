@@ -21,7 +21,7 @@ from edgernn.console import Json, RunDir, Scheme, Verbs, Where, beside, printed,
 from edgernn.errors import EdgernnError
 from edgernn.tasks import all_tasks
 from edgernn.tasks.base import Task
-from edgernn.zoo import all_cards, find_card, model_at
+from edgernn.zoo import find_card, model_at, sound_cards
 
 app = typer.Typer(
     cls=Verbs,
@@ -32,7 +32,7 @@ app = typer.Typer(
 Boards = Annotated[list[str] | None, typer.Option("--board", help="Board to emulate; may be given more than once.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
 Seed = Annotated[int, typer.Option(help="Everything random follows it.", min=0)]
-Epochs = Annotated[int | None, typer.Option(help="Train so many epochs instead of the recipe's.")]
+Epochs = Annotated[int | None, typer.Option(help="Train so many epochs instead of the recipe's; its teachers keep theirs.")]
 _RUNTIMES = "numpy, c, litert, tflm, tflite-runtime, tensorflow, tflite, onnx; auto: c where it compiles, else numpy."
 
 
@@ -92,7 +92,8 @@ def train(run: RunDir, options: dict[str, Any], device: Device = "auto", as_json
 
 
 @app.command()
-def quantize(run: RunDir, scheme: Scheme = None, as_json: Json = False) -> None:
+@with_task_options("quantize")
+def quantize(run: RunDir, options: dict[str, Any], scheme: Scheme = None, as_json: Json = False) -> None:
     """Turn the float model into an integer graph.
 
     Calibrated on streams of training audio; reports range, scale, SNR and saturation of each tensor. Reads the run folder's
@@ -100,7 +101,7 @@ def quantize(run: RunDir, scheme: Scheme = None, as_json: Json = False) -> None:
     """
     from edgernn import pipeline
 
-    result = pipeline.quantize_model(run, scheme)
+    result = pipeline.quantize_model(run, scheme, options)
     printed(result, as_json, show.quantized)
 
 
@@ -220,7 +221,7 @@ def models(
     if out and not name:
         raise EdgernnError("--out copies one model; name it, `edgernn models` lists them")
     if not name:
-        printed([card.to_dict() for card in all_cards()], as_json, show.models)
+        printed([card.to_dict() for card in sound_cards()], as_json, show.models)
         return
     card = find_card(name)
     files = copy_model(card, out) if out else []

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from edgernn import show
 from edgernn.errors import EdgernnError
 from edgernn.output import close_output
-from edgernn.tasks import declared_options
+from edgernn.tasks import all_tasks, declared_options
 from edgernn.tasks.base import Option, Task
 from edgernn.zoo import OUT, model_at
 
@@ -54,7 +54,8 @@ class Verbs(TyperGroup):
             with quiet_pipe():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
-            typer.echo("interrupted; a training goes on where it was when the same command is run again", err=True)
+            resumes = "; a training goes on where it was when the same command is run again"
+            typer.echo(f"interrupted{resumes if ctx.invoked_subcommand in trainers() else ''}", err=True)
             raise typer.Exit(130) from None
         except OSError as error:
             about = f"{error.filename}: " if error.filename else ""
@@ -63,6 +64,11 @@ class Verbs(TyperGroup):
             raise EdgernnError(f"this needs more memory than there is ({type(error).__name__} {error})".rstrip()) from error
         except UnicodeError as error:
             raise EdgernnError(f"a text or a file's name is not UTF-8 ({error})") from error
+
+
+def trainers() -> set[str]:
+    """The verbs that train."""
+    return {"train", *(task.whole.verb for task in all_tasks().values())}
 
 
 def beside(where: Path) -> Path:

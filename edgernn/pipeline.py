@@ -111,21 +111,33 @@ def check_device(name: str) -> None:
 
 
 @one_at_a_time
-def quantize_model(folder: Path, scheme: str | None = None) -> dict[str, Any]:
-    """Checkpoint to graph, calibrated on streams of training audio."""
+def quantize_model(folder: Path, scheme: str | None = None, options: Values = NONE) -> dict[str, Any]:
+    """Checkpoint to graph, calibrated on streams of training audio. options: what the task's `quantize` takes; it is kept."""
     refuse_to_write(folder)
-    net = run_checkpoint(folder)
+    net = _net_of(folder)
     task = find_task(net.recipe.task, str(folder))
+    if given := checked_options(task, "quantize", options):
+        net = replace(net, recipe=task.adapted(net.recipe, given))
+        refuse_another(net.recipe, folder)
     scheme, dataset = scheme or net.recipe.quantize.scheme, load_data(folder)
     _say_other_data(net, dataset, folder)
     graph, report = quantize_net(net, task.calibration(net, dataset), scheme)
     graph = task.tuned(net, graph, dataset)
     path = folder / f"graph-{scheme}.ern"
+    if given:
+        keep_recipe(net.recipe, folder)
     result = {"graph": graph.save(path), "path": str(path), "scheme": scheme, "weight_bytes": graph.weight_bytes,
               "table_bytes": graph.table_bytes, "macs_per_step": graph.macs_per_step, "checkpoint": net.fingerprint,
               **report.to_dict()}  # fmt: skip
     write_json(folder / f"quantize-{scheme}.json", result)
     return result
+
+
+def _net_of(folder: Path) -> FloatNet[Any]:
+    """The folder's net, with the folder's recipe where that differs from the net's in nothing that it was trained by."""
+    net = run_checkpoint(folder)
+    recipe = run_recipe(folder)
+    return replace(net, recipe=recipe) if recipe == net.recipe else net
 
 
 def _say_other_data(net: FloatNet[Any], dataset: Dataset, folder: Path) -> None:
@@ -157,7 +169,7 @@ def simulate_model(
     task, question = run_task(folder), question or Question()
     question = replace(question, options=checked_options(task, "simulate", question.options))
     graph = load_graph(find_graph(folder, scheme))
-    net, dataset = run_checkpoint(folder), load_data(folder)
+    net, dataset = _net_of(folder), load_data(folder)
     _say_other_data(net, dataset, folder)
     _refuse_another_net(net, graph, folder)
     judged = task.judge(net, graph, dataset, question, progress)
@@ -228,6 +240,7 @@ def export_graph(
     wrong = [name for name, forms in _OPTION_FORMS.items() if getattr(options, name) and form not in forms]
     if wrong:
         raise EdgernnError(f"--{wrong[0]} belongs to --format {' or '.join(_OPTION_FORMS[wrong[0]])}, not to {form}")
+    refuse_to_write(out)
     graph, where = load_graph(find_graph(where, scheme)), located(where)
     files, report = writers[form](graph, where, out, options)
     return {"graph": graph.id, "format": form, "files": [str(f) for f in files], **report}
@@ -281,8 +294,8 @@ def whole(
 
     task = find_task(recipe.task, recipe.name)
     training = {o.name: options[o.name] for o in task.options_of("train") if options.get(o.name)}
-    task.before_training(recipe, training)
     check_device(device)
+    task.before_training(recipe, training)
     for board in cores:
         check_board(board)
     prepare_data(recipe, folder, progress)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from edgernn.artifacts import lock, read_json, write_all, write_json
+from edgernn.core.primitives import SCHEMES
 from edgernn.data.corpus import Dataset
 from edgernn.errors import EdgernnError
 from edgernn.notes import note
@@ -149,7 +150,7 @@ def find_graph(where: Path, scheme: str | None = None) -> Path:
         models = ", ".join(model_folders()) or "none"
         raise EdgernnError(f"{where} does not exist: it is not a run folder, nor a graph file (.ern), nor a model ({models})")
     if str(where) in model_folders():
-        note(f"{where} is the folder here, not the model of that name; `edgernn models` shows where that lies")
+        note(f"{where} is the folder here, not the model of that name; `edgernn models {where}` shows where that lies")
     scheme = scheme or run_recipe(where).quantize.scheme
     path = where / f"graph-{scheme}.ern"
     if not path.is_file():
@@ -159,6 +160,8 @@ def find_graph(where: Path, scheme: str | None = None) -> Path:
 
 def _graph_of_model(card: Card, scheme: str | None) -> Path:
     own = card.graph["scheme"]
+    if scheme not in (None, *SCHEMES):
+        raise EdgernnError(f"unknown scheme {scheme!r}; known: {', '.join(SCHEMES)}")
     if scheme not in (None, own):
         raise EdgernnError(
             f"the model {card.name} comes in {own} alone; for {scheme} copy it with `edgernn models {card.name} --out FOLDER`, "

@@ -41,16 +41,16 @@ def random_net(cell: str, units: int = 32, front: str = "bare", bands: int = 40,
     return net_of(make_recipe({"name": f"{cell}-{front}", "layers": layers, "frontend": {"bands": bands}}), seed)
 
 
-def net_of(recipe: SpotRecipe, seed: int = 0) -> SpotNet:
-    """A recipe's net with random weights, for five labels."""
+def net_of(recipe: SpotRecipe, seed: int = 0, labels: tuple[str, ...] = LABELS) -> SpotNet:
+    """A recipe's net with random weights, for five labels or those."""
     rng, bands = np.random.default_rng(seed), recipe.frontend.bands
     weights = {
         f"{layer.name}.{key}": _random(rng, layer.cell.name, key, shape)
-        for layer in make_layers(recipe.layers, bands, len(LABELS))
+        for layer in make_layers(recipe.layers, bands, len(labels))
         for key, shape in layer.cell.shapes(layer.options, layer.n_in).items()
     }
     stats = (np.full(bands, MEAN), np.full(bands, DEVIATION))
-    return SpotNet(recipe, LABELS, make_tables(recipe.frontend), *stats, weights)
+    return SpotNet(recipe, labels, make_tables(recipe.frontend), *stats, weights)
 
 
 def _random(rng: np.random.Generator, cell: str, key: str, shape: tuple[int, ...]) -> NDArray[np.float32]:

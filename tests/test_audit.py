@@ -15,6 +15,7 @@ from edgernn.cli import app
 from edgernn.errors import EdgernnError
 from edgernn.signal.audio import SAMPLE_RATE, read_audio, write_wav
 from edgernn.tasks.spot import audit
+from edgernn.tasks.spot.det import Evidence
 from edgernn.tasks.spot.graph import SpotGraph
 
 QUIET: Any = lambda *_: None  # noqa: E731
@@ -77,8 +78,56 @@ def test_thresholds_follow_the_hours_that_were_heard(graph: SpotGraph, room: Pat
         p[10000 * (i + 1) : 10000 * (i + 1) + n, 0] = height
     monkeypatch.setattr(audit, "posteriors_of", lambda *_: p)
     r = audit.audit(graph, [room / "a" / "day.wav"], None, QUIET)
-    want = [None, None, None, round(15001 / 32768, 3), round(10001 / 32768, 3), 0.1]
+    want = [None, None, None, 0.4578, 0.3053, 0.1001]
     assert r["words"][0]["thresholds"] == want and r["collected"] is None
+    assert 0 < want[3] - 15001 / 32768 < 1e-4, "rounded up: a threshold typed from the table keeps its promise"
+
+
+def test_thresholds_are_those_for_hours_to_come(graph: SpotGraph, room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    p = np.zeros((round(3600 * graph.steps_per_second), len(graph.decision.thresholds)), np.int16)
+    n, every = graph.decision.smoothing, 2 * (graph.decision.smoothing + graph.decision.refractory)
+    heights = np.random.default_rng(0).permutation(np.linspace(5000, 20000, 100).astype(int))
+    for i, height in enumerate(heights):
+        p[every * (i + 1) : every * (i + 1) + n, 0] = height
+    monkeypatch.setattr(audit, "posteriors_of", lambda *_: p)
+    told = audit.audit(graph, [room / "a" / "day.wav"], None, QUIET)["words"][0]["thresholds"]
+    e = Evidence(n, np.zeros(0, np.int64), n * np.sort(heights), len(p) / graph.steps_per_second / 3600)
+    assert told[3:] == [pytest.approx(e.expected(goal) / 32768, abs=1e-4) for goal in audit.GOALS[3:]]
+    assert told[3] > e.threshold(1.0) / 32768 + 0.01
+
+
+def test_what_tells_nothing_does_not_count(graph: SpotGraph, room: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Silence, a file that is no sound, one that is named twice."""
+    write_wav(room / "c.wav", np.zeros(30 * SAMPLE_RATE, np.int16))
+    (room / "d.wav").write_bytes(b"no sound")
+    r = audit.audit(graph, [room, room / "a" / "day.wav"], None, QUIET)
+    assert r["hours"] == pytest.approx(40 / 3600, abs=1e-4) and r["recordings"] == 3
+    assert "c.wav tells nothing" in caplog.text and "passed over" in caplog.text and "d.wav" in caplog.text
+    for alone, why in ((room / "c.wav", "that is not silent"), (room / "d.wav", r"d\.wav")):
+        with pytest.raises(EdgernnError, match=why):
+            audit.audit(graph, [alone], None, QUIET)
+
+
+def test_a_folder_to_collect_into_is_looked_at_before_hours_are_heard(
+    graph: SpotGraph, room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "posteriors_of", lambda *_: pytest.fail("listened"))
+    monkeypatch.setattr(audit.os, "access", lambda path, _: path != room.parent)
+    for folder, why in ((room / "b", "is to be collected into"), (room.parent / "new" / "x", "nothing can be written into")):
+        with pytest.raises(EdgernnError, match=why):
+            audit.audit(graph, [room], folder, QUIET)
+
+
+def test_every_event_is_told_and_nothing_to_collect_is_said(
+    graph: SpotGraph, room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted(graph, monkeypatch)
+    r = audit.audit(graph, [room], None, QUIET)
+    assert r["events"] == r["loudest"] and len(r["events"]) == 1
+    monkeypatch.setattr(audit, "posteriors_of", lambda *_: np.zeros((999, len(graph.decision.thresholds)), np.int16))
+    r = audit.audit(graph, [room], tmp_path / "woken", QUIET)
+    assert any("nothing to collect" in line for line in audit.shown(r) if isinstance(line, str))
+    assert not (tmp_path / "woken").exists()
 
 
 def test_from_the_command_line(graph: SpotGraph, room: Path, tmp_path: Path) -> None:

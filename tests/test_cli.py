@@ -54,6 +54,16 @@ def test_help_loads_no_heavy_module() -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.parametrize("recipe", ["embedded", "wake-taught"])
+def test_a_spotter_is_not_trained_without_pytorch_and_it_is_said(recipe: str, tmp_path: Path) -> None:
+    """Before anything is spoken, teachers or none."""
+    code = "import sys; sys.modules['torch'] = None; from edgernn.__main__ import main; main()"
+    words = ["kws", "--keywords", "robin", "--recipe", recipe, "--out", str(tmp_path / "run")]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert (done.returncode, (tmp_path / "run").exists()) == (2, False), done.stderr
+    assert "training needs PyTorch" in done.stderr and "edgernn[train]" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_every_verb_is_in_the_help_and_in_the_readme() -> None:
     from edgernn.cli import app
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from denoisers import noisy_sound, random_denoiser, recipe, tiny_corpus
+from denoisers import noisy_sound, quantized_denoiser, random_denoiser, recipe, tiny_corpus
 from needs import need_module, need_recordings
 from typer.testing import CliRunner
 
@@ -553,6 +553,34 @@ def test_denoise_command_refuses(run: Path, tmp_path: Path) -> None:
     )
     report = ("--report", tmp_path / "r.png")
     assert "different files" in edgernn("denoise", noisy, noisy, "--graph", run, *report, code=2)
+    assert "exactly one of them" in edgernn("denoise", noisy, "--graph", run, "--live", code=2)
+    assert "is a folder" in edgernn("denoise", noisy, tmp_path, "--graph", run, code=2)
+    write_wav(tmp_path / "other.wav", noisy_sound(2000))
+    said = edgernn("denoise", noisy, tmp_path / "o.wav", "--graph", run, *report, "--reference", tmp_path / "other.wav", code=2)
+    assert "the reference has 2000 samples, the recording 3000" in said
+    assert not (tmp_path / "o.wav").exists(), "it was known before"
+
+
+def test_a_report_tells_what_is_left_in_pauses_on_a_scale_of_the_sounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need_module("matplotlib")
+    from matplotlib.axes import Axes
+
+    from edgernn.tasks.denoise import report
+
+    scales, drawn = [], Axes.imshow
+    monkeypatch.setattr(Axes, "imshow", lambda *a, **k: (scales.append((k["vmin"], k["vmax"])), drawn(*a, **k))[1])
+    speech = (noisy_sound(32000) * (np.arange(32000) < 20000)).astype(np.int16)
+    noisy = np.where(np.arange(32000) < 20000, speech, noisy_sound(32000, 1) // 10).astype(np.int16)
+    g = quantized_denoiser(random_denoiser(), "int8")
+    numbers = report.draw_report(g, noisy, noisy // 8, tmp_path / "r.png", speech)
+    left = [float(x) for x in numbers["in pauses"].removesuffix(" dB below the speech").split(" to ")]
+    assert left[0] - left[1] == pytest.approx(20 * np.log10(8), abs=1.0) and left[0] < -10
+    assert scales[0] == scales[1] and scales[0][1] - scales[0][0] == report.RANGE_DB
+    softer = [x // 16 for x in (noisy, noisy // 8)]
+    report.draw_report(g, *softer, tmp_path / "r.png")
+    assert scales[0][1] - scales[3][1] == pytest.approx(20 * np.log10(16), abs=1.0), "soft speech is seen as well"
 
 
 def test_a_trained_run_goes_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -374,14 +374,13 @@ def test_the_trade_off_is_counted_at_every_threshold() -> None:
 
 
 def test_what_is_left_in_pauses_is_measured_where_the_clean_sound_is_silent() -> None:
-    clean = np.full((10, 4), -90.0)
-    clean[:5] = -10
-    noisy, denoised = np.full((10, 4), -30.0), np.full((10, 4), -30.0)
-    noisy[:5] = denoised[:5] = 0
-    denoised[5:] = -50
-    left = in_pauses({"noisy": noisy, "denoised": denoised, "clean": clean})
-    assert [left[k] for k in ("noisy", "denoised")] == ["-24.0 dB", "-44.0 dB"], "four bins of equal power are 6 dB"
-    assert in_pauses({"clean": np.zeros((3, 2))}) == {"clean": "no pauses"}
+    noise = np.random.default_rng(0).normal(scale=3000, size=32000)
+    clean = noise * (np.arange(32000) < 16000)
+    noisy, denoised = clean + 0.1 * noise * (clean == 0), clean + 0.01 * noise * (clean == 0)
+    left = in_pauses({name: x.astype(np.int16) for name, x in (("noisy", noisy), ("denoised", denoised), ("clean", clean))})
+    for name, db in (("noisy", 20), ("denoised", 40)):
+        assert abs(float(left[name].removesuffix(" dB below the speech")) + db) < 1.0
+    assert in_pauses({"clean": noise.astype(np.int16)}) == {"clean": "no pauses"}
 
 
 def test_a_denoisers_sounds_are_before_after_and_clean(made: Callable[[str], Path]) -> None:

@@ -13,19 +13,20 @@ import numpy as np
 import pytest
 from listening import listening, small_corpus
 from needs import need_module
+from nets import net_of
 
 from edgernn.data.corpus import SPEECH, UNKNOWN, Dataset
 from edgernn.errors import EdgernnError
 from edgernn.outcomes import Events, Heights, Marks
 from edgernn.signal.audio import SAMPLE_RATE, to_float
 from edgernn.tasks import make_recipe
-from edgernn.tasks.spot import TASK, bank, hearing
+from edgernn.tasks.spot import TASK, bank, fresh, hearing
 from edgernn.tasks.spot.compose import MARGIN, Composer, sounding
 from edgernn.tasks.spot.decision import Decision
 from edgernn.tasks.spot.fresh import CHAINED, NOISY, NONE, SPOKEN, FreshStreams, Voices, stretched
 from edgernn.tasks.spot.hearer import Hearer
 from edgernn.tasks.spot.recipe import SpotRecipe, StreamParams
-from edgernn.tasks.spot.scoring import score_heard
+from edgernn.tasks.spot.scoring import score_heard, share_interval
 from edgernn.tasks.spot.show import verdict
 from edgernn.tasks.spot.stock import PEOPLE, Stock, Word, speaker
 from edgernn.tasks.spot.suspects import clear_scores, suspects, tell
@@ -175,6 +176,14 @@ def test_noise_lies_so_far_below_what_is_said() -> None:
     )
     apart = (loud.log_mel.astype(float) - quiet.log_mel).mean() / 512 * 3.0103
     assert 15 < apart <= 20.5, "dB; peaks are held below full scale"
+
+
+def test_running_speech_lies_so_far_below_the_words_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fresh, "NUMBERS", (1.0, 0.0, 0.0))
+    loud, soft = (streams(speech=1.0, words=0.0, talk_db=(db, db))._sequence(np.random.default_rng(3))[0] for db in (0, -20))
+    assert np.allclose(soft, 0.01 * loud) and loud.max() > 0
+    some = [streams(speech=1.0, words=0.0)._sequence(np.random.default_rng(i))[0].max() for i in range(40)]
+    assert max(some) / min(some) > 20, "not always as far"
 
 
 def test_no_two_updates_hear_the_same_and_all_follows_the_generator() -> None:
@@ -432,8 +441,8 @@ def test_a_keyword_scores_by_the_highest_of_its_own_time(data: Dataset) -> None:
 
 def test_only_what_is_as_clear_as_half_of_a_keywords_recordings_is_suspected(caplog: pytest.LogCaptureFixture) -> None:
     assert clear_scores([np.array([10, 30, 50]), np.array([], int)]).tolist() == [30, np.iinfo(np.int64).max]
-    rows: Any = [SimpleNamespace(source=f"{i}.wav") for i in range(7)]
-    heights = {f"{i}.wav": 1000 * (i + 1) for i in range(7)}
+    rows: Any = [SimpleNamespace(source=f"{i}.wav") for i in range(7)] + [SimpleNamespace(source="espeak:en:stop it")]
+    heights = {f"{i}.wav": 1000 * (i + 1) for i in range(7)} | {"espeak:en:stop it": 30000}
 
     def posteriors(row: Any) -> Any:
         p = np.zeros((20, 2), np.int16)
@@ -571,6 +580,29 @@ def test_thresholds_of_a_net_on_streams_are_chosen_by_its_integers_and_others_le
     assert TASK.tuned(clips, graph, data) is graph
 
 
+def test_thresholds_of_another_rate_need_no_training(data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`edgernn quantize --false-accepts-per-hour` on a run folder: kept in its recipe, and the training is none of another."""
+    from edgernn import pipeline
+    from edgernn.runs import keep_recipe, run_recipe
+
+    net = net_of(recipe(), labels=("stop", UNKNOWN))
+    keep_recipe(net.recipe, tmp_path)
+    net.save(tmp_path / "model.safetensors")
+    chosen = []
+    monkeypatch.setattr(pipeline, "load_data", lambda _: data)
+    monkeypatch.setattr(TASK, "tuned", lambda net, graph, _: (chosen.append(net.recipe.decision), graph)[1], raising=False)
+    pipeline.quantize_model(tmp_path)
+    pipeline.quantize_model(tmp_path, None, {"false_accepts_per_hour": 4.0})
+    pipeline.quantize_model(tmp_path)
+    assert [d.false_accepts_per_hour for d in chosen] == [0.5, 4.0, 4.0]
+    kept = run_recipe(tmp_path)
+    assert kept == net.recipe, "a training goes on by it"
+    assert (kept.decision.false_accepts_per_hour, net.recipe.decision.false_accepts_per_hour) == (4.0, 0.5)
+    clips = replace(net.recipe, train=replace(net.recipe.train, kind="clips"))
+    with pytest.raises(EdgernnError, match=r"of one trained on clips it is decision\.threshold"):
+        TASK.adapted(clips, {"false_accepts_per_hour": 2.0})
+
+
 def test_misses_and_false_accepts_are_told_of_floats_and_of_integers(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     from edgernn.tasks.spot import spotting
 
@@ -594,7 +626,9 @@ def test_misses_and_false_accepts_are_told_of_floats_and_of_integers(data: Datas
     assert (row["float"]["curve"][0], row["integer"]["curve"]) == (0.0, [1.0] * 7 + [round(2 / 3, 5)] * 0 + [1.0])
     text = "\n".join(verdict(found))
     assert "2 false accepts in 0.05 hours" in text and "stop is missed most, 67 %" in text and "no person" not in text
-    engines = tuple(replace(r, source="engine:x") if r.label == "stop" else r for r in data.rows)
+    assert row["integer"]["misses_95"] == [round(x, 5) for x in share_interval(2, 3)] == [0.0943, 0.99160]
+    assert row["float"]["curve_95"][0] == [0.0, round(1 - 0.025 ** (1 / 3), 5)]
+    engines = tuple(replace(r, source="espeak:x") if r.label == "stop" else r for r in data.rows)
     names = hearing.material(data, "test", 0.05, SAMPLE_RATE, 0).names
     assert outcomes["misses"] == Marks({"stop": 3}, {"stop": dict.fromkeys(names[1:], "0.305")})
     assert outcomes["false_accepts_per_hour"] == Events(0.05, {"stop": [4.0, 80.0]})
@@ -604,6 +638,13 @@ def test_misses_and_false_accepts_are_told_of_floats_and_of_integers(data: Datas
     assert (heights.peaks, heights.thresholds, heights.hours) == ({"stop": [20000, 20000]}, {"stop": 16384}, 0.05)
     found, _ = spotting.spotting(net, SimpleNamespace(graph=graph), replace(data, rows=engines), "test", 0.05)  # type: ignore[arg-type]
     assert found["people"] == 0 and "no person was heard" in "\n".join(verdict(found))
+    people = tuple(replace(r, source="recorded:p4:x") if r.label == "stop" else r for r in data.rows)
+    found, _ = spotting.spotting(net, SimpleNamespace(graph=graph), replace(data, rows=people), "test", 0.05)  # type: ignore[arg-type]
+    assert found["people"] == 3, "what people recorded is played by an engine of its own"
+    rows = dict(map(tuple, TASK.show_summary({"spotting": found, "float_accuracy": 1.0, "int8_accuracy": 1.0, "clips": 1,
+                                              "split": "test", "scheme": "int8", "agreement": 1.0})))  # fmt: skip
+    assert rows["missed at 20 an hour a word"].startswith("100.00 % of 3 test words"), "0.05 hours tell no lower rate"
+    assert rows["missed at the thresholds"] == "66.67 % (9.4 to 99.2)"
 
 
 def test_a_clip_is_what_the_decision_stage_would_say() -> None:

@@ -89,7 +89,7 @@ def test_a_card_says_everything(card: Card) -> None:
     assert all(d["name"] and d["licence"] and d["by"] for d in card.data) and card.data
     assert "SA" not in " ".join(d["licence"] for d in card.data), "share-alike data would bind the weights"
     assert card.made["command"].startswith("edgernn ") and len(card.made["date"]) == 10
-    assert {w["cpu"] for w in card.work} == {"cortex-m0", "cortex-m4", "cortex-m55", "rv32imc"}
+    assert {w["cpu"] for w in card.work} == {"cortex-m0", "cortex-m4", "cortex-m55+mve", "rv32imc"}
     assert len(card.quality) > 3 and len(card.quality["date"]) == 10
     assert {p.name for p in card.folder.iterdir()} == {CARD, card.file.name, "model.safetensors", "recipe.json"}
 
@@ -277,6 +277,9 @@ DAMAGE: list[tuple[str, Callable[[Path], Any], str]] = [
     ("graph-int8x16.ern", Path.unlink, "No such file"),
     (CARD, without("summary"), "lacks summary"),
     (CARD, without("id ="), "lacks graph.id"),
+    (CARD, without("kernel ="), "lacks work.kernel"),
+    (CARD, without("licence ="), "lacks data.licence"),
+    (CARD, lambda p: p.write_text(p.read_text().replace("flash_bytes = ", 'flash_bytes = "x" # ')), "lacks work.flash_bytes"),
     (CARD, lambda p: p.write_text("summary = ["), "card.toml"),
 ]
 
@@ -284,9 +287,33 @@ DAMAGE: list[tuple[str, Callable[[Path], Any], str]] = [
 @pytest.mark.parametrize(("file", "damage", "why"), DAMAGE, ids=[why for *_, why in DAMAGE])
 def test_a_damaged_model_is_named(file: str, damage: Any, why: str, copied: Callable[[str], Path], elsewhere: Path) -> None:
     damage(copied("mine") / file)
-    with pytest.raises(EdgernnError, match=r"the model mine is damaged .*install edgernn again") as told:
+    with pytest.raises(EdgernnError, match=r"the model mine is damaged .*mend it, or take its folder out") as told:
         edgernn.load("mine")
     assert why in str(told.value)
+
+
+def test_a_damaged_model_does_not_take_others_down(
+    copied: Callable[[str], Path], elsewhere: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (copied("mine") / CARD).write_text("summary = [")
+    assert default_model("vad").name == "vad"  # type: ignore[union-attr]
+    assert call("vad", noisy_wav(elsewhere)) == ""
+    assert "mine" not in caplog.text
+    listed = call("models")
+    assert "dn-small" in listed and "mine" not in listed
+    assert "the model mine is damaged" in caplog.text
+    with pytest.raises(EdgernnError, match="the model mine is damaged"):
+        default_model("none such")
+
+
+def test_a_model_s_folder_is_not_written_into(copied: Callable[[str], Path], elsewhere: Path) -> None:
+    folder = copied("mine")
+    assert "is only read" in call("export", "vad", "--out", folder / "c", code=2)
+    assert not (folder / "c").exists()
+
+
+def test_an_unknown_scheme_is_refused_as_such(elsewhere: Path) -> None:
+    assert "unknown scheme 'int9'; known: int8, int8x16" in call("audit", "wake", ".", "--scheme", "int9", code=2)
 
 
 def test_a_damaged_checkpoint_is_named(copied: Callable[[str], Path], elsewhere: Path) -> None:
@@ -309,7 +336,7 @@ def test_an_extension_brings_models_under_names_of_their_own(copied: Callable[[s
 def test_cards_are_shown_with_every_part() -> None:
     shown = call("models", "vad")
     card = read_card(OWN / "vad")
-    for part in (card.summary, card.limits, "cortex-m55", "LibriSpeech", card.made["command"], card.graph["id"][:12]):
+    for part in (card.summary, card.limits, "cortex-m55+mve", "LibriSpeech", card.made["command"], card.graph["id"][:12]):
         assert part in shown
     listed = call("models")
     assert all(c.name in listed and f"{c.graph['weight_bytes']:,}" in listed for c in CARDS) and "vad *" in listed

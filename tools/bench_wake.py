@@ -3,7 +3,8 @@
     EDGERNN_DATA=... python tools/bench_wake.py RUN NAME "WHAT IT WAS TRAINED ON"
 
 measures the graph of a run folder on the test recordings and adds its figures to docs/results/wake.json, which is also the list
-of looks at the test. EDGERNN_DATA names a folder with wake/, commands/ and denoise/, each with its manifest.csv.
+of looks at the test; RUN/wake.json then has what a card tells of it (`tools/zoo.py make --figures`). EDGERNN_DATA names a
+folder with wake/, commands/ and denoise/, each with its manifest.csv.
 
     EDGERNN_DATA=... python tools/bench_wake.py --validation RUN NAME "WHAT IT WAS TRAINED ON"
 
@@ -168,6 +169,18 @@ def misses(graph: Any, positive: Int16, m: Material, negative: list[Int16]) -> d
     return {**rows, "mean": {k: round(float(np.mean([r[k] for r in rows.values()])), 4) for k in next(iter(rows.values()))}}
 
 
+def for_card(row: dict[str, Any]) -> dict[str, Any]:
+    """What a model's card tells of a look."""
+    streams, rates = ("clean", "noise 10 dB", "in speech"), ("at 1 an hour", "at 10 an hour", "at the threshold")
+    rate, low, high = row["per_hour_all_words"]
+    return {
+        "date": row["date"], "hours without a keyword": row["hours"], "distinct minutes of them": row["distinct_minutes"],
+        "false accepts an hour, all words": rate,
+        "false accepts an hour, 95 % from": low, "false accepts an hour, 95 % to": high,
+        **{f"missed, {name}": {w: {at: row[name][w][at] for at in rates} for w in row["thresholds"]} for name in streams},
+    }  # fmt: skip
+
+
 def main() -> int:
     given = [word for word in sys.argv[1:] if word != "--validation"]
     if len(given) != 3 or "EDGERNN_DATA" not in os.environ:
@@ -180,6 +193,8 @@ def main() -> int:
         **measure(Path(given[0]), recordings),
     }  # fmt: skip
     write_json(OUT, {**known, kind: [*known.get(kind, []), row]})
+    if recordings is TEST:
+        write_json(Path(given[0]) / "wake.json", for_card(row))
     print(f"wrote {OUT}: {row['clean']['mean']} clean, {row['noise 10 dB']['mean']} in noise")
     return 0
 

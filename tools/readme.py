@@ -537,10 +537,10 @@ def models() -> str:
         name = f"`{card.name}`" + (" *" if card.default else "")
         size = sum(path.stat().st_size for path in card.folder.iterdir())
         weights, latency = thousands(card.graph["weight_bytes"]), f"{card.graph['latency_ms']:g}"
-        cores = [work[core] for core in ("cortex-m0", "cortex-m4", "cortex-m55", "rv32imc")]
+        cores = [work[core] for core in ("cortex-m0", "cortex-m4", "cortex-m55+mve", "rv32imc")]
         rows.append([name, card.summary, weights, latency, *cores, thousands(size)])
-    columns = ["model", "what it does", "weights, bytes", "latency, ms", "M instructions a second: M0", "M4", "M55", "rv32imc",
-               "bytes of its folder"]  # fmt: skip
+    work_of = ("M instructions a second: M0", "M4", "M55 (Helium)", "rv32imc")
+    columns = ["model", "what it does", "weights, bytes", "latency, ms", *work_of, "bytes of its folder"]
     return table(columns, rows)
 
 

@@ -39,7 +39,7 @@ from edgernn.zoo import CARD, OWN, Card, read_card
 from firmware_export.golden import golden_signal
 from targets import find_toolchain, load_board
 
-BOARDS = ("cortex-m0-4m", "mps2-an386", "mps3-an547", "riscv32-virt")
+BOARDS = ("cortex-m0-4m", "mps2-an386", "mps3-an547-mve", "riscv32-virt")
 STEPS = 60  #: of the self-test's signal, on each core
 SAMPLE = 10  #: mixtures of the list that `check` judges again
 MEASURED = "# Measured by tools/zoo.py; not written by hand."

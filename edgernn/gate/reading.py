@@ -15,6 +15,7 @@ from edgernn.errors import EdgernnError
 from edgernn.outcomes import Marks, Outcome
 from edgernn.tasks import find_task
 from edgernn.tasks.base import Figure, Task
+from edgernn.zoo import refuse_to_write
 
 #: those of one board, by a firmware of one compiler
 _OF_FIRMWARE = ("flash_bytes", "ram_bytes", "state_bytes", "stack_bytes", "instructions_per_step", "cycles_per_step")
@@ -234,6 +235,8 @@ def collect(run: Path) -> Found:
     built = all_results(run, "build", f"build {run}")
     compared = all_results(run, "compare", f"simulate {run} --compare")
     if not simulated:
+        if not run.is_dir():
+            refuse_to_write(run)  # a model that comes along has a card, no figures to compare
         what = f"{run} holds no simulate-*.json" if run.is_dir() else f"{run} is no folder"
         raise EdgernnError(f"cannot tell: {what}; run `edgernn simulate {run}` first")
     quantized = all_results(run, "quantize", f"quantize {run}")

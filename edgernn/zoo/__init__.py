@@ -19,12 +19,23 @@ from typing import Any
 
 from edgernn.errors import EdgernnError
 from edgernn.extensions import folders
+from edgernn.notes import note
 
 CARD = "card.toml"
 OWN = Path(__file__).parent
 OUT = Path("models")  #: what is made from a model lies here, in a folder of its name
 _NEEDED = {"summary": str, "use": str, "limits": str, "default": bool, "data": list, "made": dict, "graph": dict,
            "checkpoint": dict, "work": list, "quality": dict}  # fmt: skip
+_NUMBER = (int, float)
+#: of the tables in it, each list's tables by its own name; what is shown of them
+_FIELDS: dict[str, dict[str, Any]] = {
+    "data": dict.fromkeys(("name", "licence", "by"), str),
+    "made": {"command": str, "recipe": str, "date": str},
+    "graph": {**dict.fromkeys(("id", "scheme", "task"), str), "weight_bytes": int, "latency_ms": _NUMBER},
+    "checkpoint": {"sha256": str},
+    "work": {**dict.fromkeys(("board", "cpu", "kernel"), str), "instructions_per_second": _NUMBER,
+             **dict.fromkeys(("flash_bytes", "ram_bytes", "state_bytes", "stack_bytes", "entries", "bits_differing"), int)},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,24 +83,40 @@ def model_folders() -> dict[str, Path]:
 
 def read_card(folder: Path) -> Card:
     """The card in a model's folder; a damaged one is an error that names the model."""
-    name, path = folder.name, folder / CARD
+    path = folder / CARD
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _damaged(name, f"{path}: {error}") from None
+        raise _damaged(folder, f"{path}: {error}") from None
     for key, kind in _NEEDED.items():
         if not isinstance(values.get(key), kind):
-            raise _damaged(name, f"{path} lacks {key}")
-    for table, keys in {"graph": ("id", "scheme", "task"), "checkpoint": ("sha256",)}.items():
-        if missing := [key for key in keys if not isinstance(values[table].get(key), str)]:
-            raise _damaged(name, f"{path} lacks {table}.{missing[0]}")
+            raise _damaged(folder, f"{path} lacks {key}")
+    for key, fields in _FIELDS.items():
+        for table in values[key] if _NEEDED[key] is list else [values[key]]:
+            if missing := [name for name, kind in fields.items() if not isinstance(table.get(name), kind)]:
+                raise _damaged(folder, f"{path} lacks {key}.{missing[0]}")
     values |= {"data": tuple(values["data"]), "work": tuple(values["work"])}
-    return Card(name, folder, **{key: values[key] for key in _NEEDED})
+    return Card(folder.name, folder, **{key: values[key] for key in _NEEDED})
 
 
 def all_cards() -> list[Card]:
-    """Every model's card."""
+    """Every model's card; a damaged one is an error."""
     return [read_card(folder) for folder in model_folders().values()]
+
+
+def sound_cards() -> list[Card]:
+    """The cards of the models whose files are all what the cards say; others are named in a note each."""
+    found = []
+    for folder in model_folders().values():
+        try:
+            card = read_card(folder)
+            for path in (card.file, card.folder / "model.safetensors"):
+                checked(card, path)
+        except EdgernnError as error:
+            note(str(error))
+        else:
+            found.append(card)
+    return found
 
 
 def find_card(name: str) -> Card:
@@ -101,8 +128,19 @@ def find_card(name: str) -> Card:
 
 
 def default_model(task: str) -> Card | None:
-    """The model that a task's verb takes when none is named; None where there is none."""
-    return next((card for card in all_cards() if card.task == task and card.default), None)
+    """The model that a task's verb takes when none is named; None where there is none. Damage to others does not matter."""
+    damaged: EdgernnError | None = None
+    for folder in model_folders().values():
+        try:
+            card = read_card(folder)
+        except EdgernnError as error:
+            damaged = damaged or error
+        else:
+            if card.task == task and card.default:
+                return card
+    if damaged:
+        raise damaged
+    return None
 
 
 def model_at(where: Path) -> Card | None:
@@ -130,20 +168,23 @@ def checked(card: Card, path: Path) -> Path:
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise _damaged(card.name, f"{path}: {error.strerror}") from None
+        raise _damaged(card.folder, f"{path}: {error.strerror}") from None
     if found != expected:
-        raise _damaged(card.name, f"{path} has other bytes than its card says")
+        raise _damaged(card.folder, f"{path} has other bytes than its card says")
     return path
 
 
 def refuse_to_write(folder: Path) -> None:
-    """A model is read only: a verb that would write into its folder is refused."""
-    if card := model_at(folder):
+    """A model is read only: a verb that would write into its folder, at any depth, is refused."""
+    place = folder.resolve()
+    around = [own for own in model_folders().values() if own.resolve() in place.parents]
+    if card := read_card(around[0]) if around else model_at(folder):
         raise EdgernnError(
             f"{card.name} is a model that comes along, and is only read; copy it into a run folder of your own with "
             f"`edgernn models {card.name} --out run/{card.name}`, and name that"
         )
 
 
-def _damaged(name: str, why: str) -> EdgernnError:
-    return EdgernnError(f"the model {name} is damaged ({why}); install edgernn again")
+def _damaged(folder: Path, why: str) -> EdgernnError:
+    remedy = "install edgernn again" if OWN in folder.parents else "mend it, or take its folder out of $EDGERNN_EXTENSIONS"
+    return EdgernnError(f"the model {folder.name} is damaged ({why}); {remedy}")

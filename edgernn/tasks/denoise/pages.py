@@ -6,9 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edgernn.data.mixing import Mixture, make_mixtures, read_mixtures
 from edgernn.errors import EdgernnError
 from edgernn.reports import charts
@@ -18,14 +15,13 @@ from edgernn.reports.parts import Part, Picture, Section, Sound
 from edgernn.reports.sections import drift_picture
 from edgernn.runtimes import fast_runtime, make_runtime
 from edgernn.show import Table
-from edgernn.signal.audio import SAMPLE_RATE
-from edgernn.tasks.denoise.report import levels
+from edgernn.signal.audio import SAMPLE_RATE, Int16
+from edgernn.tasks.denoise.evaluate import left_in_pauses
+from edgernn.tasks.denoise.report import RANGE_DB, levels
 from edgernn.tasks.denoise.show import QUALITY, simulated
 from edgernn.tasks.denoise.stream import denoised
 
 SHOWN = 2  #: mixtures that are heard: the one that gained least, and the one in the middle
-RANGE_DB = 70.0  #: of levels that a spectrogram shows below the sound's loudest bin
-PAUSE_DB = 40.0  #: clean speech so far below its loudest frame is a pause
 
 
 def sections(run: Facts) -> Iterator[Section]:
@@ -84,21 +80,17 @@ def _heard(run: Facts, m: Mixture) -> Iterator[Part]:
     shown = {name: pcm[:samples] for name, pcm in sounds.items()}
     pictures = {name: levels(pcm, g.stft) for name, pcm in shown.items()}
     top = max(float(x.max()) for x in pictures.values())
-    left = in_pauses(pictures)
+    left = in_pauses(shown)
     title = f"{m.noise or 'noise'} at {m.snr_db:g} dB"
     for name, picture in pictures.items():
-        about = f"{title}, {name}: {left[name]} in the pauses of the speech"
+        about = f"{title}, {name}: in the pauses of the speech {left[name]}"
         ends = top - RANGE_DB, top
         yield charts.spectrogram(f"{title}: {name}", about, picture, len(shown[name]) / SAMPLE_RATE, g.sample_rate / 2000, ends)
     rows: list[list[Any]] = [[name, left[name], Sound(f"{title}, {name}", pcm, SAMPLE_RATE)] for name, pcm in shown.items()]
     yield Table(f"{m.name}: {title}", ["", "in pauses", "listen"], rows)
 
 
-def in_pauses(pictures: dict[str, NDArray[np.float64]]) -> dict[str, str]:
-    """The mean level of each sound where the clean one is silent, from levels [T, bins] in dB."""
-    power = {name: 10 ** (x / 10) for name, x in pictures.items()}
-    frames = power["clean"].sum(1)
-    quiet = frames < frames.max() * 10 ** (-PAUSE_DB / 10)
-    if not quiet.any():
-        return dict.fromkeys(pictures, "no pauses")
-    return {name: f"{10 * np.log10(x[quiet].sum(1).mean() + 1e-12):.1f} dB" for name, x in power.items()}
+def in_pauses(sounds: dict[str, Int16]) -> dict[str, str]:
+    """The level of each sound [n] where the clean one pauses, below that of its speech."""
+    left = {name: left_in_pauses(sounds["clean"], pcm) for name, pcm in sounds.items()}
+    return {name: f"{x[0]:.1f} dB below the speech" if x else "no pauses" for name, x in left.items()}

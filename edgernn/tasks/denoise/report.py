@@ -17,30 +17,36 @@ from edgernn.signal.audio import Int16, to_float
 from edgernn.tasks.denoise.graph import DenoiseGraph
 
 LONGEST_SECONDS = 30  #: of a recording, in the picture
+RANGE_DB = 70.0  #: of levels that a spectrogram shows below the sounds' loudest bin
 
 
 def draw_report(g: DenoiseGraph, noisy: Int16, denoised: Int16, path: Path, reference: Int16 | None = None) -> dict[str, Any]:
-    """Write a PNG of PCM [n] before and after, and the gains in dB; returns the numbers in its title.
+    """Write a PNG of PCM [n] before and after, the gains in dB and both levels over time; returns the numbers in its title.
 
-    reference: the clean speech [n]; with it the numbers hold PESQ, STOI, ESTOI and SI-SDR before and after.
+    reference: the clean speech [n]; with it the numbers hold PESQ, STOI, ESTOI, SI-SDR and what is left in its pauses, before
+    and after. Both spectrograms share a scale that follows the sounds, so that soft speech is seen too.
     """
-    plot = _plot_library()
+    plot = plot_library()
     shown = LONGEST_SECONDS * g.sample_rate
     before, after = (levels(pcm[:shown], g.stft) for pcm in (noisy, denoised))
     gains = _gains(g, noisy[:shown])
-    seconds = len(before) * g.stft.hop / g.sample_rate
-    figure, axes = plot.subplots(3, 1, figsize=(10, 9), sharex=True, layout="constrained")
-    nyquist = g.sample_rate / 2000
+    seconds = max(1, len(before)) * g.stft.hop / g.sample_rate
+    figure, axes = plot.subplots(4, 1, figsize=(10, 11), sharex=True, layout="constrained", height_ratios=(3, 3, 3, 2))
+    nyquist, top = g.sample_rate / 2000, float(max(before.max(initial=-100.0), after.max(initial=-100.0)))
     pictures = (
-        ("noisy", before, -100, 0, "dB"),
-        ("denoised", after, -100, 0, "dB"),
+        ("noisy", before, top - RANGE_DB, top, "dB"),
+        ("denoised", after, top - RANGE_DB, top, "dB"),
         ("gain of each band", gains, 20 * np.log10(max(g.floor, 1) / 32768), 0, "dB"),
     )
-    for axis, (title, picture, low, high, unit) in zip(axes, pictures, strict=True):
+    for axis, (title, picture, low, high, unit) in zip(axes, pictures, strict=False):
         image = axis.imshow(picture.T, origin="lower", aspect="auto", vmin=low, vmax=high, extent=(0, seconds, 0, nyquist))
         axis.set(title=title, ylabel="kHz")
         figure.colorbar(image, ax=axis, label=unit)
-    axes[-1].set_xlabel("seconds")
+    times = np.arange(len(before)) * g.stft.hop / g.sample_rate
+    for name, picture in (("noisy", before), ("denoised", after)):
+        axes[-1].plot(times, 10 * np.log10(np.sum(10 ** (picture / 10), axis=1)), label=name, linewidth=0.8)
+    axes[-1].set(title="level: what is left in pauses", ylabel="dB", xlabel="seconds", ylim=(top - RANGE_DB, top + 20))
+    axes[-1].legend(loc="lower right", fontsize=8)
     numbers = report_numbers(noisy, denoised, reference)
     figure.suptitle(
         f"{g.name.replace('$', chr(92) + '$')}, graph {g.id[:12]}\n" + ", ".join(f"{k} {v}" for k, v in numbers.items()),
@@ -60,18 +66,26 @@ def report_numbers(noisy: Int16, denoised: Int16, reference: Int16 | None) -> di
     numbers: dict[str, Any] = {"level before": f"{levels[0]} dBFS", "after": f"{levels[1]} dBFS"}
     if reference is None:
         return numbers
-    from edgernn.tasks.denoise.evaluate import score
+    from edgernn.tasks.denoise.evaluate import left_in_pauses, score
     from edgernn.tasks.denoise.show import QUALITY
 
+    check_reference(noisy, reference)
+    scores, left = [score(reference, x) for x in (noisy, denoised)], [left_in_pauses(reference, x) for x in (noisy, denoised)]
+    numbers |= {QUALITY[m]: " to ".join(f"{getattr(s, m):.2f}" for s in scores) for m in asdict(scores[0])}
+    pauses = " to ".join(f"{x[0]:.1f}" for x in left if x)
+    return numbers | {"in pauses": f"{pauses} dB below the speech" if pauses else "there is none"}
+
+
+def check_reference(noisy: Int16, reference: Int16) -> None:
+    """The clean speech belongs to the recording."""
     if len(reference) != len(noisy):
         raise EdgernnError(
             f"the reference has {len(reference)} samples, the recording {len(noisy)}; give the matching clean one"
         )
-    scores = [score(reference, x) for x in (noisy, denoised)]
-    return numbers | {QUALITY[m]: " to ".join(f"{getattr(s, m):.2f}" for s in scores) for m in asdict(scores[0])}
 
 
-def _plot_library() -> Any:
+def plot_library() -> Any:
+    """matplotlib's pyplot, which draws into files alone; that it is not installed is an EdgernnError."""
     try:
         import matplotlib
     except ImportError as error:

@@ -33,13 +33,16 @@ class DenoiseRequest:
 
 def _check(r: DenoiseRequest) -> None:
     """Refuse what contradicts itself."""
-    if r.live == bool(r.audio and r.out):
+    if r.live == bool(r.audio or r.out) or bool(r.audio) != bool(r.out):
         raise EdgernnError("give a sound file (or -) and where to write (or -), or --live; exactly one of them")
     check_raw(r.audio, r.rate, r.channels)
     if r.out not in ("", "-") and Path(r.out).suffix.lower() not in (".wav", ".wave", ""):
         raise EdgernnError(
             f"{r.out}: denoised sound is written as WAV; name it {Path(r.out).with_suffix('.wav')}, or pipe - on"
         )
+    for path in (x for x in (r.out, r.report) if x not in ("", "-", None)):
+        if Path(path).is_dir():
+            raise EdgernnError(f"{path} is a folder; name a file to write")
     if r.report and (r.live or "-" in (r.audio, r.out)):
         raise EdgernnError("a report needs files; leave --report out, or give a file to read and one to write")
     if r.reference and not r.report:
@@ -64,6 +67,8 @@ def run_denoise(where: Path | None, request: DenoiseRequest) -> Iterator[str]:
         lost = live(process, graph)
         yield f"stopped; sound was lost {lost} times" if lost else "stopped"
         return
+    if r.report:
+        _check_report(graph, r)
     written = denoise_file(process, graph.sample_rate, graph.step_samples, r.audio, r.out, r.rate, r.channels)
     yield f"{written / graph.sample_rate:.2f} s denoised{' by the float model' if r.use_float else ''} -> {r.out}"
     if r.report:
@@ -72,6 +77,15 @@ def run_denoise(where: Path | None, request: DenoiseRequest) -> Iterator[str]:
 
 def _float_process(graph: Path) -> Process:
     return FloatDenoiser(run_checkpoint(graph.parent)).denoise
+
+
+def _check_report(graph: DenoiseGraph, r: DenoiseRequest) -> None:
+    """What a report needs is at hand, before any sound is written."""
+    from edgernn.tasks.denoise.report import check_reference, plot_library
+
+    plot_library()
+    if r.reference:
+        check_reference(read_audio(r.audio, graph.sample_rate), read_audio(r.reference, graph.sample_rate))
 
 
 def _report(graph: DenoiseGraph, r: DenoiseRequest) -> Iterator[str]:

@@ -46,6 +46,14 @@ class Spot(Task):
         Option("voices", str, "Engines that say the words: espeak, flite, pico, kokoro; commas between.", ("data", "whole")),
         Option("more_recordings", Path, "Folder of more recordings: WORD/SPEAKER_000.wav.", ("data", "whole")),
         Option("more_negatives", Path, "Folder of sound without keywords, as `audit` collects it.", ("data", "whole")),
+        Option(
+            "false_accepts_per_hour",
+            float,
+            "Thresholds for so many a word, of nets trained on streams; kept in the recipe.",
+            ("data", "quantize", "whole"),
+            low=0.001,
+            high=1000.0,
+        ),
         Option("teacher", Path, "Run folder of a trained net that teaches; repeatable.", ("train", "whole"), many=True),
     )
     gated: ClassVar[Mapping[str, Figure]] = {
@@ -108,12 +116,15 @@ class Spot(Task):
 
     def before_training(self, recipe: Any, options: Values) -> None:
         """Teachers must be there, or such that can be trained."""
+        from edgernn.data.corpus import UNKNOWN
         from edgernn.runs import run_checkpoint
+        from edgernn.tasks.spot.train_taught import check_teachers
         from edgernn.tasks.spot.train_teachers import teacher_recipes
 
-        for teacher in options.get("teacher", ()):
-            run_checkpoint(Path(teacher))
-        if not options.get("teacher"):
+        named = [run_checkpoint(Path(teacher)) for teacher in options.get("teacher", ())]
+        if recipe.train.kind == "streams":
+            check_teachers(recipe, (*recipe.keywords, UNKNOWN), named)
+        if not named:
             teacher_recipes(recipe)
 
     def train(self, recipe: Any, dataset: Dataset, folder: Path, progress: Progress, device: str, options: Values) -> SpotNet:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edgernn.data.recordings import sound_files
 from edgernn.data.voices import engine_names, quick
 from edgernn.errors import EdgernnError
 from edgernn.tasks.spot.recipe import SpotRecipe
@@ -21,7 +22,7 @@ def adapted(recipe: SpotRecipe, options: Mapping[str, Any]) -> SpotRecipe:
     """The recipe with every option that was given."""
     steps: dict[str, Callable[[SpotRecipe, Any], SpotRecipe]] = {
         "keywords": with_words, "language": with_language, "voices": with_voices, "more_recordings": with_recordings,
-        "more_negatives": with_negatives,
+        "more_negatives": with_negatives, "false_accepts_per_hour": with_rate,
     }  # fmt: skip
     for name, step in steps.items():
         if name in options:
@@ -68,13 +69,24 @@ def with_recordings(recipe: SpotRecipe, folder: Path) -> SpotRecipe:
 
 
 def with_negatives(recipe: SpotRecipe, folder: Path) -> SpotRecipe:
-    """The recipe with a folder of sound in which no keyword is said."""
-    return _with_folder(recipe, folder, "--more-negatives", speech=True)
+    """The recipe with a folder of sound in which no keyword is said: all to train against, none to be judged by."""
+    return _with_folder(recipe, folder, "--more-negatives", speech=True, split="train")
+
+
+def with_rate(recipe: SpotRecipe, rate: float) -> SpotRecipe:
+    """The recipe with thresholds for another rate of false accepts."""
+    if recipe.train.kind != "streams":
+        raise EdgernnError(
+            "--false-accepts-per-hour is for nets trained on streams; of one trained on clips it is decision.threshold"
+        )
+    return replace(recipe, decision=replace(recipe.decision, false_accepts_per_hour=rate))
 
 
 def _with_folder(recipe: SpotRecipe, folder: Path, option: str, **more: Any) -> SpotRecipe:
     if not folder.is_dir():
         raise EdgernnError(f"{option} {folder}: there is no such folder; check its path")
+    if not sound_files(folder, "**/*"):
+        raise EdgernnError(f"{option} {folder}: there is no sound file in it, at any depth; put some there, or leave it out")
     return _with_sources(recipe, *recipe.sources, {"kind": "folder", "path": str(folder.resolve()), **more})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from edgernn.signal.audio import SAMPLE_RATE, Int16, read_audio, stream_audio, w
 from edgernn.signal.condition import Condition
 from edgernn.signal.live import in_steps
 from edgernn.tasks.base import Values
-from edgernn.tasks.spot.decision import detect
+from edgernn.tasks.spot.decision import Event, detect
 from edgernn.tasks.spot.det import Evidence, peaks, smoothed
 from edgernn.tasks.spot.graph import SpotGraph
 from edgernn.tasks.spot.scoring import poisson_interval
@@ -32,38 +34,63 @@ LOUDEST = 5  #: events whose times are told
 
 def recordings_in(paths: Sequence[Path]) -> list[Path]:
     """The sound files named, and those at any depth of the folders named."""
-    found: list[Path] = []
+    found: dict[Path, Path] = {}  # by where it lies: what is named twice is heard once
     for path in paths:
         if not path.exists():
             raise EdgernnError(f"no recording at {path}: there is no such file or folder")
-        found += sound_files(path, "**/*") if path.is_dir() else [path]
+        found |= {file.resolve(): file for file in (sound_files(path, "**/*") if path.is_dir() else [path])}
     if not found:
         raise EdgernnError(f"{', '.join(map(str, paths))}: no recording in there; name sound files or folders of them")
-    return found
+    return list(found.values())
+
+
+def check_collect(collect: Path | None, files: Sequence[Path]) -> None:
+    """Refuse a folder to collect into that cannot be one, before hours are listened to."""
+    if collect is None:
+        return
+    if collect.is_file():
+        raise EdgernnError(f"{collect} is a file; name a folder to collect into")
+    if inside := [file for file in files if collect.resolve() in file.resolve().parents]:
+        raise EdgernnError(f"{inside[0]} lies in {collect}, which is to be collected into; name another folder")
+    there = next(folder for folder in (collect, *collect.absolute().parents) if folder.is_dir())
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise EdgernnError(f"nothing can be written into {there}; name another folder to collect into")
 
 
 def posteriors_of(graph: SpotGraph, path: Path) -> NDArray[np.int16]:
-    """Q15 posteriors [steps, keywords] of one recording from reset; a silent one is said."""
+    """Q15 posteriors [steps, keywords] of one recording from reset; a silent one is said, and counts as none."""
     runtime, found = make_runtime(fast_runtime(), graph), Condition(str(path))
     blocks = in_steps(stream_audio(path, graph.sample_rate, condition=found), graph.step_samples)
     keywords = len(graph.decision.thresholds)
     parts = [runtime.run(block).posteriors[:, :keywords] for block in blocks]
     if found.silence:
-        note(f"{path} tells nothing: {found.silence}")
-    return np.concatenate([np.zeros((0, keywords), np.int16), *parts])
+        note(f"{path} tells nothing, and its time does not count: {found.silence}")
+    return np.concatenate([np.zeros((0, keywords), np.int16), *([] if found.silence else parts)])
+
+
+def heard_of(graph: SpotGraph, files: Sequence[Path], progress: Progress) -> dict[Path, NDArray[np.int16]]:
+    """Posteriors of each recording that can be read; others are passed over and named, but for one that is alone."""
+    heard = {}
+    for i, path in enumerate(files):
+        try:
+            heard[path] = posteriors_of(graph, path)
+        except EdgernnError as error:
+            if len(files) == 1:
+                raise
+            note(f"passed over: {error}")
+        progress("listening", i + 1, len(files))
+    return heard
 
 
 def audit(graph: SpotGraph, paths: Sequence[Path], collect: Path | None, progress: Progress) -> dict[str, Any]:
     """What `edgernn audit` tells: events of each word, thresholds for rates, the highest scores and when they were."""
-    files, heard = recordings_in(paths), []
-    if collect and collect.is_file():
-        raise EdgernnError(f"{collect} is a file; name a folder to collect into")
-    for i, path in enumerate(files):
-        heard.append(posteriors_of(graph, path))
-        progress("listening", i + 1, len(files))
+    named = recordings_in(paths)
+    check_collect(collect, named)
+    by_file = heard_of(graph, named, progress)
+    files, heard = list(by_file), list(by_file.values())
     d, hours = graph.decision, sum(map(len, heard)) / graph.steps_per_second / 3600
     if not hours:
-        raise EdgernnError("the recordings hold no whole step of sound; name longer ones")
+        raise EdgernnError("the recordings hold no whole step of sound that is not silent; name others, or longer ones")
     events = [(path, e) for path, p in zip(files, heard, strict=True) for e in detect(p, d)]
     rows = []
     for k, threshold in enumerate(d.thresholds):
@@ -74,21 +101,25 @@ def audit(graph: SpotGraph, paths: Sequence[Path], collect: Path | None, progres
             "per_hour": round(len(own) / hours, 3), "per_hour_95": [round(low / hours, 3), round(high / hours, 3)],
             "per_day": round(24 * len(own) / hours, 1), "thresholds": _thresholds(heard, k, graph, hours),
         })  # fmt: skip
-    loudest = sorted(events, key=lambda event: -event[1].score)[:LOUDEST]
+    told = [_told(graph, path, e) for path, e in events]
     return {
         "graph": graph.id, "recordings": len(files), "hours": round(hours, 4), "words": rows, "goals": list(GOALS),
-        "loudest": [[str(path), round((e.step + 1) / graph.steps_per_second, 2), graph.labels[e.label],
-                     round(e.score / 32768, 3)] for path, e in loudest],
+        "events": told, "loudest": sorted(told, key=lambda event: -event[3])[:LOUDEST],
         "collected": collected(graph, files, heard, collect) if collect else None, "folder": str(collect or ""),
     }  # fmt: skip
 
 
+def _told(graph: SpotGraph, path: Path, e: Event) -> list[Any]:
+    """Recording, seconds, word, score."""
+    return [str(path), round((e.step + 1) / graph.steps_per_second, 2), graph.labels[e.label], round(e.score / 32768, 3)]
+
+
 def _thresholds(heard: Sequence[NDArray[np.int16]], k: int, g: SpotGraph, hours: float) -> list[float | None]:
-    """The lowest threshold for each of GOALS; None where the hours are too few to tell."""
+    """The threshold for each of GOALS, as it is expected to hold in hours to come; None where the hours are too few to tell."""
     n, apart = g.decision.smoothing, max(1, g.decision.refractory)
     false = np.concatenate([peaks(smoothed(p, n)[:, k], apart)[1] for p in heard])
     e = Evidence(n, np.zeros(0, np.int64), false, hours)
-    return [round(e.threshold(goal) / 32768, 3) if goal * hours >= 1 else None for goal in GOALS]
+    return [math.ceil(e.expected(goal) / 32768 * 1e4) / 1e4 if goal * hours >= 1 else None for goal in GOALS]
 
 
 def collected(graph: SpotGraph, files: Sequence[Path], heard: Sequence[NDArray[np.int16]], out: Path) -> int:
@@ -125,7 +156,9 @@ def shown(r: Values) -> Shown:
     yield Table("the threshold for so many events an hour", ["word", *(f"{goal:g}" for goal in r["goals"])], rows)
     for path, seconds, word, score in r["loudest"]:
         yield f"{word} {score:.3f} at {seconds:g} s of {path}: if it was said there, leave that recording out"
-    if r["collected"] is not None:
+    if r["collected"] == 0:
+        yield "nothing woke it, nor nearly did: there was nothing to collect"
+    elif r["collected"]:
         yield (
             f'collected {r["collected"]} pieces in {r["folder"]}; to train against them: [[data.sources]] kind = "folder", '
             f'path = "{r["folder"]}", speech = true, split = "train"'

@@ -87,6 +87,7 @@ class FreshStreams:
         x = np.zeros((self._frames, self._bands), np.float32)
         if kind == SPOKEN:
             x = of_logs(self._stock.talk[int(rng.integers(len(self._stock.talk)))])
+            x *= np.float32(10 ** (rng.uniform(*self.p.talk_db) / 10))
         elif kind == CHAINED:
             self._chain(x, rng)
         marks = np.full((MOST_MARKS, 3), NONE, np.int32)

@@ -77,6 +77,10 @@ class StreamParams:
     noise: int = 2000  #: pieces of noise
     seconds: float = 5.0  #: of a sequence
     speech: float = 0.55  #: sequences of running speech
+    talk_db: tuple[float, float] = (
+        -20.0,
+        0.0,
+    )  #: level of that speech below words' in it: who calls a device is louder
     words: float = 0.25  #: sequences of other words and parts of keywords, one after the other
     quiet: float = 0.5  #: keywords with `quiet_s` of nothing else before and after them
     quiet_s: tuple[float, float] = (0.1, 0.5)
@@ -103,6 +107,7 @@ class StreamParams:
         check_ranges(
             "streams", self,
             {"count": (1, 1_000_000), "seconds": (1, 60), "quiet_s": (0, 10), "snr_db": (-100, 150), "level_dbfs": (-150, 0),
+             "talk_db": (-100, 100),
              "variants": (1, 1000), "talk": (1, 1_000_000), "noise": (1, 1_000_000),
              "speed": (0, 0.9), "tempo": (0, 0.9), "warp": (0, 0.5), "target_ms": (-5000, 5000), "ignored_ms": (0, 5000),
              "best_steps": (1, 100),
@@ -120,14 +125,15 @@ class DecisionParams:
     """Posteriors to events. Times in ms are rounded up to steps.
 
     A net trained on streams gets smoothing and thresholds by `false_accepts_per_hour`, chosen on validation streams when it is
-    quantized; `smoothing_ms` and `threshold` are those of a net trained on clips.
+    quantized; `smoothing_ms` and `threshold` are those of a net trained on clips. All but `clip_ms` is decided after training:
+    a recipe with others is the same to a trained run, which is only quantized again.
     """
 
-    smoothing_ms: float = 200.0
-    refractory_ms: float = 800.0
+    smoothing_ms: float = field(default=200.0, compare=False)
+    refractory_ms: float = field(default=800.0, compare=False)
     clip_ms: float = 600.0  #: a clip's label is the argmax of the logits summed over its last so many ms
-    threshold: float = 0.7
-    false_accepts_per_hour: float = 0.5  #: of each keyword
+    threshold: float = field(default=0.7, compare=False)
+    false_accepts_per_hour: float = field(default=0.5, compare=False)  #: of each keyword
 
     def __post_init__(self) -> None:
         """A threshold that nothing reaches, or everything, is no threshold."""

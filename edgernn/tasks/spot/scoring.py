@@ -153,6 +153,16 @@ def poisson_interval(count: int, confidence: float = 0.95) -> tuple[float, float
     return low, float(chi2.ppf(1 - tail, 2 * (count + 1))) / 2
 
 
+def share_interval(count: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact (Clopper & Pearson 1934) interval of a share from `count` of `of`; of none nothing is known."""
+    from scipy.stats import binomtest
+
+    if not of:
+        return 0.0, 1.0
+    found = binomtest(count, of).proportion_ci(confidence)
+    return float(found.low), float(found.high)
+
+
 def paired_interval(differences: Sequence[float]) -> tuple[float, float, float]:
     """Mean and 95 % interval (Student's t) of paired differences, one a seed."""
     from scipy.stats import t as student

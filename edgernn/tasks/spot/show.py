@@ -7,7 +7,7 @@ from typing import Any
 
 from edgernn.show import Shown, Table, drifted, percent, speed_line
 from edgernn.tasks.base import Values
-from edgernn.tasks.spot.scoring import poisson_interval
+from edgernn.tasks.spot.scoring import poisson_interval, share_interval
 
 _CELL = 40  #: columns of a sentence in the summary's table, which is read in a terminal of 80
 
@@ -35,15 +35,14 @@ def summary(s: Values) -> list[list[Any]]:
 def _spotting(s: dict[str, Any]) -> Shown:
     """Each keyword in streams, its curve, and what it means."""
     rows = [
-        [word, name, f"{row['threshold']:.3f}", f"{percent(x['misses'])} of {x['said']}", percent(x["misses_at_target"]),
-         x["false_accepts"], _per_hour(x)]
+        [word, name, f"{row['threshold']:.3f}", _missed(x), percent(x["misses_at_target"]), x["false_accepts"], _per_hour(x)]
         for word, row in s["keywords"].items() for name, x in (("float", row["float"]), ("int8", row["integer"]))
     ]  # fmt: skip
     title = (
         f"{s['split']} words in a stream, and {s['hours']:g} hours without them (of {s['distinct_minutes']:g} minutes of "
         f"recordings); means over {s['smoothing_ms']} ms"
     )
-    yield Table(title, ["word", "model", "threshold", "missed", f"missed at {s['target_per_hour']:g} an hour",
+    yield Table(title, ["word", "model", "threshold", "missed (95 %)", f"missed at {_told_rate(s):g} an hour",
                         "false accepts", "an hour (95 %)"], rows)  # fmt: skip
     rows = [
         [word, name, *map(percent, row[key]["curve"])]
@@ -81,6 +80,16 @@ def verdict(s: Values) -> list[str]:
     return lines
 
 
+def _told_rate(s: Values) -> float:
+    """The rate that `misses_at_target` is of: the recipe's, or one in all of the hours where they are too few to tell it."""
+    return float(max(s["target_per_hour"], round(1 / s["hours"], 2) if s["hours"] else 0))
+
+
+def _missed(x: Values) -> str:
+    low, high = x["misses_95"]
+    return f"{percent(x['misses'])} of {x['said']} ({100 * low:.1f} to {100 * high:.1f})"
+
+
 def _per_hour(x: dict[str, Any]) -> str:
     return "not heard" if x["per_hour"] is None else f"{x['per_hour']} ({x['per_hour_95'][0]} to {x['per_hour_95'][1]})"
 
@@ -88,12 +97,15 @@ def _per_hour(x: dict[str, Any]) -> str:
 def _spotted(s: dict[str, Any]) -> list[list[Any]]:
     """Rows of the summary, of the integers."""
     rows = [row["integer"] for row in s["keywords"].values()]
-    said, missed = sum(x["said"] for x in rows), sum(x["misses"] * x["said"] for x in rows)
+    said, missed, at_target = (sum(x[key] * (x["said"] if key != "said" else 1) for x in rows)
+                               for key in ("said", "misses", "misses_at_target"))  # fmt: skip
+    low, high = share_interval(round(missed), said)
     false, hours = sum(x["false_accepts"] for x in rows), s["hours"]
     interval = [x / hours for x in poisson_interval(false)] if hours else [0, 0]
     heard = f"{false / hours:.1f} ({interval[0]:.1f} to {interval[1]:.1f}, {hours:g} h)" if hours else "not heard"
     return [
-        ["keywords missed in a stream", f"{percent(missed / max(1, said))} of {said} {s['split']} words"],
+        [f"missed at {_told_rate(s):g} an hour a word", f"{percent(at_target / max(1, said))} of {said} {s['split']} words"],
+        ["missed at the thresholds", f"{percent(missed / max(1, said))} ({100 * low:.1f} to {100 * high:.1f})"],
         ["false accepts an hour, all words", heard],
         ["verdict", "\n".join(line for text in verdict(s) for line in textwrap.wrap(text, _CELL))],
     ]

@@ -19,11 +19,11 @@ from edgernn.tasks.spot.det import LEAST, RATES, Evidence, choose
 from edgernn.tasks.spot.graph import SpotGraph
 from edgernn.tasks.spot.hearing import Material, heard, material
 from edgernn.tasks.spot.recipe import SpotNet
-from edgernn.tasks.spot.scoring import poisson_interval, to_posteriors
+from edgernn.tasks.spot.scoring import poisson_interval, share_interval, to_posteriors
+from edgernn.tasks.spot.stock import PEOPLE, speaker
 
 SMOOTHINGS_MS = (240.0, 320.0, 400.0, 480.0, 560.0)  #: what a net may be smoothed by; beyond, a command right after is lost
 MOST_PEAKS = 100  #: an hour, of the scores without a keyword that outcomes keep
-ENGINE = ":"  #: a recording that an engine made is named `engine:voice:..`; a file is named by its path
 
 
 def tuned(net: SpotNet, graph: SpotGraph, dataset: Dataset) -> SpotGraph:
@@ -88,7 +88,7 @@ def spotting(
     figures = {
         "split": split, "smoothing_ms": round(g.decision.smoothing * g.step_ms), "target_per_hour": target,
         "rates": list(RATES), "hours": round(m.hours, 3), "distinct_minutes": round(m.distinct, 1),
-        "people": sum(ENGINE not in r.source for r in dataset.clips(split) if r.label in dataset.keywords),
+        "people": sum(speaker(r) == PEOPLE for r in dataset.clips(split) if r.label in dataset.keywords),
         "keywords": rows,
     }  # fmt: skip
     return figures, outcomes
@@ -129,11 +129,18 @@ def _outcomes(g: SpotGraph, m: Material, found: Sequence[Evidence], false: Seque
     return out
 
 
+def _share_95(e: Evidence, misses: float) -> list[float]:
+    """The interval of a share of the words that were said."""
+    return [round(x, 5) for x in share_interval(round(misses * len(e.said)), len(e.said))]
+
+
 def _figures(e: Evidence, threshold: int, false: int, target: float) -> dict[str, Any]:
     """Of one keyword and model."""
     interval = [round(x / e.hours, 3) for x in poisson_interval(false)] if e.hours else None
+    curve = e.curve()
     return {
-        "said": len(e.said), "misses": round(e.misses(threshold), 5), "misses_at_target": round(e.curve([target])[0], 5),
+        "said": len(e.said), "misses": round(e.misses(threshold), 5), "misses_95": _share_95(e, e.misses(threshold)),
+        "misses_at_target": round(e.curve([target])[0], 5),
         "false_accepts": false, "per_hour": round(false / e.hours, 3) if e.hours else None, "per_hour_95": interval,
-        "curve": [round(x, 5) for x in e.curve()],
+        "curve": [round(x, 5) for x in curve], "curve_95": [_share_95(e, x) for x in curve],
     }  # fmt: skip

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgernn.data.corpus import Row
 from edgernn.notes import note
 from edgernn.tasks.spot.det import peaks, smoothed
+from edgernn.tasks.spot.stock import PEOPLE, speaker
 
 MOST_TOLD = 5  #: the clearest of them
 
@@ -33,9 +34,12 @@ def suspects(
     rows: Iterable[Row], posteriors: Callable[[Row], NDArray[np.int16]], words: Sequence[str], clear: NDArray[np.int64],
     smoothing: int, apart: int, step_ms: float,
 ) -> list[Suspect]:  # fmt: skip
-    """Where recordings score as high as `clear` [K], sums of `smoothing` posteriors Q15 [T, labels]; the clearest first."""
+    """Where recordings score as high as `clear` [K], sums of `smoothing` posteriors Q15 [T, labels]; the clearest first.
+
+    What an engine said is passed over: its text is known, and there is no file to take out.
+    """
     found = []
-    for row in rows:
+    for row in (row for row in rows if speaker(row) == PEOPLE):
         sums = smoothed(posteriors(row), smoothing)
         for k, word in enumerate(words):
             for at, height in zip(*peaks(sums[:, k], apart, int(clear[k]) - 1), strict=True):
