@@ -391,6 +391,14 @@ def denoised() -> str:
     return f"{q['mixtures']} mixtures, {judged_on(results('denoise')['dates'])}:\n\n{text}"
 
 
+def denoised_validation() -> str:
+    """Float nets and peers on mixtures of the validation split, which choices are made by."""
+    found = results("denoise-validation")
+    rows = [[name, *scored(s), s["pauses_db"]] for name, s in found["mean"].items()]
+    text = table(["float", *SCORES.values(), "in pauses, dB"], rows)
+    return f"{found['mixtures']} mixtures of the validation split, {judged_on(found['dates'])}:\n\n{text}"
+
+
 def denoised_snr() -> str:
     """PESQ, STOI and SI-SDR at each SNR."""
     q = results("denoise")["quality"]["by_snr"]
@@ -569,6 +577,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         demo_denoise,
         denoised,
         denoised_snr,
+        denoised_validation,
         denoised_pauses,
         denoised_int8,
         denoised_cost,
