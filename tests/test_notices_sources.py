@@ -223,8 +223,15 @@ def test_voices_and_folders_of_the_users_join_the_recipes(tmp_path: Path) -> Non
             spotting.with_voices(recipe, text)
     with pytest.raises(EdgernnError, match="makes no voices"):
         spotting.with_voices(make_recipe({"data": {"sources": [sources[2]]}, "layers": [GRU]}), "flite")
+    with pytest.raises(EdgernnError, match=r"--more-negatives .*no sound file in it"):
+        spotting.adapted(recipe, {"more_negatives": tmp_path})
+    write_wav(tmp_path / "a" / "b.wav", np.ones(1600, np.int16))
     more = spotting.adapted(recipe, {"more_recordings": tmp_path, "more_negatives": tmp_path}).sources[3:]
-    assert [(t["kind"], t["path"], "speech" in t) for t in more] == [("folder", str(tmp_path), x) for x in (False, True)]
+    here = ("folder", str(tmp_path))
+    assert [(t["kind"], t["path"], t.get("speech"), t.get("split")) for t in more] == [
+        (*here, None, None),
+        (*here, True, "train"),
+    ]
     with pytest.raises(EdgernnError, match=r"--more-negatives .*no such folder"):
         spotting.adapted(recipe, {"more_negatives": tmp_path / "gone"})
 
