@@ -136,7 +136,10 @@ def quantize_model(folder: Path, scheme: str | None = None, options: Values = NO
 def _net_of(folder: Path) -> FloatNet[Any]:
     """The folder's net, with the folder's recipe where that differs from the net's in nothing that it was trained by."""
     net = run_checkpoint(folder)
-    recipe = run_recipe(folder)
+    try:
+        recipe = run_recipe(folder)
+    except EdgernnError:  # the checkpoint says itself what it is
+        return net
     return replace(net, recipe=recipe) if recipe == net.recipe else net
 
 

@@ -178,7 +178,7 @@ def test_what_was_simulated_is_kept_under_its_own_names(tmp_path: Path, monkeypa
     monkeypatch.setattr(pipeline, "run_task", lambda _: task)
     monkeypatch.setattr(pipeline, "find_graph", lambda folder, scheme: scheme)
     monkeypatch.setattr(pipeline, "load_graph", lambda scheme: g)
-    monkeypatch.setattr(pipeline, "run_checkpoint", lambda _: SimpleNamespace(source={}, fingerprint="f", recipe="r"))
+    monkeypatch.setattr(pipeline, "_net_of", lambda _: SimpleNamespace(source={}, fingerprint="f", recipe="r"))
     monkeypatch.setattr(pipeline, "run_recipe", lambda _: "r")
     monkeypatch.setattr(pipeline, "load_data", lambda _: SimpleNamespace(id="d"))
     found = pipeline.simulate_model(tmp_path, QUIET, "int8", Question("validation", 9.0))

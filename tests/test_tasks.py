@@ -96,7 +96,7 @@ def test_every_task_answers_the_questions_of_the_door() -> None:
         prefixes.add(task.c.prefix)
         assert recipe_paths()[task.whole.recipe].parent.parent == task.folder
         for option in task.options:
-            assert option.help.endswith(".") and set(option.verbs) <= {"data", "train", "simulate", "whole"}
+            assert option.help.endswith(".") and set(option.verbs) <= {"data", "train", "quantize", "simulate", "whole"}
     assert len(nouns) == len(prefixes) == len(all_tasks())
     assert verbs <= {c.name for c in cli.app.registered_commands}
 

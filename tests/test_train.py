@@ -18,7 +18,7 @@ from needs import need_module
 from edgernn.artifacts import write_json
 from edgernn.data.corpus import Dataset
 from edgernn.errors import EdgernnError
-from edgernn.tasks import load_checkpoint
+from edgernn.tasks import load_checkpoint, load_graph
 from edgernn.tasks.spot.recipe import SpotRecipe, SpotTrain
 
 
@@ -163,6 +163,7 @@ def test_a_graph_of_another_checkpoint_is_not_compared_nor_exported(folder: Path
 
 def test_an_edited_recipe_is_said(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     from edgernn import pipeline
+    from edgernn.runs import run_recipe
     from edgernn.tasks.base import Question
 
     run = fixture_run(tmp_path / "run")
@@ -170,7 +171,15 @@ def test_an_edited_recipe_is_said(folder: Path, tmp_path: Path, caplog: pytest.L
     pipeline.simulate_model(run, quiet, question=Question(seconds=5.0))
     assert "another recipe" not in caplog.text
     text = (run / "recipe.json").read_text()
-    (run / "recipe.json").write_text(text.replace('"smoothing_ms": 400.0', '"smoothing_ms": 1000.0'))
+    edited = text.replace('"smoothing_ms": 400.0', '"smoothing_ms": 1000.0')
+    (run / "recipe.json").write_text(edited)
+    before, recipe = load_graph(run / "graph-int8x16.ern").decision.smoothing, run_recipe(run)
+    pipeline.quantize_model(run)
+    after = load_graph(run / "graph-int8x16.ern").decision.smoothing
+    assert after == recipe.steps(1000.0) and before < after, "it is decided after training"
+    assert "another recipe" not in caplog.text
+    assert '"variants": 3' in edited
+    (run / "recipe.json").write_text(edited.replace('"variants": 3', '"variants": 2'))
     pipeline.simulate_model(run, quiet, question=Question(seconds=5.0))
     assert "by another recipe than recipe.json now holds" in caplog.text
 
