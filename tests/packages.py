@@ -25,10 +25,7 @@ from edgernn.runtimes import make_runtime
 from edgernn.tasks import task_of
 from firmware_export.emit import export_app
 from firmware_export.kernels import PLAIN, find_kernel
-from firmware_export.package import (
-    export_package,
-    package_name,
-)
+from firmware_export.package import export_package, package_name
 
 STAND_INS = ROOT / "tests" / "stand_ins"
 FRAMEWORKS = ["arduino", "cmake", "esp-idf", "pico-sdk", "platformio", "zephyr"]
@@ -78,6 +75,13 @@ def call(command: list[Any], folder: Path | None = None, stdin: bytes = b"", **e
     )
     assert done.returncode == 0, f"{command}: {done.returncode}\n{(done.stdout + done.stderr).decode(errors='replace')[-3000:]}"
     return done.stdout
+
+
+def altered(path: Path, old: str, new: str) -> None:
+    """The file with a text in another's place, which must stand there once."""
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
 
 
 def packed(task: str, framework: str, folder: Path, prefix: str = "", kernel: str = PLAIN) -> Path:

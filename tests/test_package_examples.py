@@ -19,6 +19,7 @@ from packages import (
     FRAMEWORKS,
     STAND_INS,
     TASKS,
+    altered,
     call,
     cmake,
     compiled,
@@ -119,8 +120,7 @@ FAULTS = {
 def test_a_fault_in_an_example_shows(framework: str, tmp_path: Path) -> None:
     home, (old, new) = packed("vad", framework, tmp_path), FAULTS[framework]
     example = home / EXAMPLES[framework][0]
-    assert example.read_text().count(old) == 1
-    example.write_text(example.read_text().replace(old, new))
+    altered(example, old, new)
     pcm = stream(graph("vad"))
     given = slots(pcm) if framework in ("esp-idf", "pico-sdk") else pcm
     done = subprocess.run([program_of(framework, home, tmp_path / "build")], input=given.tobytes(), capture_output=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from packages import EXAMPLES, TASKS, call, cmake, compiled, graph, packed, stream, told
+from needs import need_program
+from packages import CORES, EXAMPLES, TASKS, call, cmake, compiled, graph, packed, stream, told
 from test_emulated import need
 from typer.testing import CliRunner
 
@@ -133,7 +135,8 @@ def test_what_is_no_kernel_is_refused_before_anything_is_written(kernel: str, tm
 
 def test_warnings_find_nothing_in_a_kernel_s_package(tmp_path: Path) -> None:
     """The dsp kernel's C and the model's, as a compiler of Cortex-M4 sees them."""
+    program, *flags = CORES["cortex-m4"]
+    need_program(program.format("gcc"))
     home = packed("spot", "zephyr", tmp_path, kernel="dsp")
     for source in (home / "src").glob("*.c"):
-        command = ["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", *WARNINGS, "-O1", "-c", str(source), "-o", "/dev/null"]
-        call(command)
+        call([program.format("gcc"), *flags, *WARNINGS, "-O1", "-c", source, "-o", os.devnull])

@@ -21,6 +21,7 @@ from packages import (
     SEMVER,
     STAND_INS,
     TASKS,
+    altered,
     call,
     graph,
     packed,
@@ -67,8 +68,7 @@ def test_platformio_takes_and_packs_the_library(task: str, tmp_path: Path) -> No
 )
 def test_platformio_says_what_is_wrong(old: str, new: str, why: str, tmp_path: Path) -> None:
     manifest = packed("vad", "platformio", tmp_path) / "library.json"
-    assert manifest.read_text().count(old) == 1
-    manifest.write_text(manifest.read_text().replace(old, new))
+    altered(manifest, old, new)
     assert why in str(told_by_tool("platformio", manifest.parent)["errors"])
 
 
@@ -92,8 +92,7 @@ def test_the_component_manager_takes_the_component(tmp_path: Path) -> None:
 )
 def test_the_component_manager_says_what_is_wrong(old: str, new: str, why: str, tmp_path: Path) -> None:
     manifest = packed("vad", "esp-idf", tmp_path) / "idf_component.yml"
-    assert manifest.read_text().count(old) == 1
-    manifest.write_text(manifest.read_text().replace(old, new))
+    altered(manifest, old, new)
     assert why in str(told_by_tool("idf", manifest.parent)["errors"])
 
 
@@ -257,8 +256,7 @@ def test_zephyr_s_rules_find_nothing(task: str, tmp_path: Path) -> None:
 def test_zephyr_s_rules_say_what_is_wrong(old: str, new: str, why: str, tmp_path: Path) -> None:
     home = packed("vad", "zephyr", tmp_path)
     module = home / "zephyr" / "module.yml"
-    assert module.read_text().count(old) == 1
-    module.write_text(module.read_text().replace(old, new))
+    altered(module, old, new)
     assert any(why in fault for fault in module_faults(home))
 
 
@@ -308,12 +306,7 @@ def test_arduino_s_rules_find_nothing(task: str, tmp_path: Path) -> None:
 
 
 def replaced(file: str, old: str, new: str) -> Callable[[Path], object]:
-    def change(home: Path) -> None:
-        text = (home / file).read_text()
-        assert text.count(old) == 1
-        (home / file).write_text(text.replace(old, new))
-
-    return change
+    return lambda home: altered(home / file, old, new)
 
 
 @pytest.mark.parametrize(

@@ -208,11 +208,24 @@ def levels(db: Any) -> list[float]:
 # Validation ---------------------------------------------------------------------------
 
 
+def once(enhance: Enhance) -> Enhance:
+    """The same, for what hears each sound twice."""
+    kept: dict[bytes, Int16] = {}
+
+    def again(pcm: Int16) -> Int16:
+        key = pcm.tobytes()
+        if key not in kept:
+            kept[key] = enhance(pcm)
+        return kept[key]
+
+    return again
+
+
 def on_validation(runs: list[Path]) -> dict[str, Any]:
     """Means of the float nets and the peers over mixtures of the validation split, and what is left in pauses."""
     mixtures = make_mixtures(load_data(runs[0]), "validation", VALIDATION_MIXTURES, VALIDATION_SEED)
     judged: dict[str, Enhance] = {run.name: float_enhancer(load_checkpoint(run / "model.safetensors")) for run in runs}
-    judged |= peers()
+    judged = {name: once(enhance) for name, enhance in (judged | peers()).items()}
     found = means(judge_files(mixtures, judged, progress, ("noisy", *judged) if has_mos() else ()))
     for name, enhance in {"noisy": lambda x: x, **judged}.items():
         found[name]["pauses_db"] = levels(left(mixtures, enhance))[0]

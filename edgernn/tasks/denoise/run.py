@@ -9,7 +9,7 @@ from pathlib import Path
 from edgernn.errors import EdgernnError
 from edgernn.runs import find_graph_of, run_checkpoint
 from edgernn.runtimes import fast_runtime, make_runtime
-from edgernn.signal.audio import read_audio
+from edgernn.signal.audio import Int16, read_audio
 from edgernn.signal.live import check_raw
 from edgernn.tasks import find_task, load_graph
 from edgernn.tasks.denoise.graph import DenoiseGraph
@@ -67,32 +67,32 @@ def run_denoise(where: Path | None, request: DenoiseRequest) -> Iterator[str]:
         lost = live(process, graph)
         yield f"stopped; sound was lost {lost} times" if lost else "stopped"
         return
-    if r.report:
-        _check_report(graph, r)
+    reported = _sounds_of_report(graph, r) if r.report else None
     written = denoise_file(process, graph.sample_rate, graph.step_samples, r.audio, r.out, r.rate, r.channels)
     yield f"{written / graph.sample_rate:.2f} s denoised{' by the float model' if r.use_float else ''} -> {r.out}"
-    if r.report:
-        yield from _report(graph, r)
+    if reported:
+        yield from _report(graph, r, *reported)
 
 
 def _float_process(graph: Path) -> Process:
     return FloatDenoiser(run_checkpoint(graph.parent)).denoise
 
 
-def _check_report(graph: DenoiseGraph, r: DenoiseRequest) -> None:
-    """What a report needs is at hand, before any sound is written."""
+def _sounds_of_report(graph: DenoiseGraph, r: DenoiseRequest) -> tuple[Int16, Int16 | None]:
+    """The recording and the reference of a report, read before any sound is written; what it needs must be at hand."""
     from edgernn.tasks.denoise.report import check_reference, plot_library
 
     plot_library()
-    if r.reference:
-        check_reference(read_audio(r.audio, graph.sample_rate), read_audio(r.reference, graph.sample_rate))
+    noisy = read_audio(r.audio, graph.sample_rate)
+    reference = read_audio(r.reference, graph.sample_rate) if r.reference else None
+    if reference is not None:
+        check_reference(noisy, reference)
+    return noisy, reference
 
 
-def _report(graph: DenoiseGraph, r: DenoiseRequest) -> Iterator[str]:
+def _report(graph: DenoiseGraph, r: DenoiseRequest, noisy: Int16, reference: Int16 | None) -> Iterator[str]:
     from edgernn.tasks.denoise.report import draw_report
 
     assert r.report is not None
-    reference = read_audio(r.reference, graph.sample_rate) if r.reference else None
-    noisy, denoised = (read_audio(path, graph.sample_rate) for path in (r.audio, r.out))
-    numbers = draw_report(graph, noisy, denoised, r.report, reference)
+    numbers = draw_report(graph, noisy, read_audio(r.out, graph.sample_rate), r.report, reference)
     yield "\n".join([f"wrote {r.report}", *(f"{k}: {v}" for k, v in numbers.items())])

@@ -77,10 +77,7 @@ class StreamParams:
     noise: int = 2000  #: pieces of noise
     seconds: float = 5.0  #: of a sequence
     speech: float = 0.55  #: sequences of running speech
-    talk_db: tuple[float, float] = (
-        -20.0,
-        0.0,
-    )  #: level of that speech below words' in it: who calls a device is louder
+    talk_db: tuple[float, float] = (-20.0, 0.0)  #: level of that speech, of words' in it: who calls a device is louder
     words: float = 0.25  #: sequences of other words and parts of keywords, one after the other
     quiet: float = 0.5  #: keywords with `quiet_s` of nothing else before and after them
     quiet_s: tuple[float, float] = (0.1, 0.5)

@@ -86,8 +86,12 @@ def _told_rate(s: Values) -> float:
 
 
 def _missed(x: Values) -> str:
-    low, high = x["misses_95"]
-    return f"{percent(x['misses'])} of {x['said']} ({100 * low:.1f} to {100 * high:.1f})"
+    return f"{percent(x['misses'])} of {x['said']} {_interval(x['misses'], x['said'])}"
+
+
+def _interval(misses: float, said: int) -> str:
+    low, high = share_interval(round(misses * said), said)
+    return f"({100 * low:.1f} to {100 * high:.1f})"
 
 
 def _per_hour(x: dict[str, Any]) -> str:
@@ -97,15 +101,14 @@ def _per_hour(x: dict[str, Any]) -> str:
 def _spotted(s: dict[str, Any]) -> list[list[Any]]:
     """Rows of the summary, of the integers."""
     rows = [row["integer"] for row in s["keywords"].values()]
-    said, missed, at_target = (sum(x[key] * (x["said"] if key != "said" else 1) for x in rows)
-                               for key in ("said", "misses", "misses_at_target"))  # fmt: skip
-    low, high = share_interval(round(missed), said)
+    said = sum(x["said"] for x in rows)
+    missed, at_target = (sum(x[key] * x["said"] for x in rows) / max(1, said) for key in ("misses", "misses_at_target"))
     false, hours = sum(x["false_accepts"] for x in rows), s["hours"]
     interval = [x / hours for x in poisson_interval(false)] if hours else [0, 0]
     heard = f"{false / hours:.1f} ({interval[0]:.1f} to {interval[1]:.1f}, {hours:g} h)" if hours else "not heard"
     return [
-        [f"missed at {_told_rate(s):g} an hour a word", f"{percent(at_target / max(1, said))} of {said} {s['split']} words"],
-        ["missed at the thresholds", f"{percent(missed / max(1, said))} ({100 * low:.1f} to {100 * high:.1f})"],
+        [f"missed at {_told_rate(s):g} an hour a word", f"{percent(at_target)} of {said} {s['split']} words"],
+        ["missed at the thresholds", f"{percent(missed)} {_interval(missed, said)}"],
         ["false accepts an hour, all words", heard],
         ["verdict", "\n".join(line for text in verdict(s) for line in textwrap.wrap(text, _CELL))],
     ]
